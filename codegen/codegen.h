@@ -1,0 +1,41 @@
+// codegen.h: from a module at loops level to machine code, artefacts and headers.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef INGOT_CODEGEN_H
+#define INGOT_CODEGEN_H
+
+#include "ir/ir.h"
+
+typedef enum EmitKind {
+  EMIT_SHARED,
+  EMIT_OBJECT,
+  EMIT_ARCHIVE,
+  EMIT_LLVM_IR,
+  EMIT_BITCODE,
+  EMIT_ASM
+} EmitKind;
+
+typedef struct CodegenOptions {
+  EmitKind emit;
+  int jobs;                 // threads of the compiler; 0: as many as cores. The output does not depend on it
+  int opt_level;            // as PassOptions
+  bool debug_info;          // line tables that point into the loop dump
+  const char *dump_path;    // the loop dump's file name, for debug_info
+  const char *header_path;  // NULL: beside the output, NAME.h
+  const char *source_path;  // of the model, for the self-description
+  const char *options_text; // command line options, for the self-description
+  const char *linker;       // NULL: ld, ld.lld, cc in this order
+} CodegenOptions;
+
+// Compiles the module and writes the artefact (and its header) at `path`. Reports and returns false on any
+// failure; nothing partial is left behind.
+bool codegen_write(Module *m, const CodegenOptions *o, const char *path);
+
+// In-process compilation (ORC): for constant folding, verify, tests and tuning.
+typedef struct Jit Jit;
+Jit *jit_compile(Module *m, const CodegenOptions *o); // NULL after reporting; freed with the arena
+// Runs the compiled module; in/out as eval_module (out tensors are allocated). threads >= 1.
+bool jit_run(Jit *j, const Tensor *const *in, Tensor **out, int threads);
+// What PassOptions.compiled_eval wants; data is a CodegenOptions.
+bool jit_eval_values(void *data, Module *m, Value *const *want, int n, const Tensor **out);
+
+#endif

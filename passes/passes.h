@@ -1,0 +1,49 @@
+// passes.h: the pass table and the options that steer it.
+// SPDX-License-Identifier: Apache-2.0
+//
+// A pass takes a Module at one level and leaves it at the same or the next one. The table in passes.c lists
+// all of them in the order in which they run; --list-passes, --passes=, --dump=after:<pass> and the
+// documents are made from it.
+#ifndef INGOT_PASSES_H
+#define INGOT_PASSES_H
+
+#include "ir/ir.h"
+
+// How the driver lets passes run compiled code (constant folding of large constants): evaluates the nodes
+// that produce `want` from constants only. codegen provides it; NULL: the reference evaluator is used.
+typedef bool (*CompiledEval)(void *data, Module *m, Value *const *want, int n, const Tensor **out);
+
+typedef struct PassOptions {
+  int opt_level;        // 0: no optimisation, unscheduled code; 1: graph passes only; 2: everything
+  int threads;          // the artefact's default number of threads, for the cost model; 0: target's cores
+  bool fp_strict;       // keep the order of float operations
+  const char *winograd; // "off" or "auto"
+  CompiledEval compiled_eval;
+  void *compiled_eval_data;
+} PassOptions;
+
+typedef struct Pass {
+  const char *name;
+  Level from, to;  // level it takes and leaves
+  int min_opt;     // runs from this optimisation level on
+  const char *doc; // what it does, and why at this place
+  bool (*run)(Module *m, const PassOptions *o);
+} Pass;
+
+int pass_count(void);
+const Pass *pass_at(int i);
+const Pass *pass_find(const char *name);
+
+// Called before (pass index 0.. ) and after every pass that runs; return false to stop.
+typedef struct PassHooks {
+  bool (*after)(void *data, Module *m, const Pass *p, double seconds, bool changed);
+  void *data;
+  bool verify_each;
+} PassHooks;
+
+// Runs the passes named in `list` (comma separated), or, if NULL, all whose level and min_opt apply,
+// continuing from where the module says it stands (module->passes). Stops after `stop_after` if not NULL.
+bool passes_run(Module *m, const PassOptions *o, const char *list, const char *stop_after,
+                const PassHooks *hooks);
+
+#endif
