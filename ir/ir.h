@@ -521,72 +521,69 @@ struct Module {
   int64_t arena_bytes;      // after the memory plan
   Vec(const char *) passes; // names of the passes that ran
   Vec(MetaEntry) meta;      // description, labels, preprocessing: kept in the artefact
-  const char *key, *value;
-  }) meta; // description, labels, preprocessing: kept in the artefact
-  }
-  ;
+};
 
-  struct Ctx {
-    Arena *arena;
-    Diag *diag;
-    struct ExprTable *exprs; // expr.c
-    struct OpTable *ops;     // op.c
-    int next_var, next_value, next_node;
-  };
+struct Ctx {
+  Arena *arena;
+  Diag *diag;
+  struct ExprTable *exprs; // expr.c
+  struct OpTable *ops;     // op.c
+  int next_var, next_value, next_node;
+};
 
-  Ctx *ctx_new(Arena *a, Diag *d);
-  Module *module_new(Ctx *c, const char *name);
-  Sym *module_sym(Module *m, const char *name, int64_t min, int64_t max, Loc loc); // finds or makes
+Ctx *ctx_new(Arena *a, Diag *d);
+Module *module_new(Ctx *c, const char *name);
+Sym *module_sym(Module *m, const char *name, int64_t min, int64_t max, Loc loc); // finds or makes
 
-  Graph *graph_new(Module *m, const char *name, Graph *parent);
-  Value *graph_input(Graph *g, const char *name, Type type, Loc loc);
-  Value *graph_const(Graph *g, const char *name, const Tensor *t, Loc loc);
-  void graph_output(Graph *g, const char *name, Value *v);
-  Value *value_new(Ctx *c, const char *name, Type type, Loc loc); // kernel locals
-  // Unlinks a node whose results have no uses.
-  void node_remove(Node *n);
-  void node_move_before(Node *n, Node *before); // before == NULL: to the end
-  // Records that v stands for old; takes effect for all operands at graph_resolve.
-  void value_replace(Value *old, Value *by);
-  Value *value_resolve(Value *v); // follows forwards
-  void graph_resolve(Graph *g);   // and regions
-  void graph_count_uses(Graph *g);
-  // Deep copy of all nodes into `into` at builder b's place; operands mapped by map[value id] or kept.
-  bool graph_inline(Builder *b, const Graph *g, Value *const *args, Value **results);
+Graph *graph_new(Module *m, const char *name, Graph *parent);
+Value *graph_input(Graph *g, const char *name, Type type, Loc loc);
+Value *graph_const(Graph *g, const char *name, const Tensor *t, Loc loc);
+void graph_output(Graph *g, const char *name, Value *v);
+Value *value_new(Ctx *c, const char *name, Type type, Loc loc); // kernel locals
+// Unlinks a node whose results have no uses.
+void node_remove(Node *n);
+void node_move_before(Node *n, Node *before); // before == NULL: to the end
+// Records that v stands for old; takes effect for all operands at graph_resolve.
+void value_replace(Value *old, Value *by);
+Value *value_resolve(Value *v); // follows forwards
+void graph_resolve(Graph *g);   // and regions
+void graph_count_uses(Graph *g);
+// Deep copy of all nodes into `into` at builder b's place; operands mapped by map[value id] or kept.
+bool graph_inline(Builder *b, const Graph *g, Value *const *args, Value **results);
 
-  const Attr *node_attr(const Node *n, const char *name); // must exist in the op
-  int64_t attr_int(const Node *n, const char *name);
-  double attr_float(const Node *n, const char *name);
-  bool attr_bool(const Node *n, const char *name);
-  const char *attr_string(const Node *n, const char *name);
-  DType attr_dtype(const Node *n, const char *name);
-  static inline bool op_is(const Node *n, const char *name) {
-    return strcmp(n->op->name, name) == 0;
-  }
+const Attr *node_attr(const Node *n, const char *name); // must exist in the op
+int64_t attr_int(const Node *n, const char *name);
+double attr_float(const Node *n, const char *name);
+bool attr_bool(const Node *n, const char *name);
+const char *attr_string(const Node *n, const char *name);
+DType attr_dtype(const Node *n, const char *name);
+static inline bool op_is(const Node *n, const char *name) {
+  return strcmp(n->op->name, name) == 0;
+}
 
-  // Builds nodes at one place with one source position.
-  struct Builder {
-    Ctx *ctx;
-    Graph *graph;
-    Node *before; // NULL: append
-    Loc loc;
-    const char *made_by;
-    const Node *like; // its origins are inherited, if set
-  };
+// Builds nodes at one place with one source position.
+struct Builder {
+  Ctx *ctx;
+  Graph *graph;
+  Node *before; // NULL: append
+  Loc loc;
+  const char *made_by;
+  const Node *like; // its origins are inherited, if set
+};
 
-  Builder builder_at(Graph *g, Node *before, Loc loc);
-  Builder builder_replacing(Node *n, const char *pass); // before n, with its loc and origins
+Builder builder_at(Graph *g, Node *before, Loc loc);
+Builder builder_replacing(Node *n, const char *pass); // before n, with its loc and origins
 
-  // Makes a node, checks arity, operand types and attributes against the op, infers the result types and
-  // returns the first result (node in result->def), or NULL after reporting. Attributes not given get
-  // defaults. attrs[i] needs name, kind and value; kinds are converted where that loses nothing (int to
-  // float, int to one-element ints, ints to shape).
-  Value *build(Builder *b, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs);
-  Node *build_node(Builder *b, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs);
-  Node *build_region_node(Builder *b, const char *op, Value *const *in, int nin, const Attr *attrs,
-                          int nattrs, Graph *const *regions, int nregions);
-  // A node of op "kernel" that computes outs (already made with value_new) from ins by k.
-  Node *build_kernel(Builder *b, Kernel *k, Value *const *in, int nin, Value *const *out, int nout);
+// Makes a node, checks arity, operand types and attributes against the op, infers the result types and
+// returns the first result (node in result->def), or NULL after reporting. Attributes not given get
+// defaults. attrs[i] needs name, kind and value; kinds are converted where that loses nothing (int to
+// float, int to one-element ints, ints to shape).
+Value *build(Builder *b, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs);
+Node *build_node(Builder *b, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs);
+Node *build_region_node(Builder *b, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs,
+                        Graph *const *regions, int nregions);
+// A node of op "kernel" that computes outs (already made with value_new) from ins by k.
+Node *build_kernel(Builder *b, Kernel *k, Value *const *in, int nin, Value *const *out, int nout);
 
 #define IN(...)             (Value *[]){__VA_ARGS__}, (int)(sizeof((Value *[]){__VA_ARGS__}) / sizeof(Value *))
 #define ATTRS(...)          (Attr[]){__VA_ARGS__}, (int)(sizeof((Attr[]){__VA_ARGS__}) / sizeof(Attr))
@@ -602,146 +599,145 @@ struct Module {
 #define A_FLOATS(k, v, count)                                                                                \
   ((Attr){.name = (k), .kind = ATTR_FLOATS, .given = true, .n = (count), .floats = (v)})
 
-  // The element of a node's result at index: op->info->expr or define, with operands as reads.
-  const Expr *node_define(Ctx *c, const Node *n, int out, const Expr *const *index);
+// The element of a node's result at index: op->info->expr or define, with operands as reads.
+const Expr *node_define(Ctx *c, const Node *n, int out, const Expr *const *index);
 
-  // ---- kernels --------------------------------------------------------------------------------------------
+// ---- kernels --------------------------------------------------------------------------------------------
 
-  typedef enum StoreKind {
-    STORE_SET,
-    STORE_ADD,
-    STORE_MUL,
-    STORE_MIN,
-    STORE_MAX
-  } StoreKind; // = += *= min= max=
+typedef enum StoreKind {
+  STORE_SET,
+  STORE_ADD,
+  STORE_MUL,
+  STORE_MIN,
+  STORE_MAX
+} StoreKind; // = += *= min= max=
 
-  // for every dims: out[index] = value (or combined with what is there). index NULL: out[dims], each element
-  // once. With index given, iterations run in order, and value may read what earlier ones wrote.
-  typedef struct Stage {
-    Value *out;
-    int ndims;
-    const Var *const *dims;
-    const Expr *const *index; // out->type.rank many, or NULL
-    StoreKind store;
-    const Expr *value;
-    int at; // how many of the leading dims are shared with the kernel's other stages (fused loops)
-    Loc loc;
-  } Stage;
+// for every dims: out[index] = value (or combined with what is there). index NULL: out[dims], each element
+// once. With index given, iterations run in order, and value may read what earlier ones wrote.
+typedef struct Stage {
+  Value *out;
+  int ndims;
+  const Var *const *dims;
+  const Expr *const *index; // out->type.rank many, or NULL
+  StoreKind store;
+  const Expr *value;
+  int at; // how many of the leading dims are shared with the kernel's other stages (fused loops)
+  Loc loc;
+} Stage;
 
-  // Schedule: a class of loop nest and its named parameters, e.g. product(mr=6, nr=16, kc=256, threads=m).
-  typedef struct SchedParam {
-    const char *name;
-    int64_t value;
-  } SchedParam;
-  typedef struct Schedule {
-    const char
-        *kind; // "serial" (unscheduled), "map", "reduce", "row", "product", "depthwise", "winograd" ...
-    Vec(SchedParam) params;
-  } Schedule;
+// Schedule: a class of loop nest and its named parameters, e.g. product(mr=6, nr=16, kc=256, threads=m).
+typedef struct SchedParam {
+  const char *name;
+  int64_t value;
+} SchedParam;
+typedef struct Schedule {
+  const char *kind; // "serial" (unscheduled), "map", "reduce", "row", "product", "depthwise", "winograd" ...
+  Vec(SchedParam) params;
+} Schedule;
 
-  struct Kernel {
-    const char *name;         // unique in the module, stable: from its main origin
-    Vec(Value *) locals;      // values that live only inside, written by a stage
-    Vec(Stage) stages;        // in order
-    const char *routine;      // instead of stages: runtime routine, with the node's attributes
-    const Node *routine_node; // the node it came from (its attributes)
-    Schedule schedule;
-    Stmt *body;       // LEVEL_LOOPS
-    int64_t parallel; // iterations of the outermost parallel loop (bound); 1: none
-    int64_t scratch;  // bytes of per-thread scratch memory
-    int64_t flops, bytes;
+struct Kernel {
+  const char *name;         // unique in the module, stable: from its main origin
+  Vec(Value *) locals;      // values that live only inside, written by a stage
+  Vec(Stage) stages;        // in order
+  const char *routine;      // instead of stages: runtime routine, with the node's attributes
+  const Node *routine_node; // the node it came from (its attributes)
+  Schedule schedule;
+  Stmt *body;       // LEVEL_LOOPS
+  int64_t parallel; // iterations of the outermost parallel loop (bound); 1: none
+  int64_t scratch;  // bytes of per-thread scratch memory
+  int64_t flops, bytes;
+};
+
+// ---- loops ----------------------------------------------------------------------------------------------
+
+typedef enum StmtKind { S_FOR, S_STORE, S_LET, S_IF, S_ALLOC } StmtKind;
+
+// Loop kinds never change what a loop nest means: executed one by one, in order, they give the same values
+// (up to the order of float additions that the schedule wrote down). A parallel loop is the outermost
+// statement; vector loops are innermost but for unrolled ones, have a constant extent (the lanes) and a
+// body of stores, lets and ifs; unrolled loops have constant extents.
+typedef enum LoopKind { LOOP_SERIAL, LOOP_PARALLEL, LOOP_UNROLL, LOOP_VECTOR } LoopKind;
+
+struct Stmt {
+  StmtKind kind;
+  Stmt *next;
+  Loc loc; // source position of the op it came from
+  union {
+    struct {
+      const Var *var;
+      LoopKind kind;
+      Stmt *body;
+    } loop;
+    struct {
+      Value *dst;
+      int nindex;
+      const Expr *const *index; // physical
+      StoreKind op;
+      const Expr *value;
+    } store;
+    struct {
+      const Var *var;
+      const Expr *value;
+    } let;
+    struct {
+      const Expr *cond;
+      Stmt *then, *otherwise;
+    } cond;
+    Value *alloc; // space REG, STACK or SCRATCH; lives to the end of the enclosing block
   };
+};
 
-  // ---- loops ----------------------------------------------------------------------------------------------
+// ---- target.c -------------------------------------------------------------------------------------------
 
-  typedef enum StmtKind { S_FOR, S_STORE, S_LET, S_IF, S_ALLOC } StmtKind;
+struct Target {
+  const char *name;                    // "x86-64-v3"
+  const char *triple, *cpu, *features; // LLVM's
+  int vector_bytes;                    // of one register
+  int vector_regs;
+  bool fma, masked;   // fused multiply-add; cheap masked loads and stores
+  int cores;          // 0: unknown
+  int64_t l1, l2, l3; // bytes per core (l3: shared)
+  int pointer_bytes;
+};
 
-  // Loop kinds never change what a loop nest means: executed one by one, in order, they give the same values
-  // (up to the order of float additions that the schedule wrote down). A parallel loop is the outermost
-  // statement; vector loops are innermost but for unrolled ones, have a constant extent (the lanes) and a
-  // body of stores, lets and ifs; unrolled loops have constant extents.
-  typedef enum LoopKind { LOOP_SERIAL, LOOP_PARALLEL, LOOP_UNROLL, LOOP_VECTOR } LoopKind;
+const Target *target_find(Ctx *c, const char *name); // by name; NULL if unknown
+const Target *target_default(Ctx *c);                // x86-64-v3 on x86-64
+int target_count(void);
+const Target *target_at(int i);
 
-  struct Stmt {
-    StmtKind kind;
-    Stmt *next;
-    Loc loc; // source position of the op it came from
-    union {
-      struct {
-        const Var *var;
-        LoopKind kind;
-        Stmt *body;
-      } loop;
-      struct {
-        Value *dst;
-        int nindex;
-        const Expr *const *index; // physical
-        StoreKind op;
-        const Expr *value;
-      } store;
-      struct {
-        const Var *var;
-        const Expr *value;
-      } let;
-      struct {
-        const Expr *cond;
-        Stmt *then, *otherwise;
-      } cond;
-      Value *alloc; // space REG, STACK or SCRATCH; lives to the end of the enclosing block
-    };
-  };
+// ---- text.c, text_*.c: print and parse --------------------------------------------------------------------
 
-  // ---- target.c -------------------------------------------------------------------------------------------
+// Prints a module at its level. Constants of up to 16 elements are printed inline; larger ones by reference:
+// to their file, or to `blob` (a file that tensors not in any file are appended to; NULL: inline all).
+typedef struct BlobFile BlobFile;
+BlobFile *blob_new(Ctx *c, const char *path);
+void module_print(Str *out, const Module *m, BlobFile *blobs);
+void graph_print(Str *out, const Graph *g);
+void kernel_print(Str *out, const Kernel *k);
+void expr_print(Str *out, const Expr *e);
+void stmt_print(Str *out, const Stmt *s, int indent);
+char *expr_text(Ctx *c, const Expr *e);
+// Parses what module_print printed; NULL after reporting. Relative paths are looked up beside src->path.
+Module *module_parse(Ctx *c, const Source *src);
+// Parses an element-wise formula (OpInfo.expr, YAML): names resolve through `lookup`.
+const Expr *expr_parse(Ctx *c, const Source *src, const char *text,
+                       const Expr *(*lookup)(void *data, const char *name), void *data);
 
-  struct Target {
-    const char *name;                    // "x86-64-v3"
-    const char *triple, *cpu, *features; // LLVM's
-    int vector_bytes;                    // of one register
-    int vector_regs;
-    bool fma, masked;   // fused multiply-add; cheap masked loads and stores
-    int cores;          // 0: unknown
-    int64_t l1, l2, l3; // bytes per core (l3: shared)
-    int pointer_bytes;
-  };
+// ---- verify.c ---------------------------------------------------------------------------------------------
 
-  const Target *target_find(Ctx *c, const char *name); // by name; NULL if unknown
-  const Target *target_default(Ctx *c);                // x86-64-v3 on x86-64
-  int target_count(void);
-  const Target *target_at(int i);
+// Checks every invariant of the module's level; reports what is broken (as an internal error, naming the
+// pass) and returns false. At loops level it proves every access inside its buffer by interval arithmetic.
+bool module_verify(Module *m, const char *after_pass);
 
-  // ---- text.c, text_*.c: print and parse --------------------------------------------------------------------
+// ---- eval.c: the reference evaluator ----------------------------------------------------------------------
 
-  // Prints a module at its level. Constants of up to 16 elements are printed inline; larger ones by reference:
-  // to their file, or to `blob` (a file that tensors not in any file are appended to; NULL: inline all).
-  typedef struct BlobFile BlobFile;
-  BlobFile *blob_new(Ctx *c, const char *path);
-  void module_print(Str *out, const Module *m, BlobFile *blobs);
-  void graph_print(Str *out, const Graph *g);
-  void kernel_print(Str *out, const Kernel *k);
-  void expr_print(Str *out, const Expr *e);
-  void stmt_print(Str *out, const Stmt *s, int indent);
-  char *expr_text(Ctx *c, const Expr *e);
-  // Parses what module_print printed; NULL after reporting. Relative paths are looked up beside src->path.
-  Module *module_parse(Ctx *c, const Source *src);
-  // Parses an element-wise formula (OpInfo.expr, YAML): names resolve through `lookup`.
-  const Expr *expr_parse(Ctx *c, const Source *src, const char *text,
-                         const Expr *(*lookup)(void *data, const char *name), void *data);
-
-  // ---- verify.c ---------------------------------------------------------------------------------------------
-
-  // Checks every invariant of the module's level; reports what is broken (as an internal error, naming the
-  // pass) and returns false. At loops level it proves every access inside its buffer by interval arithmetic.
-  bool module_verify(Module *m, const char *after_pass);
-
-  // ---- eval.c: the reference evaluator ----------------------------------------------------------------------
-
-  // Evaluates the module at whatever level it is, serially and literally. in[i] must match the main graph's
-  // inputs (extents within bounds). Returns false after reporting.
-  bool eval_module(Module *m, const Tensor *const *in, Tensor **out);
-  // Evaluates one node on constant operands (NULL for absent ones).
-  bool eval_node(Ctx *c, const Node *n, const Tensor *const *in, Tensor **out);
-  // Calls `watch` with every value computed (verify's per-value comparison).
-  typedef void (*EvalWatch)(void *data, const Value *v, const Tensor *t);
-  bool eval_module_watch(Module *m, const Tensor *const *in, Tensor **out, EvalWatch watch, void *data);
+// Evaluates the module at whatever level it is, serially and literally. in[i] must match the main graph's
+// inputs (extents within bounds). Returns false after reporting.
+bool eval_module(Module *m, const Tensor *const *in, Tensor **out);
+// Evaluates one node on constant operands (NULL for absent ones).
+bool eval_node(Ctx *c, const Node *n, const Tensor *const *in, Tensor **out);
+// Calls `watch` with every value computed (verify's per-value comparison).
+typedef void (*EvalWatch)(void *data, const Value *v, const Tensor *t);
+bool eval_module_watch(Module *m, const Tensor *const *in, Tensor **out, EvalWatch watch, void *data);
 
 #endif
