@@ -386,15 +386,17 @@ struct OpInfo {
   const char *name;  // the one spelling, in C, YAML, IR text, dumps, documents, tests
   const char *group; // section of the documents
   const char *ins;   // "x:T, y:T", "x:T, w:T, bias:T?" (? may be absent), "xs:T*" (any number, last)
-  const char *outs;  // "T", "bool", "T, i64"; "=attr" takes the dtype from a dtype attribute
+  const char *outs;  // "T", "bool", "T, i64"; "=attr" takes the dtype from a dtype attribute; "any*": `results`
   const char *t; // what T may be: "any", "num", "float", "int", "bool", "signed", ... ; U likewise by "U:..."
   const char *attrs; // "axis:int=-1, keepdims:bool=true, pads:ints=[0,0]"; no default: required
   const char *doc;   // one or more sentences
   // Element-wise op: formula over operand and attribute names; operands broadcast. E.g. "max(x, 0)".
   const char *expr;
   // Sets node->out[*]->type (rank, dims, dtype) from operands and attributes; reports what does not fit.
-  // NULL: broadcast of all operands, dtypes from `outs`.
+  // NULL: op_infer_broadcast. May fill in attributes (a symbol for a data-dependent extent).
   bool (*infer)(Ctx *c, Node *n);
+  // Number of results of a node whose operands, attributes and regions are set; only if outs is "any*".
+  int (*results)(const Node *n);
   // The element of result `out` at `index` (rank-many expressions).
   const Expr *(*define)(Ctx *c, const Node *n, int out, const Expr *const *index);
   // Stages that write the results, when one expression per element does not say it (scatter, scans).
@@ -435,6 +437,17 @@ const Op *op_find(Ctx *c, const char *name); // NULL if unknown
 const char *op_suggest(Ctx *c, const char *name);
 int op_count(Ctx *c);
 const Op *op_at(Ctx *c, int i); // in documents' order
+// What `type` (of an operand: "T", "U", a dtype or a class such as "float" or "i8|u8") may be.
+bool op_allows(const Op *op, const char *type, DType t);
+const char *op_class(const Op *op, const char *type); // as text: "float"
+int op_results(const Node *n);                        // how many results n has
+// The dtype of result k by the row's `outs`, from the operands' dtypes and the attributes.
+DType op_result_dtype(const Node *n, int k);
+bool op_infer_broadcast(Ctx *c, Node *n); // every result: all operands broadcast, dtype as above
+// Reads the value of an attribute of the kind of `spec` as written in rows and samples ("[1,2]", "true",
+// "edge") from *text and moves *text behind it. Symbols are not known here.
+bool op_parse_attr(Ctx *c, const Attr *spec, const char **text, Attr *out);
+void op_document(Str *out, const Op *op); // op_doc.c: the op's page, in Markdown
 static inline bool op_is(const Node *n, const char *name);
 
 // ---- graph.c: values, nodes, graphs ---------------------------------------------------------------------
