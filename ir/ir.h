@@ -98,7 +98,8 @@ float bf16_to_f32(uint16_t h);
   X(CONST, "", 0, 's')   /* int_value, or float_value when the dtype is a float */                           \
   X(VAR, "", 0, 's')     /* loop, output-dimension or reduction variable, or a let-bound scalar */           \
   X(SYM, "", 0, 's')     /* a bounded symbol of the module: i64 */                                           \
-  X(READ, "", -1, 's')   /* value[args...]: logical indices in kernels, physical ones in loops */            \
+  X(READ, "", -1, 's')   /* value[args...]: logical indices in kernels, physical ones in loops (in loops,    \
+                            one index of a value of another rank is a flat one: elements from the start) */  \
   X(REDUCE, "", 1, 's')  /* kind(vars) args[0] */                                                            \
   X(GUARD, "if", 3, 'f') /* args[0] ? args[1] : args[2], where args[1] may only be touched if args[0] */     \
   X(SELECT, "select", 3, 'f') /* args[0] ? args[1] : args[2], both always safe to compute */                 \
@@ -434,6 +435,7 @@ struct Op {
   const OpParam *in;
   const char (*out)[16];
   const Attr *attr; // specs: kind and default; `given` = required
+  const char *cls[3]; // classes of T, U and V
 };
 
 const Op *op_find(Ctx *c, const char *name); // NULL if unknown
@@ -687,7 +689,7 @@ struct Stmt {
     struct {
       Value *dst;
       int nindex;
-      const Expr *const *index; // physical
+      const Expr *const *index; // physical; or one flat index, as in READ
       StoreKind op;
       const Expr *value;
     } store;
