@@ -502,6 +502,8 @@ OnnxModel *onnx_decode_model(Arena *a, Diag *d, const Source *src, const uint8_t
   OnnxModel *model = decode_top(a, d, src, &MSG_MODEL, p, n);
   if (!model) return NULL;
   model->src = src;
+  model->bytes = p;
+  model->size = n;
   if (model->graph) return model;
   diag_error(d, (Loc){.src = src}, "not an ONNX model: it holds no graph");
   return NULL;

@@ -196,7 +196,9 @@ typedef struct OnnxFunction {
 } OnnxFunction;
 
 typedef struct OnnxModel {
-  const Source *src; // for messages; src->path is the file
+  const Source *src;    // for messages; src->path is the file
+  const uint8_t *bytes; // the whole file
+  size_t size;
   int64_t ir_version, model_version;
   const char *producer, *producer_version, *domain;
   OnnxGraph *graph;

@@ -18,11 +18,12 @@ bool weights_add(WeightFile *f, Loc loc, WeightEntry e) {
 }
 
 bool weights_shape_ok(const Type *t, int64_t *bytes) {
-  int64_t n = 1;
+  int64_t n = 1, strides = 1; // strides must not overflow even if an extent of 0 makes the tensor empty
   for (int i = 0; i < t->rank; i++) {
-    // A zero extent makes the product zero, but the others must still be sane on their own.
-    if (t->dim[i].n < 0 || t->dim[i].n > MAX_ELEMENTS) return false;
-    if (!mul_ok(n, t->dim[i].n, &n) || n > MAX_ELEMENTS) return false;
+    int64_t extent = t->dim[i].n;
+    if (extent < 0 || extent > MAX_ELEMENTS) return false;
+    if (!mul_ok(strides, extent ? extent : 1, &strides) || strides > MAX_ELEMENTS) return false;
+    n *= extent;
   }
   *bytes = n * dtype_bytes(t->dtype);
   return true;
