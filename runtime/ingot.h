@@ -146,7 +146,9 @@ struct ingot_options {
   void *hook_user;
   const void *weights;     // the data of the weights file, already mapped by the caller; NULL: mapped
   const char *weights_dir; // folder of the weights file; NULL: the artefact's own
-  int32_t spin_us;         // how long idle workers spin before they sleep; 0: default
+  char *error;             // receives the text if the context cannot be made; NULL: none wanted
+  uint64_t error_size;
+  int32_t spin_us; // how long idle workers spin before they sleep; 0: default
   int32_t reserved;
 };
 
@@ -184,9 +186,10 @@ struct ingot_api {
   int32_t (*step_count)(const ingot_model *);
   const char *(*step_name)(const ingot_model *, int32_t step);
   void *(*step_arg)(const ingot_ctx *, int32_t step, int32_t k, const struct ingot_tensor_info **info);
-  // INGOT_OK or INGOT_E_CPU; *missing names the first instruction set that is not there.
-  int (*check_cpu)(const ingot_model *, const char **missing);
+  // INGOT_OK or INGOT_E_CPU; `missing` then holds the name of the first instruction set that is not there.
+  int (*check_cpu)(const ingot_model *, char *missing, uint64_t size);
   const ingot_model *(*pick)(const ingot_model *); // first variant this processor can run, or NULL
+  const ingot_model *(*ctx_model)(const ingot_ctx *);
 };
 
 // The first words of every context and, after its header, of every model (see ingot_abi.h).
@@ -263,6 +266,11 @@ INGOT_API int ingot_ctx_create(const ingot_model *m, const struct ingot_options 
 }
 INGOT_API void ingot_ctx_destroy(ingot_ctx *c) { // NULL is fine
   if (c) INGOT_C(c)->ctx_destroy(c);
+}
+
+// The model a context runs: of several variants for different processors, the one that was chosen.
+INGOT_API const ingot_model *ingot_ctx_model(const ingot_ctx *c) {
+  return INGOT_C(c)->ctx_model(c);
 }
 
 // Binds input i. The data is read during ingot_run and must stay until then. `dims` are `rank` extents; with

@@ -161,6 +161,10 @@ struct ingot_weights_header {
   uint64_t bytes, hash;
 };
 
+enum ingot_model_flags {
+  INGOT_MODEL_FLUSH_DENORMALS = 1 // kernels run with denormal results and operands taken as zero
+};
+
 struct ingot_model {
   // -- struct ingot_model_head
   uint32_t magic; // INGOT_MAGIC
@@ -183,7 +187,7 @@ struct ingot_model {
   const struct ingot_step *steps;
   int32_t n_inputs, n_outputs, n_tensors, n_symbols, n_states, n_args, n_steps;
   struct ingot_range main; // the steps of a run
-  int32_t reserved;        // 0
+  int32_t flags;           // enum ingot_model_flags
   // Computes all DERIVED symbols from the others, each within its range if those are within theirs. NULL if there
   // are none. Must not trap for any values within range; called again whenever a step sets a symbol.
   void (*shapes)(int64_t *sym);

@@ -1,0 +1,151 @@
+// internal.h: what the executor's files share: the context, threads, waiting, memory, processor features.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef INGOT_RUNTIME_INTERNAL_H
+#define INGOT_RUNTIME_INTERNAL_H
+
+#include "ingot_abi.h"
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+// ---- park.c: sleeping on a word ---------------------------------------------------------------------------------
+
+// Sleeps while *word == expect; may return early. Wakes everyone who sleeps on the word.
+void park_wait(atomic_uint *word, unsigned expect);
+void park_wake(atomic_uint *word);
+int64_t park_now(void); // nanoseconds, monotonic
+void park_pause(void);  // one turn of a spin loop
+
+// ---- pool.c: threads ----------------------------------------------------------------------------------------------
+
+typedef void (*PoolFn)(void *arg, int32_t part);
+typedef struct Pool Pool;
+
+int pool_cpus(void); // processors the calling thread may run on
+// A pool of `threads` threads, the one that calls pool_run included. NULL in *pool with threads == 1.
+int pool_create(Pool **pool, int threads, uint32_t flags, int spin_us);
+void pool_destroy(Pool *p); // NULL is fine
+// Runs fn(arg, 0 .. n-1), n <= threads, part 0 on the calling thread; returns when all are done.
+void pool_run(Pool *p, int32_t n, PoolFn fn, void *arg);
+// Between these two calls idle workers spin for longer: more work will follow at once.
+void pool_begin(Pool *p);
+void pool_end(Pool *p);
+
+// ---- fpenv.c: the same arithmetic on every thread -----------------------------------------------------------------
+
+// Rounding to nearest, denormals kept (or flushed to zero); returns what to give to fpenv_leave.
+uint64_t fpenv_enter(bool flush_denormals);
+void fpenv_leave(uint64_t saved);
+
+// ---- memory.c -------------------------------------------------------------------------------------------------------
+
+// Zeroed memory aligned to 128 bytes; large blocks on huge pages if asked. NULL if there is none.
+void *memory_alloc(uint64_t bytes, bool huge);
+void memory_free(void *p, uint64_t bytes); // the same bytes; NULL is fine
+
+// ---- weights.c --------------------------------------------------------------------------------------------------------
+
+typedef struct Weights {
+  const void *data;
+  void *map; // to unmap; NULL if not ours
+  uint64_t map_bytes;
+} Weights;
+
+// Embedded, given by the caller, or mapped from the weights file. Writes a text into err on failure.
+int weights_open(Weights *w, const struct ingot_model *m, const struct ingot_options *o, char *err,
+                 size_t size);
+void weights_close(Weights *w);
+
+// ---- cpu.c ------------------------------------------------------------------------------------------------------------
+
+// INGOT_OK, or INGOT_E_CPU and the first name of the comma-separated list that this processor lacks (or that is
+// not known). The environment variable INGOT_CPU, if set, lists the only features that may be used.
+int cpu_check(const char *features, char *missing, size_t size);
+
+// ---- context ------------------------------------------------------------------------------------------------------------
+
+enum { ERROR_TEXT = 320 };
+
+// What is bound to an input or output.
+typedef struct Binding {
+  void *data;
+  uint64_t bytes;
+  int64_t *dims;   // inputs: the extents given
+  int32_t *places; // numbers of the arguments (in ingot_model.args) that live in this tensor
+  int32_t n_places;
+  bool set;
+} Binding;
+
+struct ingot_ctx {
+  const struct ingot_api *api; // first: struct ingot_ctx_head
+  const struct ingot_model *model;
+  atomic_bool busy;
+  bool dirty;            // something was bound or set: check and resolve before the next run
+  bool has_step_symbols; // symbols of kind STEP, which begin every run at their bounds
+  void **buf;            // by argument number: its address
+  int64_t *sym;
+  int64_t *next_sym; // CALLER symbols as the next run will see them
+  Binding *in, *out;
+  char *scratch; // threads * scratch_stride
+  uint64_t scratch_stride;
+  char *arena, *state;
+  Pool *pool; // NULL: one thread, or the caller's parallel_for
+  int32_t threads;
+  Weights weights;
+  struct ingot_options options;
+  uint64_t block_bytes;   // of the allocation that holds all this
+  struct ingot_ctx *next; // in the list of simple.c
+  char error[ERROR_TEXT];
+};
+
+// context.c
+int ctx_bytes(const ingot_model *, const struct ingot_options *, uint64_t *arena, uint64_t *total);
+int ctx_create(const ingot_model *, const struct ingot_options *, ingot_ctx **);
+void ctx_destroy(ingot_ctx *);
+bool ctx_enter(ingot_ctx *c);          // false if another thread is inside
+int ctx_leave(ingot_ctx *c, int code); // returns code
+// Sets the text of ingot_last_error and returns `code`.
+int ctx_fail(ingot_ctx *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+// bind.c
+int ctx_set_input(ingot_ctx *, int32_t i, const void *, int32_t dtype, int32_t rank, const int64_t *dims,
+                  uint64_t bytes);
+int ctx_set_output(ingot_ctx *, int32_t i, void *, uint64_t bytes);
+int ctx_output_shape(const ingot_ctx *, int32_t i, int64_t *dims);
+void *ctx_output_data(const ingot_ctx *, int32_t i);
+void bind_own_outputs(ingot_ctx *c); // at creation
+int bind_inputs(ingot_ctx *c);       // before a run: all set
+int bind_outputs(ingot_ctx *c);      // the same, and large enough for the symbols' values
+
+// symbols.c
+int ctx_set_symbol(ingot_ctx *, int32_t sym, int64_t value);
+int ctx_get_symbol(const ingot_ctx *, int32_t sym, int64_t *value);
+void symbols_init(ingot_ctx *c);
+bool symbol_settled(const ingot_ctx *c, int32_t sym); // its value is known before a run starts
+int symbols_from_inputs(ingot_ctx *c);                // all symbols, with all checks
+// INPUT and CALLER symbols from the values given in table order, derived ones from them.
+int symbols_from_values(ingot_ctx *c, const int64_t *values);
+void symbols_start_run(ingot_ctx *c);
+int symbols_set(ingot_ctx *c, int32_t sym, int64_t value, const char *step); // during a run
+void symbols_end_run(ingot_ctx *c, bool ok);
+
+// exec.c
+int ctx_run(ingot_ctx *);
+
+// state.c
+uint64_t model_state_bytes(const ingot_model *);
+int ctx_state_reset(ingot_ctx *);
+int ctx_state_save(const ingot_ctx *, void *to, uint64_t bytes);
+int ctx_state_restore(ingot_ctx *, const void *from, uint64_t bytes);
+void state_init(ingot_ctx *c);
+
+// model.c
+const char *error_text(int code);
+const ingot_model *model_pick(const ingot_model *); // first variant that this processor can run, or NULL
+
+static inline uint64_t round_up_64(uint64_t n) {
+  return (n + 63) & ~(uint64_t)63;
+}
+
+#endif

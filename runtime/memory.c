@@ -1,0 +1,48 @@
+// memory.c: the blocks that contexts live in.
+// SPDX-License-Identifier: Apache-2.0
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+// From here on blocks are mapped, begin at a multiple of the huge page and are given back to the system.
+enum { HUGE_PAGE = 2 << 20, BLOCK_ALIGN = 128 };
+
+// A multiple of every page size in use.
+static uint64_t mapped_size(uint64_t bytes) {
+  return (bytes + 65535) & ~(uint64_t)65535;
+}
+
+static void *map_block(uint64_t bytes, bool huge) {
+  uint64_t size = mapped_size(bytes), room = size + HUGE_PAGE;
+  if (room < bytes || room > SIZE_MAX) return NULL;
+  char *p = mmap(NULL, (size_t)room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  size_t skip = (size_t)(-(uintptr_t)p & (HUGE_PAGE - 1));
+  if (skip) munmap(p, skip);
+  munmap(p + skip + size, (size_t)(room - size - skip));
+#ifdef MADV_HUGEPAGE
+  if (huge) madvise(p + skip, (size_t)size, MADV_HUGEPAGE); // only a hint: failure does not matter
+#else
+  (void)huge;
+#endif
+  return p + skip;
+}
+
+void *memory_alloc(uint64_t bytes, bool huge) {
+  if (bytes >= HUGE_PAGE) return map_block(bytes, huge);
+  uint64_t size = (bytes + BLOCK_ALIGN) / BLOCK_ALIGN * BLOCK_ALIGN;
+  void *p = aligned_alloc(BLOCK_ALIGN, (size_t)size);
+  if (p) memset(p, 0, (size_t)size);
+  return p;
+}
+
+void memory_free(void *p, uint64_t bytes) {
+  if (!p) return;
+  if (bytes >= HUGE_PAGE) {
+    munmap(p, (size_t)mapped_size(bytes));
+  } else {
+    free(p);
+  }
+}

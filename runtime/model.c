@@ -1,0 +1,121 @@
+// model.c: the description of a model, the texts of error codes, and the table that an artefact offers.
+// SPDX-License-Identifier: Apache-2.0
+#include "internal.h"
+
+const ingot_model *model_pick(const ingot_model *m) {
+  char missing[64];
+  while (m && cpu_check(m->cpu_features, missing, sizeof missing)) m = m->next_variant;
+  return m;
+}
+
+const char *error_text(int code) {
+  static const char *const texts[] = {
+      [INGOT_OK] = "fine",
+      [INGOT_E_ARGUMENT] = "wrong argument",
+      [INGOT_E_SHAPE] = "wrong shape",
+      [INGOT_E_DTYPE] = "wrong element type",
+      [INGOT_E_BYTES] = "buffer too small",
+      [INGOT_E_ALIGN] = "address not aligned",
+      [INGOT_E_UNSET] = "an input or output was not set",
+      [INGOT_E_BUSY] = "the context is in use by another thread",
+      [INGOT_E_MEMORY] = "out of memory",
+      [INGOT_E_THREADS] = "threads could not be started",
+      [INGOT_E_DATA] = "the data leads outside what the model allows",
+      [INGOT_E_FILE] = "the file cannot be read",
+      [INGOT_E_FORMAT] = "wrong or damaged format",
+      [INGOT_E_ARCH] = "made for another architecture",
+      [INGOT_E_CPU] = "this processor lacks an instruction set that the model needs",
+      [INGOT_E_ABI] = "made for another version of the interface",
+      [INGOT_E_WEIGHTS] = "the weights file is missing or does not belong to the model",
+  };
+  return code >= 0 && (size_t)code < sizeof texts / sizeof texts[0] ? texts[code] : "unknown error";
+}
+
+static const char *model_name(const ingot_model *m) {
+  return m->name;
+}
+static const char *model_metadata(const ingot_model *m) {
+  return m->metadata;
+}
+static int32_t input_count(const ingot_model *m) {
+  return m->n_inputs;
+}
+static int32_t output_count(const ingot_model *m) {
+  return m->n_outputs;
+}
+static int32_t symbol_count(const ingot_model *m) {
+  return m->n_symbols;
+}
+static int32_t step_count(const ingot_model *m) {
+  return m->n_steps;
+}
+
+static const struct ingot_tensor_info *input_info(const ingot_model *m, int32_t i) {
+  return i >= 0 && i < m->n_inputs ? &m->inputs[i] : NULL;
+}
+
+static const struct ingot_tensor_info *output_info(const ingot_model *m, int32_t i) {
+  return i >= 0 && i < m->n_outputs ? &m->outputs[i] : NULL;
+}
+
+static const struct ingot_symbol *symbol_info(const ingot_model *m, int32_t i) {
+  return i >= 0 && i < m->n_symbols ? &m->symbols[i] : NULL;
+}
+
+static const char *step_name(const ingot_model *m, int32_t i) {
+  return i >= 0 && i < m->n_steps ? m->steps[i].name : NULL;
+}
+
+static void *step_arg(const ingot_ctx *c, int32_t step, int32_t k, const struct ingot_tensor_info **info) {
+  const struct ingot_model *m = c->model;
+  if (info) *info = NULL;
+  if (step < 0 || step >= m->n_steps || k < 0 || k >= m->steps[step].n_args) return NULL;
+  int32_t a = m->steps[step].first_arg + k;
+  if (info && m->args[a].tensor >= 0) *info = &m->tensors[m->args[a].tensor];
+  return c->buf[a];
+}
+
+static const char *last_error(const ingot_ctx *c) {
+  return c ? c->error : "";
+}
+static const ingot_model *ctx_model(const ingot_ctx *c) {
+  return c->model;
+}
+
+static int check_cpu(const ingot_model *m, char *missing, uint64_t size) {
+  return cpu_check(m->cpu_features, missing, (size_t)size);
+}
+
+const struct ingot_api ingot_runtime_api = {
+    .size = sizeof(struct ingot_api),
+    .ctx_bytes = ctx_bytes,
+    .ctx_create = ctx_create,
+    .ctx_destroy = ctx_destroy,
+    .set_input = ctx_set_input,
+    .set_output = ctx_set_output,
+    .set_symbol = ctx_set_symbol,
+    .get_symbol = ctx_get_symbol,
+    .output_shape = ctx_output_shape,
+    .output_data = ctx_output_data,
+    .run = ctx_run,
+    .last_error = last_error,
+    .error_text = error_text,
+    .model_name = model_name,
+    .model_metadata = model_metadata,
+    .input_count = input_count,
+    .output_count = output_count,
+    .symbol_count = symbol_count,
+    .input_info = input_info,
+    .output_info = output_info,
+    .symbol_info = symbol_info,
+    .state_bytes = model_state_bytes,
+    .state_reset = ctx_state_reset,
+    .state_save = ctx_state_save,
+    .state_restore = ctx_state_restore,
+    .step_count = step_count,
+    .step_name = step_name,
+    .step_arg = step_arg,
+    .check_cpu = check_cpu,
+    .pick = model_pick,
+    .ctx_model = ctx_model,
+};
