@@ -232,9 +232,6 @@ const Expr *ex_cast(Ctx *c, DType t, const Expr *a);
 const Expr *ex_bitcast(Ctx *c, DType t, const Expr *a);
 // Rebuilds e with other arguments (same op, dtype, payload), simplifying again.
 const Expr *ex_with_args(Ctx *c, const Expr *e, const Expr *const *args);
-// Exactly this node (op, dtype, payload, args of `like`), hash-consed but not simplified: for the parser, so
-// that text reads back as it was printed.
-const Expr *ex_raw(Ctx *c, const Expr *like);
 
 #define ex_add(c, a, b)       ex_binary(c, E_ADD, a, b)
 #define ex_sub(c, a, b)       ex_binary(c, E_SUB, a, b)
