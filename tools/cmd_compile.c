@@ -1,0 +1,80 @@
+// cmd_compile.c: `ingot compile FILE -o LIB`.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/tool.h"
+
+#include <libgen.h>
+
+enum { OPT_EMIT = 512, OPT_HEADER };
+
+typedef struct CompileArgs {
+  BuildArgs build; // first: the child parser's input
+  const char *file, *out;
+} CompileArgs;
+
+static const struct argp_option options[] = {
+    {"output", 'o', "FILE", 0,
+     "the artefact (default: libNAME.so in the current folder, or .o, .a, .ll, .bc, .s)", 0},
+    {"emit", OPT_EMIT, "KIND", 0, "so (default), obj, archive, llvm, bc, asm", 0},
+    {"header", OPT_HEADER, "FILE", 0, "the C header (default: NAME.h beside the artefact)", 0},
+    {0},
+};
+
+static const struct {
+  const char *name, *suffix;
+  EmitKind kind;
+} emit_kinds[] = {
+    {"so", ".so", EMIT_SHARED},    {"obj", ".o", EMIT_OBJECT},  {"archive", ".a", EMIT_ARCHIVE},
+    {"llvm", ".ll", EMIT_LLVM_IR}, {"bc", ".bc", EMIT_BITCODE}, {"asm", ".s", EMIT_ASM},
+};
+
+static void set_emit(CompileArgs *a, const char *name, struct argp_state *state) {
+  for (int i = 0; i < ARRAY_LEN(emit_kinds); i++) {
+    if (strcmp(emit_kinds[i].name, name) != 0) continue;
+    a->build.codegen.emit = emit_kinds[i].kind;
+    return;
+  }
+  argp_error(state, "--emit is so, obj, archive, llvm, bc or asm, not '%s'", name);
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+  CompileArgs *a = state->input;
+  switch (key) {
+  case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
+  case 'o': a->out = arg; return 0;
+  case OPT_EMIT: set_emit(a, arg, state); return 0;
+  case OPT_HEADER: a->build.codegen.header_path = arg; return 0;
+  case ARGP_KEY_ARG:
+    if (a->file) argp_error(state, "one model file at a time, please");
+    a->file = arg;
+    return 0;
+  case ARGP_KEY_NO_ARGS: argp_error(state, "which model file?"); return 0;
+  default: return ARGP_ERR_UNKNOWN;
+  }
+}
+
+// libNAME.so and so on, NAME from the option or the model file's name.
+static const char *default_output(Tool *t, const CompileArgs *a) {
+  const char *suffix = ".so";
+  for (int i = 0; i < ARRAY_LEN(emit_kinds); i++)
+    if (emit_kinds[i].kind == a->build.codegen.emit) suffix = emit_kinds[i].suffix;
+  bool library = a->build.codegen.emit == EMIT_SHARED || a->build.codegen.emit == EMIT_ARCHIVE;
+  char *base = basename(arena_strdup(t->arena, a->file));
+  char *dot = strrchr(base, '.');
+  if (dot && dot != base) *dot = '\0';
+  return tool_printf(t, "%s%s%s", library ? "lib" : "",
+                     a->build.frontend.name ? a->build.frontend.name : base, suffix);
+}
+
+int cmd_compile(Tool *t, int argc, char **argv) {
+  static const struct argp_child children[] = {{&build_argp, 0, NULL, 0}, {0}};
+  static const struct argp argp = {
+      options,  parse,
+      "FILE",   "Compile a model (YAML, ONNX or IR text) ahead of time to a library that needs libc only.",
+      children, NULL,
+      NULL};
+  CompileArgs a = {.build = build_args(t)};
+  int code;
+  if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
+  if (!a.out) a.out = default_output(t, &a);
+  return driver_compile(&a.build, a.file, a.out) ? EXIT_FINE : EXIT_INPUT;
+}

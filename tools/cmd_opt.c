@@ -1,0 +1,60 @@
+// cmd_opt.c: `ingot opt FILE --passes=... -o FILE`: IR in, passes, IR out.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/tool.h"
+
+typedef struct OptArgs {
+  BuildArgs build;
+  const char *file, *out;
+} OptArgs;
+
+static const struct argp_option options[] = {
+    {"output", 'o', "FILE", 0, "where the IR goes (default: standard output)", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+  OptArgs *a = state->input;
+  switch (key) {
+  case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
+  case 'o': a->out = arg; return 0;
+  case ARGP_KEY_ARG:
+    if (a->file) argp_error(state, "one file at a time, please");
+    a->file = arg;
+    return 0;
+  case ARGP_KEY_NO_ARGS: argp_error(state, "which file?"); return 0;
+  default: return ARGP_ERR_UNKNOWN;
+  }
+}
+
+static bool write_ir(Tool *t, const Module *m, const char *path) {
+  Str text = {.arena = t->arena};
+  if (!path || strcmp(path, "-") == 0) {
+    module_print(&text, m, NULL);
+    return fwrite(text.s, 1, text.n, stdout) == text.n;
+  }
+  BlobFile *blobs = blob_new(t->ctx, tool_printf(t, "%s.weights", path));
+  if (!blobs) return false;
+  module_print(&text, m, blobs);
+  OutFile *f = file_create(t->arena, t->diag, path);
+  if (!f) return false;
+  fwrite(text.s, 1, text.n, file_stream(f));
+  return file_commit(f);
+}
+
+int cmd_opt(Tool *t, int argc, char **argv) {
+  static const struct argp_child children[] = {{&build_argp, 0, NULL, 0}, {0}};
+  static const struct argp argp = {
+      options,
+      parse,
+      "FILE",
+      "Load a model or IR dump, run passes (the rest of the standard list, or --passes=), print the IR.",
+      children,
+      NULL,
+      NULL};
+  OptArgs a = {.build = build_args(t)};
+  int code;
+  if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
+  Module *m = driver_load(&a.build, a.file);
+  if (!m || !driver_passes(&a.build, m)) return EXIT_INPUT;
+  return write_ir(t, m, a.out) ? EXIT_FINE : EXIT_INPUT;
+}

@@ -1,0 +1,120 @@
+// main.c: the `ingot` command: picks a subcommand, sets up memory, diagnostics and signals.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/tool.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#ifndef INGOT_VERSION
+#define INGOT_VERSION "0.1.0"
+#endif
+
+static const Command commands[] = {
+    {"compile", cmd_compile, "compile a model file to a shared library and a header"},
+    {"run", cmd_run, "run a compiled library (or a model file) on files"},
+    {"inspect", cmd_inspect, "tell what is in a library, model file or IR dump"},
+    {"opt", cmd_opt, "IR in, passes, IR out"},
+    {"verify", cmd_verify, "compare compiled code against the reference evaluator"},
+    {"bench", cmd_bench, "time a compiled library (or a model file)"},
+    {"ops", cmd_ops, "list the operations, or tell about one"},
+};
+
+static void help(FILE *out) {
+  fputs("Usage: ingot COMMAND [OPTION...] [FILE...]\n"
+        "Ahead-of-time compiler for neural networks: a model file goes in, a shared library comes out.\n\n"
+        "Commands:\n",
+        out);
+  for (int i = 0; i < ARRAY_LEN(commands); i++)
+    fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].doc);
+  fputs("\n`ingot COMMAND --help` tells the options of one; `ingot --version` prints the version.\n"
+        "Exit codes: 0 fine, 1 the input is at fault, 2 wrong usage, 70 a bug in ingot.\n",
+        out);
+}
+
+static const Command *find_command(const char *name) {
+  for (int i = 0; i < ARRAY_LEN(commands); i++)
+    if (strcmp(commands[i].name, name) == 0) return &commands[i];
+  return NULL;
+}
+
+static int unknown_command(const char *name) {
+  const char *names[ARRAY_LEN(commands)];
+  for (int i = 0; i < ARRAY_LEN(commands); i++) names[i] = commands[i].name;
+  const char *near = nearest_word(name, names, ARRAY_LEN(commands));
+  fprintf(stderr, "ingot: unknown command '%s'", name);
+  if (near) fprintf(stderr, "; did you mean '%s'?", near);
+  fputs("\nTry `ingot --help`.\n", stderr);
+  return EXIT_USAGE;
+}
+
+// Removes half-written files, then dies of the signal as the caller expects.
+static void on_signal(int sig) {
+  file_remove_open_outputs();
+  signal(sig, SIG_DFL);
+  raise(sig);
+}
+
+static void catch_signals(void) {
+  static const int fatal[] = {SIGINT, SIGTERM, SIGHUP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+  for (int i = 0; i < ARRAY_LEN(fatal); i++) signal(fatal[i], on_signal);
+  signal(SIGPIPE, SIG_IGN); // a closed pipe is an ordinary write error
+}
+
+static bool want_colour(void) {
+  const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+  return isatty(STDERR_FILENO) && !(no && *no) && !(term && strcmp(term, "dumb") == 0);
+}
+
+static int run_command(const Command *c, int argc, char **argv) {
+  jmp_buf oom;
+  Arena *volatile arena = NULL;
+  volatile int code = EXIT_INPUT;
+  if (setjmp(oom) == 0) {
+    arena = arena_new(&oom);
+    if (!arena) longjmp(oom, 1);
+    Tool t = {.arena = arena, .terminal = isatty(STDERR_FILENO), .colour = want_colour()};
+    t.diag = diag_new(arena, stderr, t.colour);
+    t.ctx = ctx_new(arena, t.diag);
+    code = c->run(&t, argc, argv);
+    diag_finish(t.diag);
+  } else {
+    fputs("ingot: error: out of memory\n", stderr);
+  }
+  file_remove_open_outputs();
+  arena_free(arena);
+  return code;
+}
+
+int main(int argc, char **argv) {
+  argp_err_exit_status = EXIT_USAGE;
+  catch_signals();
+  if (argc < 2) {
+    help(stderr);
+    return EXIT_USAGE;
+  }
+  const char *name = argv[1];
+  if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0) {
+    puts("ingot " INGOT_VERSION);
+    return EXIT_FINE;
+  }
+  bool asks_help = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0;
+  if (asks_help && argc == 2) {
+    help(stdout);
+    return EXIT_FINE;
+  }
+  const Command *c = find_command(asks_help ? argv[2] : name);
+  if (!c) return unknown_command(asks_help ? argv[2] : name);
+  char *self = malloc(strlen(c->name) + sizeof "ingot ");
+  if (!self) return EXIT_INPUT;
+  sprintf(self, "ingot %s", c->name);
+  char *help_argv[] = {self, "--help", NULL};
+  argv[1] = self;
+  int code = asks_help ? run_command(c, 2, help_argv) : run_command(c, argc - 1, argv + 1);
+  if (fflush(stdout) != 0 || ferror(stdout)) {
+    perror("ingot: cannot write to standard output");
+    if (code == EXIT_FINE) code = EXIT_INPUT;
+  }
+  free(self);
+  return code;
+}

@@ -1,0 +1,169 @@
+// options.c: the command line options that several commands share, parsed by argp from one table.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/tool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+  OPT_TARGET = 256,
+  OPT_PASSES,
+  OPT_DUMP,
+  OPT_DUMP_DIR,
+  OPT_STOP_AFTER,
+  OPT_LIST_PASSES,
+  OPT_VERIFY_EACH,
+  OPT_TIME_PASSES,
+  OPT_DIM,
+  OPT_SHAPE,
+  OPT_THREADS,
+  OPT_FP,
+  OPT_WINOGRAD,
+  OPT_LINKER,
+  OPT_NAME,
+};
+
+static const struct argp_option build_options[] = {
+    {NULL, 0, NULL, 0, "Compilation:", 1},
+    {NULL, 'O', "LEVEL", 0, "0: unscheduled code, 1: graph passes only, 2: everything (default)", 1},
+    {"target", OPT_TARGET, "NAME", 0, "x86-64-v3 (default), native, ...; `--target=help` lists them", 1},
+    {"name", OPT_NAME, "NAME", 0, "name of the model: prefix of the artefact's C symbols", 1},
+    {"dim", OPT_DIM, "SYM=N", 0, "fix a symbolic dimension (SYM=4) or set its bound (SYM<=512)", 1},
+    {"shape", OPT_SHAPE, "INPUT=D,D,...", 0, "fix an input's shape", 1},
+    {"threads", OPT_THREADS, "N", 0, "threads the schedule is made for (default: the target's cores)", 1},
+    {"fp", OPT_FP, "strict|fast", 0, "strict keeps the order of float operations (default: fast)", 1},
+    {"winograd", OPT_WINOGRAD, "off|auto", 0, "Winograd convolutions where their error bound allows", 1},
+    {"jobs", 'j', "N", 0, "threads of the compiler (default: all cores); the output is the same", 1},
+    {"linker", OPT_LINKER, "PROGRAM", 0, "linker to use instead of ld", 1},
+    {"debug", 'g', NULL, 0, "line information that points into the loop dump", 1},
+    {NULL, 0, NULL, 0, "Seeing inside:", 2},
+    {"passes", OPT_PASSES, "LIST", 0, "run these passes (comma separated) instead of the standard list", 2},
+    {"stop-after", OPT_STOP_AFTER, "PASS", 0, "stop after this pass", 2},
+    {"list-passes", OPT_LIST_PASSES, NULL, 0, "list the passes in order, and end", 2},
+    {"dump", OPT_DUMP, "after:PASS|all", 0, "write the IR after a pass, or after every one (may be repeated)",
+     2},
+    {"dump-dir", OPT_DUMP_DIR, "DIR", 0, "where the dumps go (default: NAME.dump)", 2},
+    {"verify-each", OPT_VERIFY_EACH, NULL, 0, "check the IR's invariants after every pass", 2},
+    {"time-passes", OPT_TIME_PASSES, NULL, 0, "print how long each pass took", 2},
+    {0},
+};
+
+static bool parse_count(const char *text, int max, int *out) {
+  char *end;
+  errno = 0;
+  long v = strtol(text, &end, 10);
+  if (errno || end == text || *end || v < 0 || v > max) return false;
+  *out = (int)v;
+  return true;
+}
+
+static void list_targets(void) {
+  for (int i = 0; i < target_count(); i++) {
+    const Target *t = target_at(i);
+    printf("%-12s %s, %d-byte vectors, %d registers\n", t->name, t->triple, t->vector_bytes, t->vector_regs);
+  }
+}
+
+static error_t count_option(const char *text, int max, int *out, struct argp_state *state, const char *what) {
+  if (!parse_count(text, max, out))
+    argp_error(state, "%s wants a number from 0 to %d, not '%s'", what, max, text);
+  return 0;
+}
+
+static error_t choice_option(const char *text, const char *a, const char *b, struct argp_state *state,
+                             const char *what) {
+  if (strcmp(text, a) != 0 && strcmp(text, b) != 0)
+    argp_error(state, "%s is %s or %s, not '%s'", what, a, b, text);
+  return 0;
+}
+
+static void pass_option(const char *name, struct argp_state *state) {
+  if (pass_find(name)) return;
+  const char *names[64];
+  int n = 0;
+  for (; n < pass_count() && n < ARRAY_LEN(names); n++) names[n] = pass_at(n)->name;
+  const char *near = nearest_word(name, names, n);
+  if (near)
+    argp_error(state, "there is no pass '%s'; did you mean '%s'?", name, near);
+  else
+    argp_error(state, "there is no pass '%s'; --list-passes lists them", name);
+}
+
+static void dump_option(BuildArgs *a, const char *text, struct argp_state *state) {
+  if (strcmp(text, "all") != 0) {
+    if (strncmp(text, "after:", 6) != 0) argp_error(state, "--dump takes after:PASS or all, not '%s'", text);
+    pass_option(text + 6, state);
+  }
+  vec_push(a->tool->arena, &a->dumps, text);
+}
+
+static void pass_list_option(BuildArgs *a, const char *list, struct argp_state *state) {
+  char *copy = arena_strdup(a->tool->arena, list), *save = NULL;
+  for (char *p = strtok_r(copy, ",", &save); p; p = strtok_r(NULL, ",", &save)) pass_option(p, state);
+  a->passes = list;
+}
+
+static error_t parse_build(int key, char *arg, struct argp_state *state) {
+  BuildArgs *a = state->input;
+  Arena *arena = a->tool->arena;
+  switch (key) {
+  case 'O':
+    count_option(arg, 3, &a->pass.opt_level, state, "-O");
+    a->codegen.opt_level = a->pass.opt_level;
+    return 0;
+  case 'j': return count_option(arg, 1024, &a->codegen.jobs, state, "--jobs");
+  case 'g': a->codegen.debug_info = true; return 0;
+  case OPT_THREADS: return count_option(arg, 4096, &a->pass.threads, state, "--threads");
+  case OPT_NAME: a->frontend.name = arg; return 0;
+  case OPT_DIM: vec_push(arena, &a->frontend.dims, (const char *)arg); return 0;
+  case OPT_SHAPE: vec_push(arena, &a->frontend.shapes, (const char *)arg); return 0;
+  case OPT_FP:
+    a->pass.fp_strict = strcmp(arg, "strict") == 0;
+    return choice_option(arg, "strict", "fast", state, "--fp");
+  case OPT_WINOGRAD: a->pass.winograd = arg; return choice_option(arg, "off", "auto", state, "--winograd");
+  case OPT_LINKER: a->codegen.linker = arg; return 0;
+  case OPT_TARGET:
+    if (strcmp(arg, "help") == 0) {
+      list_targets();
+      exit(EXIT_FINE);
+    }
+    a->target = arg;
+    return 0;
+  case OPT_PASSES: pass_list_option(a, arg, state); return 0;
+  case OPT_STOP_AFTER:
+    pass_option(arg, state);
+    a->stop_after = arg;
+    return 0;
+  case OPT_LIST_PASSES: print_passes(stdout); exit(EXIT_FINE);
+  case OPT_DUMP: dump_option(a, arg, state); return 0;
+  case OPT_DUMP_DIR: a->dump_dir = arg; return 0;
+  case OPT_VERIFY_EACH: a->verify_each = true; return 0;
+  case OPT_TIME_PASSES: a->time_passes = true; return 0;
+  default: return ARGP_ERR_UNKNOWN;
+  }
+}
+
+const struct argp build_argp = {build_options, parse_build, NULL, NULL, NULL, NULL, NULL};
+
+BuildArgs build_args(Tool *t) {
+  return (BuildArgs){
+      .tool = t,
+      .pass = {.opt_level = 2, .winograd = "auto"},
+      .codegen = {.emit = EMIT_SHARED, .opt_level = 2},
+  };
+}
+
+bool tool_parse(Tool *t, const struct argp *argp, int argc, char **argv, void *input, int *code) {
+  (void)t;
+  error_t e = argp_parse(argp, argc, argv, 0, NULL, input);
+  *code = e ? EXIT_USAGE : EXIT_FINE;
+  return e == 0;
+}
+
+char *tool_printf(Tool *t, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  char *s = arena_vprintf(t->arena, fmt, ap);
+  va_end(ap);
+  return s;
+}

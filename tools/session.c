@@ -1,0 +1,123 @@
+// session.c: one model with one context and its inputs and outputs.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/session.h"
+
+static void destroy_ctx(void *p) {
+  ingot_ctx_destroy(p);
+}
+
+bool session_open(BuildArgs *a, const char *path, int threads, const char *prep, Session *s) {
+  Tool *t = a->tool;
+  *s = (Session){.tool = t, .prep = image_prep_default()};
+  if (!model_load(a, path, &s->loaded)) return false;
+  s->model = s->loaded.model;
+  if (!prep) prep = model_meta(t, s->model, "preprocess");
+  if (prep && !image_prep_parse(t, prep, &s->prep)) return false;
+  struct ingot_options o = {.size = sizeof o, .threads = threads};
+  double start = seconds_now();
+  int e = ingot_ctx_create(s->model, &o, &s->ctx);
+  s->create_ms = (seconds_now() - start) * 1e3;
+  if (e != INGOT_OK) {
+    diag_error(t->diag, NO_LOC, "cannot set up '%s': %s", path, ingot_error_text(s->model, e));
+    return false;
+  }
+  arena_defer(t->arena, destroy_ctx, s->ctx);
+  s->in = NEW_ARRAY(t->arena, const Tensor *, ingot_input_count(s->model) + 1);
+  s->out = NEW_ARRAY(t->arena, Tensor *, ingot_output_count(s->model) + 1);
+  return true;
+}
+
+const char *session_names(Tool *t, const Session *s, bool outputs) {
+  Str text = {.arena = t->arena};
+  int n = outputs ? ingot_output_count(s->model) : ingot_input_count(s->model);
+  for (int i = 0; i < n && i < 8; i++)
+    str_printf(&text, "%s%s", i ? ", " : "; it has: ",
+               (outputs ? ingot_output_info(s->model, i) : ingot_input_info(s->model, i))->name);
+  if (n > 8) str_puts(&text, ", ...");
+  return str_text(&text);
+}
+
+bool session_input_arg(Session *s, const char *arg) {
+  Tool *t = s->tool;
+  const char *name, *source;
+  int k = -1;
+  if (split_assign(t, arg, &name, &source)) {
+    k = ingot_find_input(s->model, name);
+  } else if (ingot_input_count(s->model) == 1) {
+    k = 0;
+    source = arg;
+    name = ingot_input_info(s->model, 0)->name;
+  } else {
+    diag_error(t->diag, NO_LOC, "--input wants NAME=SOURCE, not '%s'%s", arg, session_names(t, s, false));
+    return false;
+  }
+  if (k < 0) {
+    diag_error(t->diag, NO_LOC, "the model has no input '%s'%s", name, session_names(t, s, false));
+    return false;
+  }
+  Type want = model_type(t, s->model, false, k);
+  s->in[k] = tensor_load(t, name, source, &want, &s->prep);
+  return s->in[k] != NULL;
+}
+
+static int32_t to_abi(DType d) {
+  for (int32_t i = INGOT_NO_DTYPE + 1; i < INGOT_DTYPE_END; i++)
+    if (strcmp(ingot_dtype_name(i), dtype_name(d)) == 0) return i;
+  return INGOT_NO_DTYPE;
+}
+
+// Data at the alignment the model asks for; mapped files may be less aligned.
+static const void *aligned_data(Session *s, const Tensor *x, int32_t align) {
+  return (uintptr_t)x->data % (uintptr_t)align == 0
+             ? x->data
+             : arena_dup(s->tool->arena, x->data, x->bytes < 64 ? 64 : x->bytes);
+}
+
+static bool bind_input(Session *s, int k, bool fill) {
+  Tool *t = s->tool;
+  const struct ingot_tensor_info *info = ingot_input_info(s->model, k);
+  if (!s->in[k] && !fill) {
+    diag_error(t->diag, NO_LOC, "input '%s' is not given; use --input %s=FILE", info->name, info->name);
+    return false;
+  }
+  if (!s->in[k]) {
+    Type want = model_type(t, s->model, false, k);
+    s->in[k] = tensor_load(t, info->name, "random", &want, &s->prep);
+  }
+  const Tensor *x = s->in[k];
+  int64_t dims[MAX_RANK];
+  for (int d = 0; d < x->type.rank; d++) dims[d] = x->type.dim[d].n;
+  if (ingot_set_input(s->ctx, k, aligned_data(s, x, info->align), to_abi(x->type.dtype), x->type.rank, dims,
+                      x->bytes) == INGOT_OK)
+    return true;
+  diag_error(t->diag, NO_LOC, "%s", ingot_last_error(s->ctx));
+  return false;
+}
+
+bool session_bind(Session *s, bool fill) {
+  Tool *t = s->tool;
+  for (int k = 0; k < ingot_input_count(s->model); k++)
+    if (!bind_input(s, k, fill)) return false;
+  for (int k = 0; k < ingot_output_count(s->model); k++) {
+    Type type = model_type(t, s->model, true, k);
+    s->out[k] = tensor_new(t->ctx, &type);
+    if (ingot_set_output(s->ctx, k, tensor_data(s->out[k]), s->out[k]->bytes) == INGOT_OK) continue;
+    diag_error(t->diag, NO_LOC, "%s", ingot_last_error(s->ctx));
+    return false;
+  }
+  return true;
+}
+
+bool session_run(Session *s) {
+  if (ingot_run(s->ctx) == INGOT_OK) return true;
+  diag_error(s->tool->diag, NO_LOC, "%s", ingot_last_error(s->ctx));
+  return false;
+}
+
+const Tensor *session_output(Session *s, int k) {
+  const struct ingot_tensor_info *info = ingot_output_info(s->model, k);
+  int64_t dims[INGOT_MAX_RANK];
+  if (ingot_output_shape(s->ctx, k, dims) != INGOT_OK) return s->out[k];
+  Type actual = type_make(s->out[k]->type.dtype, info->rank, dims);
+  return tensor_view(s->tool->ctx, &actual, s->out[k]->data);
+}

@@ -1,0 +1,195 @@
+// tensors.c: tensors named on the command line: npy, npz, raw bytes, images, generated ones.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/tool.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "frontend/weights.h"
+#include "tools/image.h"
+
+bool split_assign(Tool *t, const char *arg, const char **name, const char **value) {
+  const char *eq = strchr(arg, '=');
+  if (!eq || eq == arg) return false;
+  *name = arena_strndup(t->arena, arg, (size_t)(eq - arg));
+  *value = eq + 1;
+  return true;
+}
+
+// ---- image preprocessing ------------------------------------------------------------------------------------
+
+ImagePrep image_prep_default(void) {
+  return (ImagePrep){.scale = 1.0 / 255, .std = {1, 1, 1, 1}};
+}
+
+// A number, or a quotient of two ("1/255").
+static bool parse_ratio(const char *s, char **end, double *v) {
+  *v = strtod(s, end);
+  if (*end == s) return false;
+  if (**end != '/') return true;
+  const char *denominator = *end + 1;
+  double d = strtod(denominator, end);
+  *v /= d;
+  return *end != denominator && d != 0;
+}
+
+// Up to four ratios separated by ':'; a single one stands for all channels.
+static bool parse_channels(const char *s, double out[4]) {
+  int n = 0;
+  for (char *end;; s = end + 1) {
+    if (n == 4 || !parse_ratio(s, &end, &out[n++])) return false;
+    if (*end != ':' && *end != '\0') return false;
+    if (*end == '\0') break;
+  }
+  for (int i = n; i < 4; i++) out[i] = out[n - 1];
+  return true;
+}
+
+static bool prep_item(const char *item, ImagePrep *p) {
+  char *end;
+  if (strncmp(item, "scale=", 6) == 0) return parse_ratio(item + 6, &end, &p->scale) && *end == '\0';
+  if (strncmp(item, "mean=", 5) == 0) return parse_channels(item + 5, p->mean);
+  if (strncmp(item, "std=", 4) == 0) {
+    if (!parse_channels(item + 4, p->std)) return false;
+    for (int i = 0; i < 4; i++)
+      if (p->std[i] == 0) return false;
+    return true;
+  }
+  if (strcmp(item, "bgr") == 0) return p->bgr = true;
+  return strcmp(item, "rgb") == 0;
+}
+
+bool image_prep_parse(Tool *t, const char *text, ImagePrep *p) {
+  char *copy = arena_strdup(t->arena, text), *save = NULL;
+  for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
+    while (*item == ' ') item++;
+    if (prep_item(item, p)) continue;
+    diag_error(t->diag, NO_LOC,
+               "preprocessing wants scale=N, mean=N[:N...], std=N[:N...], rgb or bgr, not '%s'", item);
+    return false;
+  }
+  return true;
+}
+
+// Where channels, height and width are in an image input's shape.
+typedef struct ImageShape {
+  int channels, height, width;
+  bool channels_last;
+} ImageShape;
+
+static bool image_shape(const Type *want, ImageShape *s) {
+  int r = want->rank;
+  const Dim *d = want->dim;
+  for (int i = 0; i < r - 3; i++)
+    if (d[i].n != 1) return false;
+  if (r == 2)
+    *s = (ImageShape){1, (int)d[0].n, (int)d[1].n, false};
+  else if (r >= 3 && (d[r - 3].n == 1 || d[r - 3].n == 3 || d[r - 3].n == 4))
+    *s = (ImageShape){(int)d[r - 3].n, (int)d[r - 2].n, (int)d[r - 1].n, false};
+  else if (r >= 3)
+    *s = (ImageShape){(int)d[r - 1].n, (int)d[r - 3].n, (int)d[r - 2].n, true};
+  else
+    return false;
+  return (s->channels == 1 || s->channels == 3 || s->channels == 4) && s->height > 0 && s->width > 0;
+}
+
+static Tensor *image_tensor(Tool *t, const char *name, const char *path, const Type *want,
+                            const ImagePrep *p) {
+  ImageShape s;
+  if (!image_shape(want, &s)) {
+    diag_error(t->diag, NO_LOC, "input '%s' is %s, which is no image of 1, 3 or 4 channels", name,
+               type_text(t->ctx, want));
+    return NULL;
+  }
+  int w, h;
+  uint8_t *in = image_load(t->arena, t->diag, path, s.channels, &w, &h);
+  if (!in) return NULL;
+  uint8_t *fit = in;
+  if (w != s.width || h != s.height) {
+    fit = arena_array(t->arena, (size_t)s.width * (size_t)s.height, (size_t)s.channels);
+    if (!image_resize(in, w, h, fit, s.width, s.height, s.channels)) longjmp(*arena_oom(t->arena), 1);
+  }
+  Tensor *out = tensor_new(t->ctx, want);
+  int64_t pixels = (int64_t)s.height * s.width;
+  bool is_float = dtype_is_float(want->dtype);
+  for (int64_t i = 0; i < pixels; i++) {
+    for (int ch = 0; ch < s.channels; ch++) {
+      int from = p->bgr && s.channels >= 3 && ch < 3 ? 2 - ch : ch;
+      double v = fit[i * s.channels + from];
+      if (is_float) v = (v * p->scale - p->mean[ch]) / p->std[ch];
+      tensor_set(out, s.channels_last ? i * s.channels + ch : ch * pixels + i, v);
+    }
+  }
+  return out;
+}
+
+// ---- other sources --------------------------------------------------------------------------------------------
+
+static uint64_t next_random(uint64_t *state) { // splitmix64 (Steele, Lea, Flood 2014)
+  uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
+  z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+  z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+  return z ^ z >> 31;
+}
+
+// Standard normal values for floats (Box and Muller), 0..9 for integers, both for bool.
+static Tensor *random_tensor(Tool *t, const char *spec, const Type *want) {
+  uint64_t state = spec[6] == ':' ? strtoull(spec + 7, NULL, 10) : 1;
+  Tensor *out = tensor_new(t->ctx, want);
+  int64_t n = type_elements(want);
+  for (int64_t i = 0; i < n; i++) {
+    uint64_t r = next_random(&state);
+    double u = ((double)(r >> 11) + 1) * 0x1p-53, v = (double)(next_random(&state) >> 11) * 0x1p-53;
+    if (dtype_is_float(want->dtype))
+      tensor_set(out, i, sqrt(-2 * log(u)) * cos(2 * M_PI * v));
+    else
+      tensor_set(out, i, want->dtype == DT_BOOL ? (double)(r & 1) : (double)(r % 10));
+  }
+  return out;
+}
+
+static Tensor *filled_tensor(Tool *t, const Type *want, double v) {
+  Tensor *out = tensor_new(t->ctx, want);
+  for (int64_t i = 0, n = type_elements(want); i < n; i++) tensor_set(out, i, v);
+  return out;
+}
+
+static Tensor *raw_tensor(Tool *t, const char *name, const char *path, const Type *want) {
+  const uint8_t *data;
+  size_t size;
+  if (!file_map(t->arena, t->diag, NO_LOC, path, &data, &size)) return NULL;
+  if ((int64_t)size == type_bytes(want)) return tensor_view(t->ctx, want, data);
+  diag_error(t->diag, NO_LOC, "input '%s' is %s, %lld bytes; '%s' has %zu", name, type_text(t->ctx, want),
+             (long long)type_bytes(want), path, size);
+  return NULL;
+}
+
+static bool has_suffix(const char *path, const char *suffix) {
+  size_t n = strlen(path), k = strlen(suffix);
+  return n > k && strcasecmp(path + n - k, suffix) == 0;
+}
+
+static const Tensor *array_tensor(Tool *t, const char *name, const char *path) {
+  WeightFile *f = weights_open(t->ctx, NO_LOC, path);
+  if (!f) return NULL;
+  if (weights_count(f) == 1 && !weights_has(f, name)) return weights_at(f, NO_LOC, 0);
+  return weights_get(f, NO_LOC, name);
+}
+
+Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want, const ImagePrep *prep) {
+  if (strcmp(source, "zeros") == 0) return filled_tensor(t, want, 0);
+  if (strcmp(source, "ones") == 0) return filled_tensor(t, want, 1);
+  if (strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0)
+    return random_tensor(t, source, want);
+  if (has_suffix(source, ".png") || has_suffix(source, ".jpg") || has_suffix(source, ".jpeg") ||
+      has_suffix(source, ".bmp"))
+    return image_tensor(t, name, source, want, prep);
+  if (has_suffix(source, ".npy") || has_suffix(source, ".npz") || has_suffix(source, ".safetensors"))
+    return (Tensor *)array_tensor(t, name, source);
+  return raw_tensor(t, name, source, want);
+}
+
+bool tensor_save_npy(Tool *t, const Tensor *tensor, const char *path) {
+  return npy_save(t->ctx, path, tensor);
+}

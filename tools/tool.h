@@ -1,0 +1,109 @@
+// tool.h: what the commands of `ingot` share: set-up, common options, the way from a file to a module.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef INGOT_TOOL_H
+#define INGOT_TOOL_H
+
+#include <argp.h>
+
+#include "codegen/codegen.h"
+#include "frontend/frontend.h"
+#include "ir/ir.h"
+#include "passes/passes.h"
+
+// Exit codes (docs/cli.md).
+enum { EXIT_FINE = 0, EXIT_INPUT = 1, EXIT_USAGE = 2, EXIT_BUG = 70 };
+
+// One invocation of a command.
+typedef struct Tool {
+  Arena *arena;
+  Diag *diag;
+  Ctx *ctx;
+  bool terminal; // stderr is a terminal: show progress
+  bool colour;
+} Tool;
+
+// One row per command; main.c holds the table.
+typedef struct Command {
+  const char *name;
+  int (*run)(Tool *t, int argc, char **argv); // returns the exit code
+  const char *doc;                            // one line for `ingot --help`
+} Command;
+
+int cmd_compile(Tool *t, int argc, char **argv);
+int cmd_run(Tool *t, int argc, char **argv);
+int cmd_inspect(Tool *t, int argc, char **argv);
+int cmd_opt(Tool *t, int argc, char **argv);
+int cmd_verify(Tool *t, int argc, char **argv);
+int cmd_bench(Tool *t, int argc, char **argv);
+int cmd_ops(Tool *t, int argc, char **argv);
+
+// ---- options.c: options that several commands take --------------------------------------------------------
+
+typedef struct BuildArgs {
+  Tool *tool;
+  FrontendOptions frontend;
+  PassOptions pass;
+  CodegenOptions codegen;
+  const char *target; // name, NULL: default
+  const char *passes; // --passes=
+  const char *stop_after;
+  Vec(const char *) dumps; // --dump=, in order
+  const char *dump_dir;
+  bool list_passes, verify_each, time_passes;
+  const char *command_line; // the options that shape the result, for the self-description
+} BuildArgs;
+
+// argp child for the options above; its input is a BuildArgs made by build_args.
+extern const struct argp build_argp;
+BuildArgs build_args(Tool *t);
+// Parses argv with `argp`; false (with *code set) if the command is to end here.
+bool tool_parse(Tool *t, const struct argp *argp, int argc, char **argv, void *input, int *code);
+char *tool_printf(Tool *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+// ---- driver.c: file -> module -> passes ------------------------------------------------------------------
+
+// Loads any model file and binds the target. NULL after reporting.
+Module *driver_load(BuildArgs *a, const char *path);
+// Runs the passes with dumps, checks, timing and progress as the options say.
+bool driver_passes(BuildArgs *a, Module *m);
+// Load, passes, and write the artefact at `out`.
+bool driver_compile(BuildArgs *a, const char *path, const char *out);
+void print_passes(FILE *out);
+
+// ---- tensors.c: inputs and outputs on the command line -----------------------------------------------------
+
+// "NAME=FILE" split in two; false if there is no '='.
+bool split_assign(Tool *t, const char *arg, const char **name, const char **value);
+
+// How images become tensors (docs/cli.md): resized to the input's height and width, channels from its
+// shape, then (value * scale - mean[c]) / std[c]. Integer inputs get the plain 0..255 values.
+typedef struct ImagePrep {
+  double scale;
+  double mean[4], std[4];
+  bool bgr;
+} ImagePrep;
+ImagePrep image_prep_default(void);
+bool image_prep_parse(Tool *t, const char *text,
+                      ImagePrep *p); // "scale=1/255,mean=0.485:0.456:0.406,std=..."
+// Reads .npy, .npz (the entry `name`), .png/.jpg/.jpeg/.bmp, any other file as raw bytes, or makes
+// "random[:SEED]", "zeros", "ones". `want` is the input's type; symbols take the file's extents.
+Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want, const ImagePrep *prep);
+bool tensor_save_npy(Tool *t, const Tensor *tensor, const char *path);
+
+// ---- model.c: an artefact or a model file, opened for running -----------------------------------------------
+
+struct ingot_model;
+typedef struct Loaded {
+  struct ingot_library *lib;
+  const struct ingot_model *model;
+  double load_ms;
+} Loaded;
+// Opens a .so, or compiles a model file into a temporary one first. Closed with the arena.
+bool model_load(BuildArgs *a, const char *path, Loaded *out);
+Type model_type(Tool *t, const struct ingot_model *m, bool output, int i); // symbols: their bounds
+const char *model_meta(Tool *t, const struct ingot_model *m,
+                       const char *key); // of the metadata's "meta"; NULL
+
+double seconds_now(void); // monotonic
+
+#endif
