@@ -1,0 +1,262 @@
+// expr_assume.c: bounds and simplification under a condition known to hold; the affine form in a variable.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The conjuncts of the condition are kept as ranges of linear forms: 2*i + k <= 226 says of the form
+// 2*i + k that it is at most 226. While an assumption is active (ctx->exprs->assume), expr_range consults
+// it, so that every constructor simplifies under it. Nothing of that is stored in the expressions.
+#include "ir/expr_impl.h"
+
+typedef struct Fact {
+  const Expr *form; // a linear form: no constant, content 1, its first term positive
+  Range range;
+} Fact;
+
+struct Assume {
+  Assume *outer;
+  Vec(Fact) facts;
+  Vec(const Expr *) holds; // conjuncts as they are
+  Vec(const Expr *) fails; // bool expressions known to be false
+  Memo *ranges;            // expression -> Range *, under this assumption
+  Memo *done;              // expression -> its simplification, under this assumption
+  int range_depth, depth;  // of recursion
+  int *budget;             // expressions that may still be simplified
+};
+
+enum {
+  RANGE_DEPTH = 200,     // beyond it the range without assumptions has to do
+  SIMPLIFY_DEPTH = 2000, // beyond it expressions are left as they are
+  // Nested choices meet shared parts once per combination of conditions; this ends it.
+  SIMPLIFY_BUDGET = 200000,
+};
+
+// ---- facts ----------------------------------------------------------------------------------------------
+
+// e = k * form + constant; false if e is constant or too long.
+static bool linear_key(Ctx *c, const Expr *e, const Expr **form, int64_t *k, int64_t *constant) {
+  Linear l;
+  if (e->dtype != DT_I64 || !linear_of(e, &l) || l.n == 0) return false;
+  *constant = l.constant;
+  *k = linear_content(&l);
+  if (*k <= 0) return false;
+  l.constant = 0;
+  for (int i = 0; i < l.n; i++) l.term[i].coeff /= *k;
+  *form = linear_expr(c, &l); // sorts
+  if (l.term[0].coeff > 0) return true;
+  for (int i = 0; i < l.n; i++) l.term[i].coeff = -l.term[i].coeff;
+  *k = -*k;
+  *form = linear_expr(c, &l);
+  return true;
+}
+
+static void add_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
+  for (int i = 0; i < a->facts.n; i++) {
+    Fact *f = &a->facts.data[i];
+    if (f->form != form) continue;
+    if (r.lo > f->range.lo) f->range.lo = r.lo;
+    if (r.hi < f->range.hi) f->range.hi = r.hi;
+    return;
+  }
+  vec_push(c->arena, &a->facts, ((Fact){form, r}));
+}
+
+// What `form` in r says of its single terms: k * atom = form - others.
+static void add_term_facts(Ctx *c, Assume *a, const Expr *form, Range r) {
+  Linear l;
+  if (!linear_of(form, &l) || l.n < 2) return;
+  for (int i = 0; i < l.n; i++) {
+    Linear others = l;
+    others.term[i] = others.term[--others.n];
+    Range o = linear_range(c, &others), t = {INT64_MIN, INT64_MAX};
+    int64_t k = l.term[i].coeff, v;
+    if (!range_known(o)) continue;
+    if (r.hi != INT64_MAX && !__builtin_sub_overflow(r.hi, o.lo, &v)) // k * atom <= v
+      *(k > 0 ? &t.hi : &t.lo) = k > 0 ? floor_div(v, k) : ceil_div(-v, -k);
+    if (r.lo != INT64_MIN && !__builtin_sub_overflow(r.lo, o.hi, &v)) // k * atom >= v
+      *(k > 0 ? &t.lo : &t.hi) = k > 0 ? ceil_div(v, k) : floor_div(-v, -k);
+    add_fact(c, a, l.term[i].atom, t);
+  }
+}
+
+// x - y is in `r` (which may be open at one end). The difference cannot wrap if both ranges are known.
+static void add_difference(Ctx *c, Assume *a, const Expr *x, const Expr *y, Range r) {
+  const Expr *form;
+  int64_t k, constant, v;
+  if (!range_known(expr_range(c, x)) || !range_known(expr_range(c, y))) return;
+  if (!linear_key(c, ex_sub(c, x, y), &form, &k, &constant)) return;
+  Range f = {INT64_MIN, INT64_MAX};
+  if (r.hi != INT64_MAX && !__builtin_sub_overflow(r.hi, constant, &v)) // k * form <= v
+    *(k > 0 ? &f.hi : &f.lo) = k > 0 ? floor_div(v, k) : ceil_div(-v, -k);
+  if (r.lo != INT64_MIN && !__builtin_sub_overflow(r.lo, constant, &v))
+    *(k > 0 ? &f.lo : &f.hi) = k > 0 ? ceil_div(v, k) : floor_div(-v, -k);
+  add_fact(c, a, form, f);
+  add_term_facts(c, a, form, f);
+}
+
+static void add_condition(Ctx *c, Assume *a, const Expr *p, bool truth) {
+  if (p->op == E_CONST) return;
+  if (p->op == (truth ? E_AND : E_OR)) {
+    add_condition(c, a, p->args[0], truth);
+    add_condition(c, a, p->args[1], truth);
+    return;
+  }
+  if (p->op == E_NOT) {
+    add_condition(c, a, p->args[0], !truth);
+    return;
+  }
+  if (truth)
+    vec_push(c->arena, &a->holds, p);
+  else
+    vec_push(c->arena, &a->fails, p);
+  if (p->nargs != 2 || p->args[0]->dtype != DT_I64) return;
+  const Expr *x = p->args[0], *y = p->args[1];
+  if (p->op == E_LT) add_difference(c, a, x, y, truth ? (Range){INT64_MIN, -1} : (Range){0, INT64_MAX});
+  if (p->op == E_LE) add_difference(c, a, x, y, truth ? (Range){INT64_MIN, 0} : (Range){1, INT64_MAX});
+  if (p->op == (truth ? E_EQ : E_NE)) add_difference(c, a, x, y, (Range){0, 0});
+}
+
+// ---- ranges under an assumption ---------------------------------------------------------------------------
+
+static Range intersect(Range a, Range b) {
+  Range r = {a.lo > b.lo ? a.lo : b.lo, a.hi < b.hi ? a.hi : b.hi};
+  return r.lo <= r.hi ? r : a; // contradictory facts: this place is never reached, and any range is right
+}
+
+static Range narrow_by_fact(const Assume *a, Ctx *c, const Expr *e, Range r) {
+  const Expr *form;
+  int64_t k, constant;
+  if (a->facts.n == 0 || !range_known(r) || !linear_key(c, e, &form, &k, &constant)) return r;
+  for (int i = 0; i < a->facts.n; i++) {
+    if (a->facts.data[i].form != form) continue;
+    Range f = a->facts.data[i].range, t = {INT64_MIN, INT64_MAX};
+    int64_t lo = k > 0 ? f.lo : f.hi, hi = k > 0 ? f.hi : f.lo, v;
+    bool lo_open = lo == INT64_MIN || lo == INT64_MAX, hi_open = hi == INT64_MIN || hi == INT64_MAX;
+    if (!lo_open && mul_ok(lo, k, &v) && add_ok(v, constant, &v)) t.lo = v;
+    if (!hi_open && mul_ok(hi, k, &v) && add_ok(v, constant, &v)) t.hi = v;
+    return intersect(r, t);
+  }
+  return r;
+}
+
+Range assume_narrow(Ctx *c, const Expr *e, Range r) {
+  Assume *a = c->exprs->assume;
+  if (e->op == E_CONST || dtype_is_float(e->dtype) || a->range_depth > RANGE_DEPTH) return r;
+  const Range *known = memo_get(a->ranges, e);
+  if (known) return *known;
+  Range *out = NEW(c->arena, Range);
+  *out = r;
+  memo_put(c, a->ranges, e, out); // what building the linear form asks in the meantime
+  a->range_depth++;
+  Range now = intersect(r, range_compute(c, e));
+  for (const Assume *s = a; s; s = s->outer) now = narrow_by_fact(s, c, e, now);
+  a->range_depth--;
+  *out = now;
+  return now;
+}
+
+static Assume *assume_push(Ctx *c, const Expr *p, bool truth) {
+  Assume *a = NEW(c->arena, Assume);
+  a->outer = c->exprs->assume;
+  add_condition(c, a, p, truth); // still under the outer assumption
+  a->ranges = memo_take(c);
+  a->done = memo_take(c);
+  if (a->outer) {
+    a->depth = a->outer->depth;
+    a->budget = a->outer->budget;
+  }
+  c->exprs->assume = a;
+  return a;
+}
+
+static void assume_pop(Ctx *c) {
+  Assume *a = c->exprs->assume;
+  memo_give(c, a->done);
+  memo_give(c, a->ranges);
+  c->exprs->assume = a->outer;
+}
+
+bool expr_bounds(Ctx *c, const Expr *e, const Expr *assume, int64_t *lo, int64_t *hi) {
+  if (assume) assume_push(c, assume, true);
+  Range r = expr_range(c, e);
+  if (assume) assume_pop(c);
+  *lo = r.lo;
+  *hi = r.hi;
+  return range_known(r);
+}
+
+// ---- simplification ---------------------------------------------------------------------------------------
+
+static bool listed(const Expr *e, const Expr *const *list, int n) {
+  for (int i = 0; i < n; i++)
+    if (list[i] == e) return true;
+  return false;
+}
+
+static const Expr *known_truth(Ctx *c, const Expr *e) {
+  for (const Assume *a = c->exprs->assume; a; a = a->outer) {
+    if (listed(e, a->holds.data, a->holds.n)) return ex_bool(c, true);
+    if (listed(e, a->fails.data, a->fails.n)) return ex_bool(c, false);
+  }
+  return NULL;
+}
+
+static const Expr *assume_dag(Ctx *c, const Expr *e);
+
+// What is chosen is simplified under the choice's condition.
+static const Expr *assume_choice(Ctx *c, const Expr *e) {
+  const Expr *p = assume_dag(c, e->args[0]), *arm[2];
+  if (p->op == E_CONST) return assume_dag(c, e->args[p->int_value ? 1 : 2]);
+  for (int i = 0; i < 2; i++) {
+    assume_push(c, p, i == 0);
+    arm[i] = assume_dag(c, e->args[1 + i]);
+    assume_pop(c);
+  }
+  return ex_ternary(c, e->op, p, arm[0], arm[1]);
+}
+
+static const Expr *rebuild(Ctx *c, const Expr *e) {
+  const Expr *few[8], **args = e->nargs > ARRAY_LEN(few) ? NEW_ARRAY(c->arena, const Expr *, e->nargs) : few;
+  for (int i = 0; i < e->nargs; i++) args[i] = assume_dag(c, e->args[i]);
+  return ex_with_args(c, e, args);
+}
+
+static const Expr *assume_dag(Ctx *c, const Expr *e) {
+  Assume *a = c->exprs->assume;
+  const Expr *r = e->dtype == DT_BOOL ? known_truth(c, e) : NULL;
+  if (r || e->nargs == 0) return r ? r : e;
+  if ((r = memo_get(a->done, e))) return r;
+  if (a->depth >= SIMPLIFY_DEPTH || *a->budget <= 0) return e;
+  --*a->budget;
+  a->depth++;
+  r = e->op == E_GUARD || e->op == E_SELECT ? assume_choice(c, e) : rebuild(c, e);
+  a->depth--;
+  const Expr *truth = r->dtype == DT_BOOL ? known_truth(c, r) : NULL;
+  if (truth) r = truth;
+  memo_put(c, a->done, e, r);
+  return r;
+}
+
+const Expr *expr_assume(Ctx *c, const Expr *e, const Expr *assume) {
+  int budget = SIMPLIFY_BUDGET;
+  Assume *a = assume_push(c, assume ? assume : ex_bool(c, true), true);
+  a->budget = &budget;
+  const Expr *r = assume_dag(c, e);
+  assume_pop(c);
+  return r;
+}
+
+bool expr_affine(Ctx *c, const Expr *e, const Var *v, int64_t *coeff, const Expr **rest) {
+  Linear l;
+  *coeff = 0;
+  *rest = e;
+  if (!expr_uses_var(c, e, v)) return true;
+  if (e->dtype != DT_I64 || !linear_of(e, &l)) return false;
+  const Expr *var = ex_var(c, v);
+  for (int i = 0; i < l.n; i++) {
+    if (l.term[i].atom != var) continue;
+    *coeff = l.term[i].coeff;
+    l.term[i] = l.term[--l.n];
+    break;
+  }
+  *rest = linear_expr(c, &l);
+  return !expr_uses_var(c, *rest, v);
+}

@@ -1,0 +1,129 @@
+// layout.c: how a tensor lies in memory: physical dimensions made of pieces of logical ones.
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/ir.h"
+
+const Layout *layout_new(Ctx *c, const LayoutPart *parts, int n) {
+  Layout *l = NEW(c->arena, Layout);
+  l->n = n;
+  l->part = arena_dup(c->arena, parts, (size_t)n * sizeof *parts);
+  return l;
+}
+
+bool layout_equal(const Layout *a, const Layout *b) {
+  if (a == b) return true;
+  if (!a || !b || a->n != b->n) return false;
+  for (int i = 0; i < a->n; i++) {
+    LayoutPart x = a->part[i], y = b->part[i];
+    if (x.dim != y.dim || x.div != y.div || x.mod != y.mod || x.pad != y.pad || x.pad_after != y.pad_after)
+      return false;
+  }
+  return true;
+}
+
+int layout_rank(const Layout *l, const Type *t) {
+  return l ? l->n : t->rank;
+}
+
+// ceil((extent + padding) / div), or mod.
+static Dim part_extent(Ctx *c, LayoutPart p, Dim d) {
+  if (p.mod) return dim_const(p.mod);
+  d = dim_binary(c, E_ADD, d, dim_const(p.pad + p.pad_after));
+  if (p.div == 1) return d;
+  return dim_binary(c, E_FDIV, dim_binary(c, E_ADD, d, dim_const(p.div - 1)), dim_const(p.div));
+}
+
+void layout_shape(Ctx *c, const Layout *l, const Type *t, Dim *out) {
+  int n = layout_rank(l, t);
+  for (int i = 0; i < n; i++) out[i] = l ? part_extent(c, l->part[i], t->dim[l->part[i].dim]) : t->dim[i];
+}
+
+int layout_index(Ctx *c, const Layout *l, const Type *t, const Expr *const *index, const Expr **out) {
+  int n = layout_rank(l, t);
+  for (int i = 0; i < n; i++) {
+    if (!l) {
+      out[i] = index[i];
+      continue;
+    }
+    LayoutPart p = l->part[i];
+    const Expr *e = ex_add(c, index[p.dim], ex_idx(c, p.pad));
+    e = ex_binary(c, E_FDIV, e, ex_idx(c, p.div));
+    out[i] = p.mod ? ex_binary(c, E_MOD, e, ex_idx(c, p.mod)) : e;
+  }
+  return n;
+}
+
+int64_t layout_bytes(Ctx *c, const Layout *l, const Type *t) {
+  if (!l) return type_bytes(t);
+  Dim shape[MAX_PHYS_RANK];
+  layout_shape(c, l, t, shape);
+  int64_t bytes = dtype_bytes(t->dtype);
+  for (int i = 0; i < l->n; i++)
+    if (!mul_ok(bytes, shape[i].n, &bytes)) return INT64_MAX;
+  return bytes;
+}
+
+char *layout_text(Ctx *c, const Layout *l) {
+  Str s = {.arena = c->arena};
+  str_puts(&s, "layout<");
+  for (int i = 0; l && i < l->n; i++) {
+    LayoutPart p = l->part[i];
+    str_printf(&s, "%s%d", i ? "," : "", p.dim);
+    if (p.pad || p.pad_after) str_printf(&s, "+%lld:%lld", (long long)p.pad, (long long)p.pad_after);
+    if (p.div != 1) str_printf(&s, "/%lld", (long long)p.div);
+    if (p.mod) str_printf(&s, "%%%lld", (long long)p.mod);
+  }
+  str_puts(&s, ">");
+  return str_text(&s);
+}
+
+// ---- packing --------------------------------------------------------------------------------------------
+
+// A physical offset is a sum of one contribution per logical dimension: byte offsets by index, per dimension.
+static void offset_tables(Ctx *c, const Layout *l, const Type *t, int64_t **table) {
+  Dim shape[MAX_PHYS_RANK];
+  layout_shape(c, l, t, shape);
+  for (int d = 0; d < t->rank; d++) table[d] = NEW_ARRAY(c->arena, int64_t, t->dim[d].n);
+  int64_t stride = dtype_bytes(t->dtype);
+  for (int k = l->n - 1; k >= 0; k--) {
+    LayoutPart p = l->part[k];
+    for (int64_t i = 0; i < t->dim[p.dim].n; i++) {
+      int64_t at = (i + p.pad) / p.div;
+      table[p.dim][i] += (p.mod ? at % p.mod : at) * stride;
+    }
+    stride *= shape[k].n;
+  }
+}
+
+static void copy_row(char *out, const char *in, const int64_t *offset, int64_t n, int bytes) {
+#define COPY(size)                                                                                           \
+  case size:                                                                                                 \
+    for (int64_t i = 0; i < n; i++) memcpy(out + offset[i], in + i * size, size);                            \
+    break;
+  switch (bytes) {
+    COPY(1)
+    COPY(2)
+    COPY(4)
+    COPY(8)
+  }
+#undef COPY
+}
+
+void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out) {
+  const Type *type = &t->type;
+  if (!l || type->rank == 0) {
+    memcpy(out, t->data, t->bytes);
+    return;
+  }
+  memset(out, 0, (size_t)layout_bytes(c, l, type));
+  if (type_elements(type) == 0) return;
+  int64_t *table[MAX_RANK], index[MAX_RANK] = {0}, row = type->dim[type->rank - 1].n;
+  int bytes = dtype_bytes(type->dtype);
+  offset_tables(c, l, type, table);
+  const char *in = t->data;
+  for (int64_t rows = type_elements(type) / row; rows > 0; rows--, in += row * bytes) {
+    int64_t base = 0;
+    for (int d = 0; d < type->rank - 1; d++) base += table[d][index[d]];
+    copy_row((char *)out + base, in, table[type->rank - 1], row, bytes);
+    for (int d = type->rank - 2; d >= 0 && ++index[d] == type->dim[d].n; d--) index[d] = 0;
+  }
+}
