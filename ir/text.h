@@ -91,7 +91,6 @@ typedef struct Printer {
   int nvars, stamp;
   Map *taken;                  // variable names of the current kernel
   Vec(const Source *) sources; // locations count these
-  Loc loc;                     // of the enclosing thing: not repeated
 } Printer;
 
 void printer_start(Printer *p, Ctx *c, Str *out);
@@ -108,6 +107,13 @@ typedef struct SharedExpr {
   const Expr *e;
 } SharedExpr;
 
+// A value that lives inside another one, which may stand further down.
+typedef struct PendingBase {
+  Value *value;
+  const char *key;
+  Loc loc;
+} PendingBase;
+
 typedef struct Parser {
   Ctx *ctx;
   Lexer lx;
@@ -122,32 +128,37 @@ typedef struct Parser {
   const Expr *(*lookup)(void *data, const char *name); // formulas
   void *lookup_data;
   Vec(const Source *) sources;
-  Loc loc; // of the enclosing thing
-  BlobFile *blobs;
   Map *files; // mapped constants: path -> MappedFile
+  Vec(PendingBase) bases;
 } Parser;
 
 // An expression of type `want`, or of its own type with DT_NONE (bare numbers are then i64 or f32).
 const Expr *parse_expr(Parser *p, DType want);
 // i<4, j<8: declares or finds the variables. Stops before the closing bracket.
 bool parse_dims(Parser *p, const Var *const **vars, int *n);
+const Expr *parse_sum(Parser *p);     // an i64 without comparisons
 const Var *parse_var_decl(Parser *p); // i<4
 Value *parse_value_ref(Parser *p);    // %name, which must be known
 // Whether op can be applied to operands of these types; says why not.
 const char *expr_type_error(ExprOp op, const DType *t, int n);
 
-// ---- text_type.c: types, layouts, constants, attributes, locations ---------------------------------------
+// ---- text_type.c: types, layouts, places, attributes, locations ------------------------------------------
 
 void print_type(Printer *p, const Type *t);
 bool parse_type(Parser *p, Type *t);
-void print_layout(Printer *p, const Layout *l);
-const Layout *parse_layout(Parser *p);
+void print_layout(Printer *p, const Layout *l); // nothing if plain
+bool parse_layout(Parser *p, const Layout **l);
+void print_place(Printer *p, const Value *v); // space, offset, base; nothing if not planned
+bool parse_place(Parser *p, Value *v);
+void print_attr(Printer *p, const Attr *a);         // name=value
+bool parse_attr_value(Parser *p, Attr *a);          // name and kind are set
+void print_loc(Printer *p, Loc loc, Loc enclosing); // nothing if they are the same
+bool parse_loc(Parser *p, Loc *loc, Loc enclosing); // enclosing if there is none
+
+// ---- text_const.c -----------------------------------------------------------------------------------------
+
 void print_tensor(Printer *p, const Tensor *t);
 const Tensor *parse_tensor(Parser *p, const Type *t);
-void print_attr(Printer *p, const Attr *a);
-bool parse_attr(Parser *p, const Attr *spec, Attr *a);
-void print_loc(Printer *p, Loc loc); // nothing if it is the enclosing one
-bool parse_loc(Parser *p, Loc *loc); // loc(...) if it is there; else the enclosing one
 
 // ---- text_graph.c, text_kernel.c -------------------------------------------------------------------------
 

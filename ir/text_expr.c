@@ -738,6 +738,10 @@ const Expr *parse_expr(Parser *p, DType want) {
   return typed(p, parse_binary(p, PREC_OR), want);
 }
 
+const Expr *parse_sum(Parser *p) {
+  return typed(p, parse_binary(p, PREC_SUM), DT_I64);
+}
+
 // ---- parsing: variables -------------------------------------------------------------------------------------
 
 // A name stands for one variable as long as it is declared with the same extent.
@@ -753,7 +757,7 @@ static const Var *declare_var(Parser *p, const char *name, const Expr *extent) {
 const Var *parse_var_decl(Parser *p) {
   const char *name = lex_name(&p->lx, "a variable");
   if (!name || !lex_expect(&p->lx, "<")) return NULL;
-  const Expr *extent = typed(p, parse_binary(p, PREC_SUM), DT_I64);
+  const Expr *extent = parse_sum(p);
   return extent ? declare_var(p, name, extent) : NULL;
 }
 
