@@ -1,0 +1,83 @@
+// fuse.h: what the files of fusion share: groups in the making, uses of a value, costs.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Fusion walks a graph from its last node to its first. When it comes to a value, everything that reads it
+// is already part of some group, so that all its reads stand in composed expressions and can be counted.
+// The value is then inlined into all of them (substitution), made a stage of the one group that reads it
+// (a local of the kernel), or made the root of a group of its own (a buffer).
+#ifndef INGOT_PASSES_FUSE_H
+#define INGOT_PASSES_FUSE_H
+
+#include "passes/internal.h"
+
+// A kernel in the making. Stages stand in order of execution; the last one writes the root.
+typedef struct Group {
+  Node *root;
+  Vec(Stage) stages;
+  Vec(Value *) locals;
+  Vec(Value *) outs;
+  Vec(Node *) members; // nodes whose definition went in, root first
+  int at;              // leading dims shared by all stages, once there are locals
+  bool heavy;          // a product: operands are read many times over
+  bool closed;         // written by the op's own stages: takes no locals and no epilogue
+} Group;
+
+// One distinct read of a value in a stage.
+typedef struct Use {
+  Group *group;
+  int stage;
+  const Expr *read;
+  double evals; // how often it is computed when inlined there, loop-invariant reads hoisted
+  bool in_reduce, guarded;
+} Use;
+
+typedef struct Fuse {
+  Ctx *c;
+  Module *m;
+  Graph *g;
+  int opt;
+  Map *names;          // of kernels
+  Vec(Group *) groups; // of the graph at hand, last first
+} Fuse;
+
+// What fusion knows of a value (value->info).
+typedef struct FuseInfo {
+  bool must;            // needs a buffer: an output, or read by something that is not an expression
+  Vec(Group *) readers; // may hold groups that have stopped reading it
+} FuseInfo;
+
+typedef Vec(Use) UseList;
+
+// ---- fuse_uses.c --------------------------------------------------------------------------------------------
+
+// All distinct reads of v in the groups that read it.
+void fuse_uses(Fuse *f, const Value *v, UseList *out);
+// Work of computing the expression once, in simple operations, and what it is made of.
+typedef struct Work {
+  double ops;
+  int nodes; // distinct
+  bool reduces, guards;
+} Work;
+Work fuse_work(Ctx *c, const Expr *e);
+// Does the stage read its operands many times over, as products do?
+bool fuse_is_heavy(Ctx *c, const Stage *s);
+// Iterations of a stage: dims times reductions.
+double fuse_points(Ctx *c, const Stage *s);
+
+// ---- fuse_decide.c ------------------------------------------------------------------------------------------
+
+typedef enum Fate { FATE_DEAD, FATE_INLINE, FATE_LOCAL, FATE_ROOT } Fate;
+// What becomes of v, whose element at its own indices is `def` (over `dims`). FATE_LOCAL: *group and *at say
+// where it goes.
+Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at);
+
+// ---- fuse_kernel.c ------------------------------------------------------------------------------------------
+
+// A name that no other kernel of the module has, from what it computes.
+const char *fuse_kernel_name(Fuse *f, const char *what, const char *op);
+// Makes the kernel of a group at its root's place.
+bool fuse_build(Fuse *f, Group *g);
+// The kernel of a node that a runtime routine computes.
+bool fuse_build_routine(Fuse *f, Node *n);
+
+#endif

@@ -1,0 +1,168 @@
+// fuse_decide.c: whether a value is inlined, becomes a stage of its reader, or gets a buffer.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/fuse.h"
+
+enum {
+  MAX_NODES = 512,         // of a composed expression: larger ones only cost compile time
+  MAX_LOCAL_BYTES = 65536, // of one row's locals: what stays in the second-level cache
+  MIN_ROWS = 8,            // fewer rows cannot be spread over threads
+  SMALL_WORK = 65536,      // operations that one thread does in passing
+};
+// Cost of a buffer in simple operations: a store and a load an element, and a kernel's start.
+static const double BUFFER_COST = 6, KERNEL_COST = 2000;
+
+static bool is_view(const Expr *e) {
+  return e->op == E_READ || e->op == E_CONST;
+}
+
+// ---- views --------------------------------------------------------------------------------------------------
+
+// Offset in elements of a read of a plain value.
+static const Expr *flat_offset(Ctx *c, const Value *v, const Expr *const *index) {
+  const Expr *flat = ex_idx(c, 0);
+  for (int i = 0; i < v->type.rank; i++)
+    flat = ex_add(c, ex_mul(c, flat, dim_to_expr(c, v->type.dim[i])), index[i]);
+  return flat;
+}
+
+static bool not_division(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_FDIV && e->op != E_MOD && e->op != E_DIV && e->op != E_REM && e->op != E_READ;
+}
+
+// May the view `def` be read in place of v by a product? Its address must stay affine.
+static bool view_is_affine(Fuse *f, const Stage *def, const Expr *read) {
+  Ctx *c = f->c;
+  const Expr *e = expr_subst(c, def->value, def->dims, read->args, def->ndims);
+  if (e->op == E_CONST) return true;
+  if (e->op != E_READ) return false;
+  return expr_visit(c, flat_offset(c, e->value, e->args), not_division, NULL);
+}
+
+static bool view_fits(Fuse *f, const Value *v, const Stage *def, const UseList *uses) {
+  double elements = (double)type_elements(&v->type);
+  for (int i = 0; i < uses->n; i++) {
+    const Use *u = &uses->data[i];
+    bool product = u->in_reduce && u->group->heavy;
+    if (product && u->evals > 2 * elements && !view_is_affine(f, def, u->read)) return false;
+  }
+  return true;
+}
+
+// ---- recomputation ------------------------------------------------------------------------------------------
+
+static bool fits_size(Fuse *f, const Work *w, const UseList *uses) {
+  for (int i = 0; i < uses->n; i++) {
+    const Use *u = &uses->data[i];
+    Work all = fuse_work(f->c, u->group->stages.data[u->stage].value);
+    if (all.nodes + w->nodes > MAX_NODES) return false;
+  }
+  return true;
+}
+
+// Is computing v at each of its reads no dearer than a buffer?
+static bool cheap_to_repeat(const Value *v, const Work *w, const UseList *uses) {
+  double evals = 0, elements = (double)type_elements(&v->type);
+  for (int i = 0; i < uses->n; i++) {
+    const Use *u = &uses->data[i];
+    if (u->in_reduce && u->group->heavy && u->evals > 2 * elements) return false;
+    evals += u->evals;
+  }
+  double again = evals > elements ? evals - elements : 0;
+  return again * w->ops <= BUFFER_COST * elements + KERNEL_COST;
+}
+
+// ---- epilogues ----------------------------------------------------------------------------------------------
+
+// Does the stage read v once for each of its own elements? Dims may be permuted, extents 1 dropped.
+static bool one_to_one(Ctx *c, const Stage *s, const Value *v, const Expr *read) {
+  bool taken[MAX_RANK] = {0};
+  if (s->index || s->ndims > MAX_RANK) return false;
+  for (int i = 0; i < read->nargs; i++) {
+    const Expr *e = read->args[i];
+    int64_t zero;
+    if (expr_is_const_int(e, &zero)) {
+      if (v->type.dim[i].sym || v->type.dim[i].n != 1) return false;
+      continue;
+    }
+    int d = 0;
+    while (d < s->ndims && e != ex_var(c, s->dims[d])) d++;
+    if (d == s->ndims || taken[d] || s->dims[d]->extent != dim_to_expr(c, v->type.dim[i])) return false;
+    taken[d] = true;
+  }
+  for (int d = 0; d < s->ndims; d++)
+    if (!taken[d] && s->dims[d]->extent != ex_idx(c, 1)) return false;
+  return true;
+}
+
+static bool fits_epilogue(Fuse *f, const Value *v, const UseList *uses) {
+  if (uses->n != 1) return false;
+  const Use *u = &uses->data[0];
+  const Group *g = u->group;
+  if (g->closed || g->stages.n != 1 || u->in_reduce || u->guarded) return false;
+  const Stage *s = &g->stages.data[0];
+  return !expr_has(f->c, s->value, E_REDUCE) && one_to_one(f->c, s, v, u->read);
+}
+
+// ---- rows ---------------------------------------------------------------------------------------------------
+
+// Leading dims that the stage and its read of v share.
+static int shared_dims(Ctx *c, const Stage *s, const Value *v, const Expr *read) {
+  int k = 0;
+  for (; k < read->nargs && k < s->ndims; k++) {
+    const Expr *extent = s->dims[k]->extent, *one = ex_idx(c, 1);
+    bool same = read->args[k] == ex_var(c, s->dims[k]) || (extent == one && read->args[k] == ex_idx(c, 0));
+    if (!same || extent != dim_to_expr(c, v->type.dim[k])) break;
+  }
+  return k;
+}
+
+static int64_t row_bytes(const Value *v, int at) {
+  int64_t n = dtype_bytes(v->type.dtype);
+  for (int i = at; i < v->type.rank; i++) n = mul_sat(n, v->type.dim[i].n);
+  return n;
+}
+
+static bool rows_fit(const Group *g, const Value *v, int at) {
+  int64_t bytes = row_bytes(v, at);
+  for (int i = 0; i < g->locals.n; i++) bytes += row_bytes(g->locals.data[i], at);
+  return bytes <= MAX_LOCAL_BYTES;
+}
+
+static bool rows_pay(Fuse *f, const Group *g, const Stage *def, int at) {
+  const Stage *root = &g->stages.data[g->stages.n - 1];
+  int64_t rows = vars_product(f->c, root->dims, at);
+  if (rows >= MIN_ROWS) return true;
+  double work = fuse_points(f->c, def) + fuse_points(f->c, root);
+  return work <= SMALL_WORK;
+}
+
+static bool fits_rows(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at) {
+  Group *g = uses->data[0].group;
+  if (g->heavy || g->closed || fuse_is_heavy(f->c, def)) return false;
+  int k = g->locals.n ? g->at : MAX_RANK;
+  for (int i = 0; i < uses->n; i++) {
+    const Use *u = &uses->data[i];
+    if (u->group != g) return false;
+    int shared = shared_dims(f->c, &g->stages.data[u->stage], v, u->read);
+    if (shared < k) k = shared;
+  }
+  if (k < 1 || !rows_fit(g, v, k) || !rows_pay(f, g, def, k)) return false;
+  *group = g;
+  *at = k;
+  return true;
+}
+
+// ---- all together -------------------------------------------------------------------------------------------
+
+Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at) {
+  const FuseInfo *info = v->info;
+  if (uses->n == 0) return info->must ? FATE_ROOT : FATE_DEAD;
+  if (f->opt < 2) return FATE_ROOT;
+  Work w = fuse_work(f->c, def->value);
+  if (!fits_size(f, &w, uses)) return FATE_ROOT;
+  if (is_view(def->value)) return view_fits(f, v, def, uses) ? FATE_INLINE : FATE_ROOT;
+  if (info->must) return FATE_ROOT;
+  if (w.reduces ? fits_epilogue(f, v, uses) : cheap_to_repeat(v, &w, uses)) return FATE_INLINE;
+  return fits_rows(f, v, def, uses, group, at) ? FATE_LOCAL : FATE_ROOT;
+}

@@ -1,0 +1,161 @@
+// memory.c: the memory plan: lifetimes over the whole graph, buffers shared in place, offsets in one arena.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/memory.h"
+
+// ---- positions ----------------------------------------------------------------------------------------------
+
+static void number_graph(Plan *p, Graph *g) {
+  for (Node *n = g->first; n; n = n->next) {
+    Span *s = n->info = NEW(p->c->arena, Span);
+    s->start = p->position++;
+    for (int i = 0; i < n->nregions; i++) {
+      ptr_put(p->c->arena, &p->region_node, n->region[i], n);
+      number_graph(p, n->region[i]);
+    }
+    s->end = n->nregions ? p->position++ : s->start;
+  }
+}
+
+static const Span *span_of(const Node *n) {
+  return n->info;
+}
+
+// ---- values and where they live -----------------------------------------------------------------------------
+
+static int64_t value_bytes(const Plan *p, const Value *v) {
+  return v->layout ? layout_bytes(p->c, v->layout, &v->type) : type_bytes(&v->type);
+}
+
+static void add_live(Plan *p, Value *v, Graph *owner, int first) {
+  v->space = SPACE_ARENA;
+  Live *l = v->info = NEW(p->c->arena, Live);
+  *l = (Live){.v = v, .owner = owner, .first = first, .last = first, .bytes = value_bytes(p, v)};
+  vec_push(p->c->arena, &p->live, l);
+}
+
+static void place_consts(Graph *g) {
+  for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->space = SPACE_CONST;
+}
+
+// Values of a region live in the arena: its parameters as long as the node runs, since it may repeat.
+static void place_region(Plan *p, Graph *g) {
+  const Span *s = span_of(ptr_get(&p->region_node, g));
+  for (int i = 0; i < g->inputs.n; i++) {
+    add_live(p, g->inputs.data[i], g, s->start);
+    ((Live *)g->inputs.data[i]->info)->last = s->end;
+  }
+}
+
+static void place_main(Graph *g) {
+  for (int i = 0; i < g->inputs.n; i++) {
+    g->inputs.data[i]->space = SPACE_INPUT;
+    g->inputs.data[i]->offset = i;
+  }
+  for (int i = 0; i < g->outputs.n; i++) {
+    Value *v = g->outputs.data[i];
+    if (!v->def || v->space == SPACE_OUTPUT) continue;
+    v->space = SPACE_OUTPUT;
+    v->offset = i;
+  }
+}
+
+static bool place_graph(Graph *g, void *data) {
+  Plan *p = data;
+  place_consts(g);
+  if (g->parent)
+    place_region(p, g);
+  else
+    place_main(g);
+  for (Node *n = g->first; n; n = n->next)
+    for (int i = 0; i < n->nout; i++)
+      if (n->out[i] && n->out[i]->space != SPACE_OUTPUT) add_live(p, n->out[i], g, span_of(n)->start);
+  return true;
+}
+
+// ---- uses ---------------------------------------------------------------------------------------------------
+
+// v is used in graph g at a position: inside a region that may repeat, it is needed to the region's end.
+static void use_value(Plan *p, Value *v, Graph *g, int position) {
+  Live *l = v ? v->info : NULL;
+  if (!l) return;
+  while (g != l->owner && g->parent) {
+    const Node *holder = ptr_get(&p->region_node, g);
+    position = span_of(holder)->end;
+    g = g->parent;
+  }
+  if (position > l->last) l->last = position;
+}
+
+static bool use_graph(Graph *g, void *data) {
+  Plan *p = data;
+  for (Node *n = g->first; n; n = n->next) {
+    for (int i = 0; i < n->nin; i++) use_value(p, n->in[i], g, span_of(n)->end);
+    for (int i = 0; i < n->nout; i++) use_value(p, n->out[i], g, span_of(n)->end);
+  }
+  const Node *holder = ptr_get(&p->region_node, g);
+  int end = holder ? span_of(holder)->end : p->position;
+  for (int i = 0; i < g->outputs.n; i++) use_value(p, g->outputs.data[i], g, end);
+  return true;
+}
+
+// ---- sharing ------------------------------------------------------------------------------------------------
+
+static Live *live_root(Live *l) {
+  while (l->shared) l = l->shared;
+  return l;
+}
+
+// A kernel's result takes the place of an operand that dies with it.
+static void share_with_operand(Plan *p, Node *n, Value *out) {
+  Live *l = out->info;
+  for (int i = 0; i < n->nin; i++) {
+    Value *in = n->in[i];
+    Live *k = in && in->info && in->space == SPACE_ARENA ? live_root(in->info) : NULL;
+    if (!k || k->owner != n->graph || k->last != span_of(n)->start || k->bytes < l->bytes) continue;
+    if (!memory_in_place(p->c, n, in, out)) continue;
+    l->shared = k;
+    k->last = l->last;
+    return;
+  }
+}
+
+static bool share_graph(Graph *g, void *data) {
+  Plan *p = data;
+  for (Node *n = g->first; n; n = n->next)
+    if (n->kernel && !n->kernel->routine && n->nout == 1 && n->out[0]->space == SPACE_ARENA)
+      share_with_operand(p, n, n->out[0]);
+  return true;
+}
+
+// ---- the pass -----------------------------------------------------------------------------------------------
+
+static bool clear_graph(Graph *g, void *data) {
+  (void)data;
+  for (int i = 0; i < g->inputs.n; i++) g->inputs.data[i]->info = NULL;
+  for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->info = NULL;
+  for (Node *n = g->first; n; n = n->next) {
+    n->info = NULL;
+    for (int i = 0; i < n->nout; i++) n->out[i]->info = NULL;
+  }
+  return true;
+}
+
+static void store_offsets(Plan *p) {
+  for (int i = 0; i < p->live.n; i++) {
+    Live *l = p->live.data[i];
+    l->v->offset = live_root(l)->offset;
+  }
+}
+
+bool pass_memory(Module *m, const PassOptions *o) {
+  Plan p = {.c = m->ctx, .m = m};
+  each_graph(m->main, clear_graph, NULL);
+  number_graph(&p, m->main);
+  each_graph(m->main, place_graph, &p);
+  each_graph(m->main, use_graph, &p);
+  if (o->opt_level >= 1) each_graph(m->main, share_graph, &p);
+  m->arena_bytes = memory_fit(&p);
+  store_offsets(&p);
+  each_graph(m->main, clear_graph, NULL);
+  return true;
+}

@@ -1,0 +1,99 @@
+// product_impl.h: what the parts of the product schedules share (match, tile choice, lowering).
+// SPDX-License-Identifier: Apache-2.0
+#ifndef INGOT_PASSES_PRODUCT_IMPL_H
+#define INGOT_PASSES_PRODUCT_IMPL_H
+
+#include "passes/internal.h"
+#include "passes/nest.h"
+#include "passes/product.h"
+
+enum { MAX_LOOP_DIMS = MAX_RANK + 4 };
+
+// What an output variable is to the product: see product.h.
+typedef enum Role { ROLE_M, ROLE_N, ROLE_BATCH } Role;
+
+typedef struct ProductDim {
+  const Var *var;
+  int64_t extent; // bound
+  bool fixed;     // the extent is a constant
+  Role role;
+  int out_dim; // the output dimension whose index it appears in
+} ProductDim;
+
+// A kernel seen as a product. Output variables may have been split (channels of a grouped convolution into
+// group and channel): `index` gives the output's logical index in terms of `dim`.
+typedef struct Product {
+  Ctx *c;
+  Kernel *k;
+  const Stage *stage;
+  const Target *target;
+  const Expr *index[MAX_RANK];
+  const Expr *value; // stage->value in terms of `dim`
+  const Expr *sum;   // the reduction inside it
+  const Expr *a, *b; // broadcast operand and vector operand; in a depthwise product both vary over the lanes
+  const Expr *guard; // the term counts only where this holds; NULL: always
+  int ndims;
+  ProductDim dim[MAX_LOOP_DIMS];
+  int nk;
+  const Var *k_var[MAX_RANK + 2];
+  int64_t k_extent[MAX_RANK + 2];
+  int lane;       // dim of the vector lanes: N, or batch in a depthwise product
+  int tile;       // dim of the tile's rows: an M dim; -1: none
+  bool depthwise; // no N dim
+  bool joint;     // product_collapse joined the M dims: addresses are flat
+} Product;
+
+// Recognises the kernel; false: it is no product these schedules handle.
+bool product_match(Module *m, Kernel *k, Product *p);
+// The one READ in an operand if the operand is nothing but that (perhaps cast), else NULL.
+const Expr *product_read(const Expr *operand);
+
+// ---- tile choice ------------------------------------------------------------------------------------------
+
+typedef struct Tile {
+  int lanes;    // of one vector
+  int mr, nv;   // rows and vectors of the largest tile
+  bool n_outer; // parallel iterations go through the rows first, then the next columns; else columns first
+  int rows;     // tiles of rows in one parallel iteration; 0: all of the tile dim
+} Tile;
+
+// Cycles that one step of K takes in an mr x nv tile, from the target's FMA and load throughput.
+double tile_cycles(const Target *t, int mr, int nv, bool depthwise);
+bool tile_fits(const Target *t, int mr, int nv, bool depthwise); // no spills
+Tile tile_choose(const Product *p);
+void tile_save(Ctx *c, Kernel *k, const Tile *t); // into the kernel's schedule, and back
+Tile tile_load(const Kernel *k);
+
+// Row tiles that cover `extent` in balance: `big` tiles of mr rows, then `small` ones of mr - 1.
+typedef struct RowSplit {
+  int mr;
+  int64_t big, small;
+} RowSplit;
+RowSplit row_split(int64_t extent, int max_rows);
+
+// ---- product_shape.c: addresses, packing -------------------------------------------------------------------
+
+// Joins the M dims into one where every operand and result is affine in the joint row number, so that tiles
+// may straddle image rows. Needs the values' layouts.
+void product_collapse(Product *p);
+// Reads at logical indices become reads at physical ones (flat ones if the M dims were joined).
+const Expr *product_physical(const Product *p, const Expr *e);
+// The element offset of a logical index in v's buffer.
+const Expr *flat_offset(Ctx *c, const Value *v, const Expr *const *logical);
+
+// One loop over K: the whole of k_var[k], or, if block > 0, its blocks (outer) or the inside of one (inner).
+typedef struct KLoop {
+  int k;
+  int64_t block;
+  bool inner;
+  int64_t extent;
+} KLoop;
+// The loops over K from the outside in, in the order in which the broadcast operand lies in memory.
+int product_k_loops(const Product *p, KLoop *out);
+// The layout in which the constant vector operand is read front to back; false: it cannot be packed.
+bool product_pack(const Product *p, const Tile *t, const Layout **out);
+
+int64_t sched_get(const Kernel *k, const char *name, int64_t otherwise);
+void sched_set(Ctx *c, Kernel *k, const char *name, int64_t value);
+
+#endif

@@ -1,0 +1,92 @@
+// schedule.c: the table of schedule classes and the pass that chooses one for every kernel.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/schedule.h"
+
+// Vector lowering wants stages that write every element once.
+static bool choose_vector(Module *m, Node *n, const PassOptions *o, bool reduces, bool rows) {
+  const Kernel *k = n->kernel;
+  if (o->opt_level < 2 || (k->locals.n > 0) != rows) return false;
+  bool any = false;
+  for (int i = 0; i < k->stages.n; i++) {
+    const Stage *s = &k->stages.data[i];
+    if (s->index || s->store != STORE_SET) return false;
+    any |= expr_has(m->ctx, s->value, E_REDUCE);
+  }
+  return rows || any == reduces;
+}
+
+static bool choose_row(Module *m, Node *n, const PassOptions *o) {
+  return choose_vector(m, n, o, true, true) && n->kernel->stages.data[0].at > 0;
+}
+
+static bool choose_reduce(Module *m, Node *n, const PassOptions *o) {
+  return choose_vector(m, n, o, true, false);
+}
+
+static bool choose_map(Module *m, Node *n, const PassOptions *o) {
+  return choose_vector(m, n, o, false, false);
+}
+
+static bool choose_serial(Module *m, Node *n, const PassOptions *o) {
+  (void)m, (void)n, (void)o;
+  return true;
+}
+
+// In order of preference.
+static const ScheduleClass CLASSES[] = {
+    {"row", choose_row, lower_vector, NULL},       // reductions over the same rows and what reads them
+    {"reduce", choose_reduce, lower_vector, NULL}, // one reduction with its epilogue
+    {"map", choose_map, lower_vector, NULL},       // element-wise
+    {"serial", choose_serial, lower_serial, NULL}, // anything
+};
+
+int schedule_class_count(void) {
+  return ARRAY_LEN(CLASSES);
+}
+
+const ScheduleClass *schedule_class_at(int i) {
+  return &CLASSES[i];
+}
+
+const ScheduleClass *schedule_class_find(const char *kind) {
+  for (int i = 0; kind && i < ARRAY_LEN(CLASSES); i++)
+    if (strcmp(CLASSES[i].name, kind) == 0) return &CLASSES[i];
+  return NULL;
+}
+
+void schedule_set(Ctx *c, Kernel *k, const char *name, int64_t value) {
+  for (int i = 0; i < k->schedule.params.n; i++)
+    if (strcmp(k->schedule.params.data[i].name, name) == 0) {
+      k->schedule.params.data[i].value = value;
+      return;
+    }
+  SchedParam p = {name, value};
+  vec_push(c->arena, &k->schedule.params, p);
+}
+
+int64_t schedule_get(const Kernel *k, const char *name, int64_t otherwise) {
+  for (int i = 0; i < k->schedule.params.n; i++)
+    if (strcmp(k->schedule.params.data[i].name, name) == 0) return k->schedule.params.data[i].value;
+  return otherwise;
+}
+
+typedef struct ScheduleAll {
+  Module *m;
+  const PassOptions *o;
+} ScheduleAll;
+
+static bool schedule_graph(Graph *g, void *data) {
+  ScheduleAll *all = data;
+  for (Node *n = g->first; n; n = n->next) {
+    if (!n->kernel || n->kernel->routine || n->kernel->schedule.kind) continue;
+    int i = 0;
+    while (!CLASSES[i].choose(all->m, n, all->o)) i++;
+    n->kernel->schedule.kind = CLASSES[i].name;
+  }
+  return true;
+}
+
+bool pass_schedule(Module *m, const PassOptions *o) {
+  ScheduleAll all = {m, o};
+  return each_graph(m->main, schedule_graph, &all);
+}

@@ -1,0 +1,162 @@
+// util.c: maps, walks and small questions that several passes ask.
+// SPDX-License-Identifier: Apache-2.0
+#include <math.h>
+
+#include "passes/internal.h"
+
+// ---- pointer maps -------------------------------------------------------------------------------------------
+
+static int ptr_slot(const PtrMap *m, const void *key) {
+  uint64_t x = (uint64_t)(uintptr_t)key;
+  x ^= x >> 29;
+  x *= 0x9e3779b97f4a7c15u;
+  int i = (int)(x >> 40) & (m->cap - 1);
+  while (m->keys[i] && m->keys[i] != key) i = (i + 1) & (m->cap - 1);
+  return i;
+}
+
+void *ptr_get(const PtrMap *m, const void *key) {
+  if (m->cap == 0) return NULL;
+  int i = ptr_slot(m, key);
+  return m->keys[i] ? m->values[i] : NULL;
+}
+
+static void ptr_grow(Arena *a, PtrMap *m) {
+  PtrMap big = {.cap = m->cap ? 2 * m->cap : 16};
+  big.keys = NEW_ARRAY(a, const void *, big.cap);
+  big.values = NEW_ARRAY(a, void *, big.cap);
+  for (int i = 0; i < m->cap; i++)
+    if (m->keys[i]) ptr_put(a, &big, m->keys[i], m->values[i]);
+  *m = big;
+}
+
+void ptr_put(Arena *a, PtrMap *m, const void *key, void *value) {
+  if (2 * (m->n + 1) > m->cap) ptr_grow(a, m);
+  int i = ptr_slot(m, key);
+  m->n += m->keys[i] == NULL;
+  m->keys[i] = key;
+  m->values[i] = value;
+}
+
+// ---- graphs -------------------------------------------------------------------------------------------------
+
+bool each_graph(Graph *g, bool (*fn)(Graph *g, void *data), void *data) {
+  for (Node *n = g->first; n; n = n->next)
+    for (int i = 0; i < n->nregions; i++)
+      if (!each_graph(n->region[i], fn, data)) return false;
+  return fn(g, data);
+}
+
+bool const_is_splat(const Value *v, double x) {
+  const Tensor *t = const_of(v);
+  if (!t || !type_is_static(&t->type)) return false;
+  int64_t n = type_elements(&t->type);
+  if (n == 0 || n > 65536) return false;
+  for (int64_t i = 0; i < n; i++)
+    if (tensor_get(t, i) != x) return false;
+  return true;
+}
+
+bool value_is_output(const Graph *g, const Value *v) {
+  for (int i = 0; i < g->outputs.n; i++)
+    if (g->outputs.data[i] == v) return true;
+  return false;
+}
+
+Graph *graph_of_value(const Value *v) {
+  return v->def ? v->def->graph : NULL;
+}
+
+void node_replace(Node *n, int k, Value *v) {
+  Value *old = n->out[k];
+  if (v->def && v->def->made_by && v->def->out[0] == v && v->name && old->name) v->name = old->name;
+  value_replace(old, v);
+}
+
+bool node_remove_if_dead(Node *n) {
+  if (n->op->info->flags & OP_IMPURE) return false;
+  for (int i = 0; i < n->nout; i++)
+    if (n->out[i] && n->out[i]->uses > 0) return false;
+  node_remove(n);
+  return true;
+}
+
+// ---- expressions --------------------------------------------------------------------------------------------
+
+typedef struct ReadList {
+  Ctx *c;
+  Vec(const Expr *) reads;
+} ReadList;
+
+static bool collect_read(const Expr *e, void *data) {
+  ReadList *l = data;
+  if (e->op == E_READ) vec_push(l->c->arena, &l->reads, e);
+  return true;
+}
+
+int expr_read_list(Ctx *c, const Expr *e, const Expr ***out) {
+  ReadList l = {.c = c};
+  expr_visit(c, e, collect_read, &l);
+  *out = l.reads.data;
+  return l.reads.n;
+}
+
+static bool is_not_op(const Expr *e, void *data) {
+  return e->op != *(ExprOp *)data;
+}
+
+bool expr_has(Ctx *c, const Expr *e, ExprOp op) {
+  return !expr_visit(c, e, is_not_op, &op);
+}
+
+int expr_conjuncts(const Expr *e, const Expr **out, int max) {
+  if (e->op != E_AND || e->dtype != DT_BOOL) {
+    if (max < 1) return -1;
+    out[0] = e;
+    return 1;
+  }
+  int a = expr_conjuncts(e->args[0], out, max);
+  if (a < 0) return -1;
+  int b = expr_conjuncts(e->args[1], out + a, max - a);
+  return b < 0 ? -1 : a + b;
+}
+
+int64_t mul_sat(int64_t a, int64_t b) {
+  int64_t r;
+  return mul_ok(a, b, &r) ? r : INT64_MAX;
+}
+
+int64_t var_bound(Ctx *c, const Var *v) {
+  int64_t lo, hi;
+  if (!v->extent || !expr_bounds(c, v->extent, NULL, &lo, &hi)) return 1;
+  return hi;
+}
+
+int64_t vars_product(Ctx *c, const Var *const *v, int n) {
+  int64_t p = 1;
+  for (int i = 0; i < n; i++) p = mul_sat(p, var_bound(c, v[i]));
+  return p;
+}
+
+const Expr *reduce_identity(Ctx *c, ReduceKind k, DType t) {
+  bool is_float = dtype_is_float(t), is_signed = dtype_class(t) == 's';
+  int bits = 8 * dtype_bytes(t);
+  int64_t lowest = is_signed ? (int64_t)(UINT64_MAX << (bits - 1)) : 0;
+  int64_t highest = is_signed ? ~lowest : bits == 64 ? -1 : (int64_t)(((uint64_t)1 << bits) - 1);
+  switch (k) {
+  case R_SUM: return ex_num(c, t, 0);
+  case R_PROD: return ex_num(c, t, 1);
+  case R_MAX:
+    return t == DT_BOOL ? ex_bool(c, false) : is_float ? ex_float(c, t, -INFINITY) : ex_int(c, t, lowest);
+  case R_MIN:
+    return t == DT_BOOL ? ex_bool(c, true) : is_float ? ex_float(c, t, INFINITY) : ex_int(c, t, highest);
+  case R_ALL: return ex_bool(c, true);
+  default: return ex_bool(c, false);
+  }
+}
+
+const Expr *reduce_combine(Ctx *c, ReduceKind k, const Expr *a, const Expr *b) {
+  static const ExprOp ops[R_COUNT] = {
+      [R_SUM] = E_ADD, [R_PROD] = E_MUL, [R_MAX] = E_MAX, [R_MIN] = E_MIN, [R_ALL] = E_AND, [R_ANY] = E_OR};
+  return ex_binary(c, ops[k], a, b);
+}
