@@ -124,4 +124,8 @@ Range assume_narrow(Ctx *c, const Expr *e, Range r);
 // itself.
 void expr_postorder(Ctx *c, Memo *m, const Expr *e);
 
+// ---- graph.c ----------------------------------------------------------------------------------------------
+
+void node_insert(Graph *g, Node *n, Node *before); // does not count it in g->nnodes
+
 #endif
