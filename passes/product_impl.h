@@ -3,8 +3,6 @@
 #ifndef INGOT_PASSES_PRODUCT_IMPL_H
 #define INGOT_PASSES_PRODUCT_IMPL_H
 
-#include "passes/internal.h"
-#include "passes/nest.h"
 #include "passes/product.h"
 
 enum { MAX_LOOP_DIMS = MAX_RANK + 4 };
@@ -76,8 +74,6 @@ RowSplit row_split(int64_t extent, int max_rows);
 // Joins the M dims into one where every operand and result is affine in the joint row number, so that tiles
 // may straddle image rows. Needs the values' layouts.
 void product_collapse(Product *p);
-// Reads at logical indices become reads at physical ones (flat ones if the M dims were joined).
-const Expr *product_physical(const Product *p, const Expr *e);
 // The element offset of a logical index in v's buffer.
 const Expr *flat_offset(Ctx *c, const Value *v, const Expr *const *logical);
 
@@ -92,8 +88,5 @@ typedef struct KLoop {
 int product_k_loops(const Product *p, KLoop *out);
 // The layout in which the constant vector operand is read front to back; false: it cannot be packed.
 bool product_pack(const Product *p, const Tile *t, const Layout **out);
-
-int64_t sched_get(const Kernel *k, const char *name, int64_t otherwise);
-void sched_set(Ctx *c, Kernel *k, const char *name, int64_t value);
 
 #endif

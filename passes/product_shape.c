@@ -12,17 +12,6 @@ const Expr *flat_offset(Ctx *c, const Value *v, const Expr *const *logical) {
   return offset;
 }
 
-static const Expr *flat_read(Ctx *c, const Expr *e, void *data) {
-  (void)data;
-  if (e->op != E_READ || e->value->type.rank == 0 || e->value->space == SPACE_REG) return e;
-  const Expr *offset = flat_offset(c, e->value, e->args);
-  return ex_read(c, e->value, &offset, 1);
-}
-
-const Expr *product_physical(const Product *p, const Expr *e) {
-  return p->joint ? expr_rewrite(p->c, e, flat_read, NULL) : nest_physical(p->c, e);
-}
-
 // ---- joint rows ----------------------------------------------------------------------------------------------
 
 typedef struct JointCheck {
@@ -61,8 +50,10 @@ static void replace_dims(Product *p, int first, const Var *row, int64_t rows) {
     if (p->dim[i].role == ROLE_M) last = i;
   for (int i = 0; i < p->ndims; i++) {
     ProductDim d = p->dim[i];
-    if (i == last) d = (ProductDim){row, rows, true, ROLE_M, d.out_dim};
-    else if (i >= first && d.role == ROLE_M) continue;
+    if (i == last)
+      d = (ProductDim){row, rows, true, ROLE_M, d.out_dim};
+    else if (i >= first && d.role == ROLE_M)
+      continue;
     if (i == last) p->tile = kept;
     if (d.var == lane) p->lane = kept;
     p->dim[kept++] = d;

@@ -107,32 +107,17 @@ Tile tile_choose(const Product *p) {
 
 // ---- the schedule's parameters -----------------------------------------------------------------------------
 
-int64_t sched_get(const Kernel *k, const char *name, int64_t otherwise) {
-  for (int i = 0; i < k->schedule.params.n; i++)
-    if (strcmp(k->schedule.params.data[i].name, name) == 0) return k->schedule.params.data[i].value;
-  return otherwise;
-}
-
-void sched_set(Ctx *c, Kernel *k, const char *name, int64_t value) {
-  for (int i = 0; i < k->schedule.params.n; i++) {
-    if (strcmp(k->schedule.params.data[i].name, name) != 0) continue;
-    k->schedule.params.data[i].value = value;
-    return;
-  }
-  vec_push(c->arena, &k->schedule.params, ((SchedParam){name, value}));
-}
-
 void tile_save(Ctx *c, Kernel *k, const Tile *t) {
-  sched_set(c, k, "lanes", t->lanes);
-  sched_set(c, k, "mr", t->mr);
-  sched_set(c, k, "nv", t->nv);
-  sched_set(c, k, "rows", t->rows);
-  sched_set(c, k, "n_outer", t->n_outer);
+  schedule_set(c, k, "lanes", t->lanes);
+  schedule_set(c, k, "mr", t->mr);
+  schedule_set(c, k, "nv", t->nv);
+  schedule_set(c, k, "rows", t->rows);
+  schedule_set(c, k, "n_outer", t->n_outer);
 }
 
 // Parameters may come from a text: out of range ones are brought into range.
 static int clamp_param(const Kernel *k, const char *name, int lo, int hi) {
-  int64_t v = sched_get(k, name, lo);
+  int64_t v = schedule_get(k, name, lo);
   return (int)(v < lo ? lo : v > hi ? hi : v);
 }
 
