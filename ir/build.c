@@ -268,6 +268,14 @@ static const Op *find_op(const Builder *b, const char *name) {
   return NULL;
 }
 
+static bool infer(Ctx *c, Node *n) {
+  return n->op->info->infer ? n->op->info->infer(c, n) : op_infer_broadcast(c, n);
+}
+
+bool node_check(Ctx *c, Node *n) {
+  return check_operands(c, n) && infer(c, n);
+}
+
 Node *build_region_node(Builder *b, const char *name, Value *const *in, int nin, const Attr *attrs,
                         int nattrs, Graph *const *regions, int nregions) {
   Ctx *c = b->ctx;
@@ -281,7 +289,7 @@ Node *build_region_node(Builder *b, const char *name, Value *const *in, int nin,
   bool ok = check_operands(c, n);
   if (!set_attrs(c, n, attrs, nattrs) || !ok) return NULL;
   make_results(c, n);
-  if (!(op->info->infer ? op->info->infer(c, n) : op_infer_broadcast(c, n))) return NULL;
+  if (!infer(c, n)) return NULL;
   insert(b, n);
   return n;
 }
@@ -307,9 +315,13 @@ static const char kernel_out[][16] = {"any*"};
 static const Op kernel_op = {
     .info = &kernel_info, .name = "kernel", .nin = 1, .nout = 1, .in = kernel_in, .out = kernel_out};
 
+const Op *op_kernel(Ctx *c) {
+  const Op *op = op_find(c, "kernel");
+  return op ? op : &kernel_op;
+}
+
 Node *build_kernel(Builder *b, Kernel *k, Value *const *in, int nin, Value *const *out, int nout) {
-  const Op *op = op_find(b->ctx, "kernel");
-  Node *n = new_node(b, op ? op : &kernel_op, in, nin, 0);
+  Node *n = new_node(b, op_kernel(b->ctx), in, nin, 0);
   n->kernel = k;
   n->nout = nout;
   n->out = NEW_ARRAY(b->ctx->arena, Value *, nout);

@@ -128,4 +128,10 @@ void expr_postorder(Ctx *c, Memo *m, const Expr *e);
 
 void node_insert(Graph *g, Node *n, Node *before); // does not count it in g->nnodes
 
+// ---- build.c ----------------------------------------------------------------------------------------------
+
+// Checks n's operands against its op and infers its results' types anew.
+bool node_check(Ctx *c, Node *n);
+const Op *op_kernel(Ctx *c); // the op of fused kernels
+
 #endif
