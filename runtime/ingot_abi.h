@@ -248,7 +248,7 @@ INGOT_HIDDEN int ingot_rt_nonzero(const struct ingot_routine_call *call);
 // sets step.sym (extent of y along axis)   trip: 1. As ONNX Unique; n = extent along axis or number of elements.
 INGOT_HIDDEN int ingot_rt_unique(const struct ingot_routine_call *call);
 static inline int64_t ingot_rt_unique_scratch(int64_t n) {
-  return n > 0 ? 32 * n : 0;
+  return n > 0 ? 40 * n : 0;
 }
 
 // args: boxes(f32)[batch, n, 4], scores(f32)[batch, classes, n], max_per_class(i64)?, iou(f32)?, score(f32)?,
