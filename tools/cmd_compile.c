@@ -9,12 +9,14 @@ enum { OPT_EMIT = 512, OPT_HEADER };
 typedef struct CompileArgs {
   BuildArgs build; // first: the child parser's input
   const char *file, *out;
+  bool emit_given;
 } CompileArgs;
 
 static const struct argp_option options[] = {
     {"output", 'o', "FILE", 0,
      "the artefact (default: libNAME.so in the current folder, or .o, .a, .ll, .bc, .s)", 0},
-    {"emit", OPT_EMIT, "KIND", 0, "so (default), obj, archive, llvm, bc, asm", 0},
+    {"emit", OPT_EMIT, "KIND", 0, "so, obj, archive, llvm, bc or asm (default: by FILE's suffix, else so)",
+     0},
     {"header", OPT_HEADER, "FILE", 0, "the C header (default: NAME.h beside the artefact)", 0},
     {0},
 };
@@ -27,10 +29,21 @@ static const struct {
     {"llvm", ".ll", EMIT_LLVM_IR}, {"bc", ".bc", EMIT_BITCODE}, {"asm", ".s", EMIT_ASM},
 };
 
+bool emit_from_suffix(const char *path, EmitKind *kind) {
+  const char *dot = strrchr(path, '.');
+  for (int i = 0; dot && i < ARRAY_LEN(emit_kinds); i++) {
+    if (strcmp(emit_kinds[i].suffix, dot) != 0) continue;
+    *kind = emit_kinds[i].kind;
+    return true;
+  }
+  return false;
+}
+
 static void set_emit(CompileArgs *a, const char *name, struct argp_state *state) {
   for (int i = 0; i < ARRAY_LEN(emit_kinds); i++) {
     if (strcmp(emit_kinds[i].name, name) != 0) continue;
     a->build.codegen.emit = emit_kinds[i].kind;
+    a->emit_given = true;
     return;
   }
   argp_error(state, "--emit is so, obj, archive, llvm, bc or asm, not '%s'", name);
@@ -75,6 +88,9 @@ int cmd_compile(Tool *t, int argc, char **argv) {
   CompileArgs a = {.build = build_args(t)};
   int code;
   if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
-  if (!a.out) a.out = default_output(t, &a);
+  if (!a.out)
+    a.out = default_output(t, &a);
+  else if (!a.emit_given)
+    emit_from_suffix(a.out, &a.build.codegen.emit);
   return driver_compile(&a.build, a.file, a.out) ? EXIT_FINE : EXIT_INPUT;
 }

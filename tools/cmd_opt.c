@@ -8,7 +8,8 @@ typedef struct OptArgs {
 } OptArgs;
 
 static const struct argp_option options[] = {
-    {"output", 'o', "FILE", 0, "where the IR goes (default: standard output)", 0},
+    {"output", 'o', "FILE", 0,
+     "where the IR goes (default: standard output); a library if FILE ends in .so, .o or .a", 0},
     {0},
 };
 
@@ -56,5 +57,6 @@ int cmd_opt(Tool *t, int argc, char **argv) {
   if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
   Module *m = driver_load(&a.build, a.file);
   if (!m || !driver_passes(&a.build, m)) return EXIT_INPUT;
-  return write_ir(t, m, a.out) ? EXIT_FINE : EXIT_INPUT;
+  bool emit = a.out && emit_from_suffix(a.out, &a.build.codegen.emit);
+  return (emit ? driver_emit(&a.build, m, a.out) : write_ir(t, m, a.out)) ? EXIT_FINE : EXIT_INPUT;
 }

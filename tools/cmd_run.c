@@ -2,9 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/tool.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "runtime/ingot.h"
 #include "tools/session.h"
@@ -130,7 +128,7 @@ static bool save_named(RunArgs *a, Session *s) {
     }
     int k = ingot_find_output(s->model, name);
     if (k < 0) {
-      diag_error(t->diag, NO_LOC, "the model has no output '%s'%s", name, session_names(t, s, true));
+      diag_error(t->diag, NO_LOC, "the model has no output '%s'%s", name, session_names(s, true));
       return false;
     }
     if (!tensor_save_npy(t, session_output(s, k), path)) return false;
@@ -141,10 +139,7 @@ static bool save_named(RunArgs *a, Session *s) {
 static bool save_all(RunArgs *a, Session *s) {
   Tool *t = a->build.tool;
   if (!a->output_dir) return true;
-  if (mkdir(a->output_dir, 0777) < 0 && errno != EEXIST) {
-    diag_error(t->diag, NO_LOC, "cannot make folder '%s': %s", a->output_dir, strerror(errno));
-    return false;
-  }
+  if (!driver_make_folder(t, a->output_dir)) return false;
   for (int k = 0; k < ingot_output_count(s->model); k++) {
     const char *name = ingot_output_info(s->model, k)->name;
     char *path = tool_printf(t, "%s/%s.npy", a->output_dir, safe_name(t, name));
@@ -177,7 +172,8 @@ int cmd_run(Tool *t, int argc, char **argv) {
   int code;
   if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
   Session s;
-  if (!session_open(&a.build, a.file, a.build.pass.threads, a.prep, &s)) return EXIT_INPUT;
+  SessionOptions options = {.prep = a.prep};
+  if (!session_open(&a.build, a.file, &options, &s)) return EXIT_INPUT;
   for (int i = 0; i < a.inputs.n; i++)
     if (!session_input_arg(&s, a.inputs.data[i])) return EXIT_INPUT;
   if (!session_bind(&s, false) || !session_run(&s)) return EXIT_INPUT;

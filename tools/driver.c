@@ -41,10 +41,33 @@ static bool bind_target(BuildArgs *a, Module *m) {
   return true;
 }
 
+static const char *meta_get(const Module *m, const char *key) {
+  for (int i = 0; i < m->meta.n; i++)
+    if (strcmp(m->meta.data[i].key, key) == 0) return m->meta.data[i].value;
+  return NULL;
+}
+
+// Where the module came from and how it was made, for the self-description. Kept in the module, so that a
+// compilation that goes on from a dump ends in the same bytes.
+static bool note_origin(BuildArgs *a, Module *m, const char *path) {
+  Tool *t = a->tool;
+  if (meta_get(m, "source")) return true;
+  const uint8_t *data;
+  size_t size;
+  if (!file_map(t->arena, t->diag, NO_LOC, path, &data, &size)) return false;
+  const char *slash = strrchr(path, '/');
+  unsigned long long hash = hash_bytes(data, size);
+  const MetaEntry entries[] = {{"source", arena_strdup(t->arena, slash ? slash + 1 : path)},
+                               {"source_hash", tool_printf(t, "%016llx", hash)},
+                               {"options", build_options_text(a)}};
+  for (int i = 0; i < ARRAY_LEN(entries); i++) vec_push(t->arena, &m->meta, entries[i]);
+  return true;
+}
+
 Module *driver_load(BuildArgs *a, const char *path) {
   Module *m = frontend_load(a->tool->ctx, path, &a->frontend);
   if (!m || diag_errors(a->tool->diag) > 0) return NULL;
-  return bind_target(a, m) ? m : NULL;
+  return bind_target(a, m) && note_origin(a, m, path) ? m : NULL;
 }
 
 // ---- passes with dumps ------------------------------------------------------------------------------------
@@ -90,61 +113,74 @@ static bool write_module(PassRun *r, const char *path) {
   return write_text(r->args->tool, path, &text);
 }
 
+bool driver_make_folder(Tool *t, const char *path) {
+  if (mkdir(path, 0777) == 0 || errno == EEXIST) return true;
+  diag_error(t->diag, NO_LOC, "cannot make folder '%s': %s", path, strerror(errno));
+  return false;
+}
+
 static bool dump_prepare(PassRun *r) {
-  Tool *t = r->args->tool;
-  if (r->args->dumps.n == 0 || r->blobs) return true;
-  if (!r->args->dump_dir) r->args->dump_dir = tool_printf(t, "%s.dump", r->module->name);
-  if (mkdir(r->args->dump_dir, 0777) < 0 && errno != EEXIST) {
-    diag_error(t->diag, NO_LOC, "cannot make folder '%s': %s", r->args->dump_dir, strerror(errno));
-    return false;
-  }
-  r->blobs = blob_new(t->ctx, tool_printf(t, "%s/%s.weights", r->args->dump_dir, r->module->name));
+  BuildArgs *a = r->args;
+  if (a->dumps.n == 0 || r->blobs) return true;
+  if (!a->dump_dir) a->dump_dir = tool_printf(a->tool, "%s.dump", r->module->name);
+  if (!driver_make_folder(a->tool, a->dump_dir)) return false;
+  r->blobs = blob_new(a->tool->ctx, tool_printf(a->tool, "%s/%s.weights", a->dump_dir, r->module->name));
   return r->blobs != NULL;
 }
 
 static bool after_pass(void *data, Module *m, const Pass *p, double seconds, bool changed) {
   PassRun *r = data;
   Tool *t = r->args->tool;
-  r->module = m;
   r->total += seconds;
   progress(r, p->name);
   if (r->args->time_passes)
     fprintf(stderr, "%9.3f ms  %s%s\n", seconds * 1e3, p->name, changed ? "" : " (no change)");
+  if (r->args->verify_each && !module_verify(m, p->name)) {
+    t->bug = true;
+    return false;
+  }
   if (!wants_dump(r->args, p->name)) return true;
   if (!dump_prepare(r)) return false;
   return write_module(r, tool_printf(t, "%s/%02d-%s.ing", r->args->dump_dir, m->passes.n, p->name));
 }
 
+// With --dump=all also what the front end made.
+static bool dump_input(PassRun *r) {
+  BuildArgs *a = r->args;
+  if (!wants_dump(a, "")) return true;
+  return dump_prepare(r) &&
+         write_module(r, tool_printf(a->tool, "%s/%02d-input.ing", a->dump_dir, r->module->passes.n));
+}
+
 bool driver_passes(BuildArgs *a, Module *m) {
   PassRun r = {.args = a, .module = m};
-  PassHooks hooks = {.after = after_pass, .data = &r, .verify_each = a->verify_each};
+  PassHooks hooks = {.after = after_pass, .data = &r};
   CodegenOptions fold = a->codegen;
   fold.debug_info = false;
   a->pass.compiled_eval = jit_eval_values;
   a->pass.compiled_eval_data = &fold;
-  if (a->dumps.n && wants_dump(a, "")) { // all: also what the front end made
-    if (!dump_prepare(&r) || !write_module(&r, tool_printf(a->tool, "%s/00-input.ing", a->dump_dir)))
-      return false;
-  }
-  bool ok = passes_run(m, &a->pass, a->passes, a->stop_after, &hooks) && diag_errors(a->tool->diag) == 0;
+  bool ok = dump_input(&r) && passes_run(m, &a->pass, a->passes, a->stop_after, &hooks) &&
+            diag_errors(a->tool->diag) == 0;
   progress_end(&r);
   if (a->time_passes) fprintf(stderr, "%9.3f ms  all passes\n", r.total * 1e3);
   return ok;
 }
 
-bool driver_compile(BuildArgs *a, const char *path, const char *out) {
-  Tool *t = a->tool;
-  Module *m = driver_load(a, path);
-  if (!m || !driver_passes(a, m)) return false;
-  if (a->stop_after) return true;
+bool driver_emit(BuildArgs *a, Module *m, const char *out) {
   PassRun r = {.args = a, .module = m};
   progress(&r, "generating code");
   double start = seconds_now();
-  a->codegen.source_path = path;
-  a->codegen.options_text = a->command_line;
+  a->codegen.source_path = meta_get(m, "source");
+  a->codegen.options_text = meta_get(m, "options");
   bool ok = codegen_write(m, &a->codegen, out);
   progress_end(&r);
   if (a->time_passes)
     fprintf(stderr, "%9.3f ms  code generation and linking\n", (seconds_now() - start) * 1e3);
-  return ok && diag_errors(t->diag) == 0;
+  return ok && diag_errors(a->tool->diag) == 0;
+}
+
+bool driver_compile(BuildArgs *a, const char *path, const char *out) {
+  Module *m = driver_load(a, path);
+  if (!m || !driver_passes(a, m)) return false;
+  return a->stop_after ? true : driver_emit(a, m, out);
 }

@@ -55,10 +55,27 @@ static void on_signal(int sig) {
   raise(sig);
 }
 
+// A crash is a bug of ours whatever the input was: says so, leaves nothing half-written.
+static void on_crash(int sig) {
+  static const char text[] =
+      "ingot: internal error (a crash); please report it with the model that led here\n";
+  (void)sig;
+  file_remove_open_outputs();
+  if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(EXIT_BUG);
+  _exit(EXIT_BUG);
+}
+
 static void catch_signals(void) {
-  static const int fatal[] = {SIGINT, SIGTERM, SIGHUP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+  static const int fatal[] = {SIGINT, SIGTERM, SIGHUP};
   for (int i = 0; i < ARRAY_LEN(fatal); i++) signal(fatal[i], on_signal);
-  signal(SIGPIPE, SIG_IGN); // a closed pipe is an ordinary write error
+  signal(SIGPIPE, SIG_IGN);     // a closed pipe is an ordinary write error
+#ifndef __SANITIZE_ADDRESS__    // which reports crashes better
+  static char stack[64 * 1024]; // a crash by stack overflow has none left
+  sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+  static const int crash[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+  for (int i = 0; i < ARRAY_LEN(crash); i++)
+    sigaction(crash[i], &(struct sigaction){.sa_handler = on_crash, .sa_flags = SA_ONSTACK}, NULL);
+#endif
 }
 
 static bool want_colour(void) {
@@ -78,6 +95,7 @@ static int run_command(const Command *c, int argc, char **argv) {
     t.ctx = ctx_new(arena, t.diag);
     code = c->run(&t, argc, argv);
     diag_finish(t.diag);
+    if (t.bug) code = EXIT_BUG;
   } else {
     fputs("ingot: error: out of memory\n", stderr);
   }

@@ -4,6 +4,7 @@
 #include "tools/tool.h"
 
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,27 +17,44 @@ static void delete_json(void *p) {
   cJSON_Delete(p);
 }
 
-static bool is_elf(Tool *t, const char *path, bool *elf) {
+bool is_library(Tool *t, const char *path, bool *library) {
   const uint8_t *data;
   size_t size;
   if (!file_map(t->arena, t->diag, NO_LOC, path, &data, &size)) return false;
-  *elf = size >= 4 && memcmp(data, "\177ELF", 4) == 0;
+  *library = size >= 4 && memcmp(data, "\177ELF", 4) == 0;
   return true;
 }
 
-// A fresh folder for the temporary library, removed again with remove_temp.
-static char *temp_dir(Tool *t) {
+// ---- temporary libraries --------------------------------------------------------------------------------
+
+// Removes a folder of plain files: what mkdtemp made and codegen filled.
+static void remove_folder(void *p) {
+  DIR *dir = opendir(p);
+  if (!dir) return;
+  for (struct dirent *e; (e = readdir(dir));)
+    if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) unlinkat(dirfd(dir), e->d_name, 0);
+  closedir(dir);
+  rmdir(p);
+}
+
+// A fresh folder that goes with the arena. (The arena also goes when memory runs out.)
+static char *temp_folder(Tool *t) {
   const char *tmp = getenv("TMPDIR");
   char *dir = tool_printf(t, "%s/ingot-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-  if (mkdtemp(dir)) return dir;
+  if (mkdtemp(dir)) {
+    arena_defer(t->arena, remove_folder, dir);
+    return dir;
+  }
   diag_error(t->diag, NO_LOC, "cannot make a temporary folder '%s'", dir);
   return NULL;
 }
 
+// ---- opening ----------------------------------------------------------------------------------------------
+
 static bool open_library(Tool *t, const char *path, Loaded *out) {
   char err[512];
   double start = seconds_now();
-  if (ingot_library_open(path, &out->lib, err, sizeof err) != 0) {
+  if (ingot_library_open(path, &out->lib, err, sizeof err) != INGOT_OK) {
     diag_error(t->diag, NO_LOC, "%s", err);
     return false;
   }
@@ -49,33 +67,37 @@ static bool open_library(Tool *t, const char *path, Loaded *out) {
 
 bool model_load(BuildArgs *a, const char *path, Loaded *out) {
   Tool *t = a->tool;
-  bool elf;
-  if (!is_elf(t, path, &elf)) return false;
-  if (elf) return open_library(t, strchr(path, '/') ? path : tool_printf(t, "./%s", path), out);
-  char *dir = temp_dir(t);
+  bool library;
+  if (!is_library(t, path, &library)) return false;
+  if (library) return open_library(t, strchr(path, '/') ? path : tool_printf(t, "./%s", path), out);
+  char *dir = temp_folder(t);
   if (!dir) return false;
-  char *lib = tool_printf(t, "%s/model.so", dir), *header = tool_printf(t, "%s/model.h", dir);
-  a->codegen.header_path = header;
-  bool ok = driver_compile(a, path, lib) && open_library(t, lib, out);
-  unlink(lib);
-  unlink(header);
-  rmdir(dir);
-  return ok;
+  char *lib = tool_printf(t, "%s/model.so", dir);
+  a->codegen.header_path = tool_printf(t, "%s/model.h", dir);
+  return driver_compile(a, path, lib) && open_library(t, lib, out);
 }
 
+// ---- description ------------------------------------------------------------------------------------------
+
 static DType to_dtype(int32_t d) {
-  return d > INGOT_NO_DTYPE && d < INGOT_DTYPE_END
-             ? dtype_parse(ingot_dtype_name(d), strlen(ingot_dtype_name(d)))
-             : DT_NONE;
+  bool known = d > INGOT_NO_DTYPE && d < INGOT_DTYPE_END;
+  return known ? dtype_parse(ingot_dtype_name(d), strlen(ingot_dtype_name(d))) : DT_NONE;
+}
+
+// An extent of an artefact as one of the compiler's: its symbol stands for itself alone.
+static Dim to_dim(Tool *t, const ingot_model *m, const struct ingot_dim *d) {
+  const struct ingot_symbol *info = d->sym < 0 ? NULL : ingot_symbol_info(m, d->sym);
+  if (!info) return dim_const(d->n);
+  Sym *sym = NEW(t->arena, Sym);
+  *sym = (Sym){.name = info->name, .index = d->sym, .min = info->min, .max = info->bound};
+  return (Dim){d->n, ex_sym(t->ctx, sym)};
 }
 
 Type model_type(Tool *t, const ingot_model *m, bool output, int i) {
-  (void)t;
   const struct ingot_tensor_info *info = output ? ingot_output_info(m, i) : ingot_input_info(m, i);
-  int64_t dims[MAX_RANK];
-  int rank = info->rank < MAX_RANK ? info->rank : MAX_RANK;
-  for (int k = 0; k < rank; k++) dims[k] = info->dims[k].n;
-  return type_make(to_dtype(info->dtype), rank, dims);
+  Type type = {.dtype = to_dtype(info->dtype), .rank = info->rank < MAX_RANK ? info->rank : MAX_RANK};
+  for (int k = 0; k < type.rank; k++) type.dim[k] = to_dim(t, m, &info->dims[k]);
+  return type;
 }
 
 const char *model_meta(Tool *t, const ingot_model *m, const char *key) {

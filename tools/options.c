@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/tool.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -30,7 +31,8 @@ static const struct argp_option build_options[] = {
     {"name", OPT_NAME, "NAME", 0, "name of the model: prefix of the artefact's C symbols", 1},
     {"dim", OPT_DIM, "SYM=N", 0, "fix a symbolic dimension (SYM=4) or set its bound (SYM<=512)", 1},
     {"shape", OPT_SHAPE, "INPUT=D,D,...", 0, "fix an input's shape", 1},
-    {"threads", OPT_THREADS, "N", 0, "threads the schedule is made for (default: the target's cores)", 1},
+    {"threads", OPT_THREADS, "N", 0,
+     "threads to compile for and to run with (default: the target's cores, this machine's)", 1},
     {"fp", OPT_FP, "strict|fast", 0, "strict keeps the order of float operations (default: fast)", 1},
     {"winograd", OPT_WINOGRAD, "off|auto", 0, "Winograd convolutions where their error bound allows", 1},
     {"jobs", 'j', "N", 0, "threads of the compiler (default: all cores); the output is the same", 1},
@@ -77,6 +79,14 @@ static error_t choice_option(const char *text, const char *a, const char *b, str
   return 0;
 }
 
+static error_t name_option(BuildArgs *a, const char *name, struct argp_state *state) {
+  bool ok = !isdigit((unsigned char)*name) && *name;
+  for (const char *p = name; *p; p++) ok = ok && (isalnum((unsigned char)*p) || *p == '_');
+  if (!ok) argp_error(state, "--name wants a C identifier, not '%s'", name);
+  a->frontend.name = name;
+  return 0;
+}
+
 static void pass_option(const char *name, struct argp_state *state) {
   if (pass_find(name)) return;
   const char *names[64];
@@ -114,7 +124,7 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
   case 'j': return count_option(arg, 1024, &a->codegen.jobs, state, "--jobs");
   case 'g': a->codegen.debug_info = true; return 0;
   case OPT_THREADS: return count_option(arg, 4096, &a->pass.threads, state, "--threads");
-  case OPT_NAME: a->frontend.name = arg; return 0;
+  case OPT_NAME: return name_option(a, arg, state);
   case OPT_DIM: vec_push(arena, &a->frontend.dims, (const char *)arg); return 0;
   case OPT_SHAPE: vec_push(arena, &a->frontend.shapes, (const char *)arg); return 0;
   case OPT_FP:
@@ -123,18 +133,16 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
   case OPT_WINOGRAD: a->pass.winograd = arg; return choice_option(arg, "off", "auto", state, "--winograd");
   case OPT_LINKER: a->codegen.linker = arg; return 0;
   case OPT_TARGET:
-    if (strcmp(arg, "help") == 0) {
-      list_targets();
-      exit(EXIT_FINE);
-    }
     a->target = arg;
-    return 0;
+    if (strcmp(arg, "help") != 0) return 0;
+    list_targets();
+    return ECANCELED; // tool_parse knows it
   case OPT_PASSES: pass_list_option(a, arg, state); return 0;
   case OPT_STOP_AFTER:
     pass_option(arg, state);
     a->stop_after = arg;
     return 0;
-  case OPT_LIST_PASSES: print_passes(stdout); exit(EXIT_FINE);
+  case OPT_LIST_PASSES: print_passes(stdout); return ECANCELED;
   case OPT_DUMP: dump_option(a, arg, state); return 0;
   case OPT_DUMP_DIR: a->dump_dir = arg; return 0;
   case OPT_VERIFY_EACH: a->verify_each = true; return 0;
@@ -153,10 +161,24 @@ BuildArgs build_args(Tool *t) {
   };
 }
 
+char *build_options_text(const BuildArgs *a) {
+  Str s = {.arena = a->tool->arena};
+  str_printf(&s, "-O%d", a->pass.opt_level);
+  if (a->target) str_printf(&s, " --target=%s", a->target);
+  if (a->pass.threads) str_printf(&s, " --threads=%d", a->pass.threads);
+  if (a->pass.fp_strict) str_puts(&s, " --fp=strict");
+  if (strcmp(a->pass.winograd, "auto") != 0) str_printf(&s, " --winograd=%s", a->pass.winograd);
+  if (a->codegen.debug_info) str_puts(&s, " --debug");
+  for (int i = 0; i < a->frontend.dims.n; i++) str_printf(&s, " --dim=%s", a->frontend.dims.data[i]);
+  for (int i = 0; i < a->frontend.shapes.n; i++) str_printf(&s, " --shape=%s", a->frontend.shapes.data[i]);
+  if (a->passes) str_printf(&s, " --passes=%s", a->passes);
+  return str_text(&s);
+}
+
 bool tool_parse(Tool *t, const struct argp *argp, int argc, char **argv, void *input, int *code) {
   (void)t;
   error_t e = argp_parse(argp, argc, argv, 0, NULL, input);
-  *code = e ? EXIT_USAGE : EXIT_FINE;
+  *code = e && e != ECANCELED ? EXIT_USAGE : EXIT_FINE; // cancelled: the option did all there is to do
   return e == 0;
 }
 

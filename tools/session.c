@@ -2,20 +2,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/session.h"
 
+#include <sched.h>
+
 static void destroy_ctx(void *p) {
   ingot_ctx_destroy(p);
 }
 
-bool session_open(BuildArgs *a, const char *path, int threads, const char *prep, Session *s) {
+static int available_cores(void) {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+bool session_open(BuildArgs *a, const char *path, const SessionOptions *o, Session *s) {
   Tool *t = a->tool;
   *s = (Session){.tool = t, .prep = image_prep_default()};
   if (!model_load(a, path, &s->loaded)) return false;
   s->model = s->loaded.model;
-  if (!prep) prep = model_meta(t, s->model, "preprocess");
+  s->threads = a->pass.threads ? a->pass.threads : available_cores();
+  const char *prep = o->prep ? o->prep : model_meta(t, s->model, "preprocess");
   if (prep && !image_prep_parse(t, prep, &s->prep)) return false;
-  struct ingot_options o = {.size = sizeof o, .threads = threads};
+  struct ingot_options options = {
+      .size = sizeof options, .threads = s->threads, .hook = o->hook, .hook_user = o->hook_user};
   double start = seconds_now();
-  int e = ingot_ctx_create(s->model, &o, &s->ctx);
+  int e = ingot_ctx_create(s->model, &options, &s->ctx);
   s->create_ms = (seconds_now() - start) * 1e3;
   if (e != INGOT_OK) {
     diag_error(t->diag, NO_LOC, "cannot set up '%s': %s", path, ingot_error_text(s->model, e));
@@ -24,39 +33,63 @@ bool session_open(BuildArgs *a, const char *path, int threads, const char *prep,
   arena_defer(t->arena, destroy_ctx, s->ctx);
   s->in = NEW_ARRAY(t->arena, const Tensor *, ingot_input_count(s->model) + 1);
   s->out = NEW_ARRAY(t->arena, Tensor *, ingot_output_count(s->model) + 1);
+  s->extent = NEW_ARRAY(t->arena, int64_t, ingot_symbol_count(s->model) + 1);
+  for (int i = 0; i < ingot_symbol_count(s->model); i++) s->extent[i] = -1;
   return true;
 }
 
-const char *session_names(Tool *t, const Session *s, bool outputs) {
-  Str text = {.arena = t->arena};
+const char *session_names(const Session *s, bool outputs) {
+  Str text = {.arena = s->tool->arena};
   int n = outputs ? ingot_output_count(s->model) : ingot_input_count(s->model);
-  for (int i = 0; i < n && i < 8; i++)
-    str_printf(&text, "%s%s", i ? ", " : "; it has: ",
-               (outputs ? ingot_output_info(s->model, i) : ingot_input_info(s->model, i))->name);
+  for (int i = 0; i < n && i < 8; i++) {
+    const struct ingot_tensor_info *info =
+        outputs ? ingot_output_info(s->model, i) : ingot_input_info(s->model, i);
+    str_printf(&text, "%s%s", i ? ", " : "; it has: ", info->name);
+  }
   if (n > 8) str_puts(&text, ", ...");
   return str_text(&text);
 }
 
+// ---- inputs -----------------------------------------------------------------------------------------------
+
+// Remembers what a given input says about the model's symbols.
+static void note_extents(Session *s, int k, const Tensor *x) {
+  const struct ingot_tensor_info *info = ingot_input_info(s->model, k);
+  for (int d = 0; d < info->rank && d < x->type.rank; d++)
+    if (info->dims[d].sym >= 0) s->extent[info->dims[d].sym] = x->type.dim[d].n;
+}
+
+// Input k's type with the extents that other inputs have settled.
+static Type settled_type(Session *s, int k) {
+  const struct ingot_tensor_info *info = ingot_input_info(s->model, k);
+  Type type = model_type(s->tool, s->model, false, k);
+  for (int d = 0; d < type.rank; d++) {
+    int sym = info->dims[d].sym;
+    if (sym >= 0 && s->extent[sym] >= 0) type.dim[d] = dim_const(s->extent[sym]);
+  }
+  return type;
+}
+
 bool session_input_arg(Session *s, const char *arg) {
   Tool *t = s->tool;
-  const char *name, *source;
+  const char *name, *source = arg;
   int k = -1;
   if (split_assign(t, arg, &name, &source)) {
     k = ingot_find_input(s->model, name);
   } else if (ingot_input_count(s->model) == 1) {
     k = 0;
-    source = arg;
     name = ingot_input_info(s->model, 0)->name;
   } else {
-    diag_error(t->diag, NO_LOC, "--input wants NAME=SOURCE, not '%s'%s", arg, session_names(t, s, false));
+    diag_error(t->diag, NO_LOC, "--input wants NAME=SOURCE, not '%s'%s", arg, session_names(s, false));
     return false;
   }
   if (k < 0) {
-    diag_error(t->diag, NO_LOC, "the model has no input '%s'%s", name, session_names(t, s, false));
+    diag_error(t->diag, NO_LOC, "the model has no input '%s'%s", name, session_names(s, false));
     return false;
   }
   Type want = model_type(t, s->model, false, k);
   s->in[k] = tensor_load(t, name, source, &want, &s->prep);
+  if (s->in[k]) note_extents(s, k, s->in[k]);
   return s->in[k] != NULL;
 }
 
@@ -68,9 +101,13 @@ static int32_t to_abi(DType d) {
 
 // Data at the alignment the model asks for; mapped files may be less aligned.
 static const void *aligned_data(Session *s, const Tensor *x, int32_t align) {
-  return (uintptr_t)x->data % (uintptr_t)align == 0
-             ? x->data
-             : arena_dup(s->tool->arena, x->data, x->bytes < 64 ? 64 : x->bytes);
+  if ((uintptr_t)x->data % (uintptr_t)align == 0) return x->data;
+  return arena_dup(s->tool->arena, x->data, x->bytes < 64 ? 64 : x->bytes);
+}
+
+static bool runtime_error(Session *s) {
+  diag_error(s->tool->diag, NO_LOC, "%s", ingot_last_error(s->ctx));
+  return false;
 }
 
 static bool bind_input(Session *s, int k, bool fill) {
@@ -81,37 +118,37 @@ static bool bind_input(Session *s, int k, bool fill) {
     return false;
   }
   if (!s->in[k]) {
-    Type want = model_type(t, s->model, false, k);
+    Type want = settled_type(s, k);
     s->in[k] = tensor_load(t, info->name, "random", &want, &s->prep);
   }
   const Tensor *x = s->in[k];
   int64_t dims[MAX_RANK];
   for (int d = 0; d < x->type.rank; d++) dims[d] = x->type.dim[d].n;
-  if (ingot_set_input(s->ctx, k, aligned_data(s, x, info->align), to_abi(x->type.dtype), x->type.rank, dims,
-                      x->bytes) == INGOT_OK)
-    return true;
-  diag_error(t->diag, NO_LOC, "%s", ingot_last_error(s->ctx));
-  return false;
+  const void *data = aligned_data(s, x, info->align);
+  return ingot_set_input(s->ctx, k, data, to_abi(x->type.dtype), x->type.rank, dims, x->bytes) == INGOT_OK ||
+         runtime_error(s);
+}
+
+static bool bind_output(Session *s, int k) {
+  Type type = model_type(s->tool, s->model, true, k);
+  for (int d = 0; d < type.rank; d++) type.dim[d].sym = NULL;
+  s->out[k] = tensor_new(s->tool->ctx, &type);
+  return ingot_set_output(s->ctx, k, tensor_data(s->out[k]), s->out[k]->bytes) == INGOT_OK ||
+         runtime_error(s);
 }
 
 bool session_bind(Session *s, bool fill) {
-  Tool *t = s->tool;
   for (int k = 0; k < ingot_input_count(s->model); k++)
     if (!bind_input(s, k, fill)) return false;
-  for (int k = 0; k < ingot_output_count(s->model); k++) {
-    Type type = model_type(t, s->model, true, k);
-    s->out[k] = tensor_new(t->ctx, &type);
-    if (ingot_set_output(s->ctx, k, tensor_data(s->out[k]), s->out[k]->bytes) == INGOT_OK) continue;
-    diag_error(t->diag, NO_LOC, "%s", ingot_last_error(s->ctx));
-    return false;
-  }
+  for (int k = 0; k < ingot_output_count(s->model); k++)
+    if (!bind_output(s, k)) return false;
   return true;
 }
 
+// ---- running ----------------------------------------------------------------------------------------------
+
 bool session_run(Session *s) {
-  if (ingot_run(s->ctx) == INGOT_OK) return true;
-  diag_error(s->tool->diag, NO_LOC, "%s", ingot_last_error(s->ctx));
-  return false;
+  return ingot_run(s->ctx) == INGOT_OK || runtime_error(s);
 }
 
 const Tensor *session_output(Session *s, int k) {

@@ -6,20 +6,28 @@
 #include "runtime/ingot.h"
 #include "tools/tool.h"
 
+typedef struct SessionOptions {
+  const char *prep;     // image preprocessing; NULL: the model's own
+  ingot_step_hook hook; // NULL: none
+  void *hook_user;
+} SessionOptions;
+
 typedef struct Session {
   Tool *tool;
   Loaded loaded;
   const ingot_model *model;
   ingot_ctx *ctx;
+  int threads;
   const Tensor **in; // by input number; NULL: not given yet
   Tensor **out;      // at the symbols' bounds
+  int64_t *extent;   // by symbol number: what the given inputs say, or -1
   ImagePrep prep;
   double create_ms;
 } Session;
 
-// Opens LIB or compiles MODEL, and makes a context (threads 0: all cores). `prep` overrides the model's own
-// preprocessing. Closed with the arena. false after reporting.
-bool session_open(BuildArgs *a, const char *path, int threads, const char *prep, Session *s);
+// Opens LIB or compiles MODEL, and makes a context with the threads that the options say. Closed with the
+// arena. false after reporting.
+bool session_open(BuildArgs *a, const char *path, const SessionOptions *o, Session *s);
 // "NAME=SOURCE", or "SOURCE" if the model has one input.
 bool session_input_arg(Session *s, const char *arg);
 // Gives every input and output to the context; inputs not given are an error, or random if `fill`.
@@ -28,6 +36,6 @@ bool session_run(Session *s);
 // Output k of the last run with its actual shape.
 const Tensor *session_output(Session *s, int k);
 // "; it has: a, b, c" for messages.
-const char *session_names(Tool *t, const Session *s, bool outputs);
+const char *session_names(const Session *s, bool outputs);
 
 #endif

@@ -74,24 +74,55 @@ bool image_prep_parse(Tool *t, const char *text, ImagePrep *p) {
 
 // Where channels, height and width are in an image input's shape.
 typedef struct ImageShape {
-  int channels, height, width;
-  bool channels_last;
+  int channels, height, width; // numbers of dimensions; channels -1: the shape has none
 } ImageShape;
 
+static bool is_channels(Dim d) {
+  return !d.sym && (d.n == 1 || d.n == 3 || d.n == 4);
+}
+
+// [..,C,H,W], [..,H,W,C] or [H,W]; what stands before must be 1 or open.
 static bool image_shape(const Type *want, ImageShape *s) {
   int r = want->rank;
   const Dim *d = want->dim;
   for (int i = 0; i < r - 3; i++)
-    if (d[i].n != 1) return false;
+    if (d[i].n != 1 && !d[i].sym) return false;
   if (r == 2)
-    *s = (ImageShape){1, (int)d[0].n, (int)d[1].n, false};
-  else if (r >= 3 && (d[r - 3].n == 1 || d[r - 3].n == 3 || d[r - 3].n == 4))
-    *s = (ImageShape){(int)d[r - 3].n, (int)d[r - 2].n, (int)d[r - 1].n, false};
-  else if (r >= 3)
-    *s = (ImageShape){(int)d[r - 1].n, (int)d[r - 3].n, (int)d[r - 2].n, true};
+    *s = (ImageShape){-1, 0, 1};
+  else if (r >= 3 && is_channels(d[r - 3]))
+    *s = (ImageShape){r - 3, r - 2, r - 1};
+  else if (r >= 3 && is_channels(d[r - 1]))
+    *s = (ImageShape){r - 1, r - 3, r - 2};
   else
     return false;
-  return (s->channels == 1 || s->channels == 3 || s->channels == 4) && s->height > 0 && s->width > 0;
+  return true;
+}
+
+static int side(Dim want, int have) {
+  if (!want.sym) return want.n > INT32_MAX ? 0 : (int)want.n;
+  return have < want.n ? have : (int)want.n;
+}
+
+// Extents of the tensor that an image of w x h becomes.
+static Type image_type(const Type *want, const ImageShape *s, int w, int h) {
+  int64_t dims[MAX_RANK];
+  for (int i = 0; i < want->rank; i++) dims[i] = want->dim[i].sym ? 1 : want->dim[i].n;
+  dims[s->height] = side(want->dim[s->height], h);
+  dims[s->width] = side(want->dim[s->width], w);
+  return type_make(want->dtype, want->rank, dims);
+}
+
+static void image_fill(Tensor *out, const uint8_t *pixels, int64_t n, int channels, bool channels_last,
+                       const ImagePrep *p) {
+  bool is_float = dtype_is_float(out->type.dtype);
+  for (int64_t i = 0; i < n; i++) {
+    for (int ch = 0; ch < channels; ch++) {
+      int from = p->bgr && channels >= 3 && ch < 3 ? 2 - ch : ch;
+      double v = pixels[i * channels + from];
+      if (is_float) v = (v * p->scale - p->mean[ch]) / p->std[ch];
+      tensor_set(out, channels_last ? i * channels + ch : ch * n + i, v);
+    }
+  }
 }
 
 static Tensor *image_tensor(Tool *t, const char *name, const char *path, const Type *want,
@@ -102,25 +133,19 @@ static Tensor *image_tensor(Tool *t, const char *name, const char *path, const T
                type_text(t->ctx, want));
     return NULL;
   }
-  int w, h;
-  uint8_t *in = image_load(t->arena, t->diag, path, s.channels, &w, &h);
-  if (!in) return NULL;
-  uint8_t *fit = in;
-  if (w != s.width || h != s.height) {
-    fit = arena_array(t->arena, (size_t)s.width * (size_t)s.height, (size_t)s.channels);
-    if (!image_resize(in, w, h, fit, s.width, s.height, s.channels)) longjmp(*arena_oom(t->arena), 1);
+  int channels = s.channels < 0 ? 1 : (int)want->dim[s.channels].n, w, h;
+  uint8_t *pixels = image_load(t->arena, t->diag, path, channels, &w, &h);
+  if (!pixels) return NULL;
+  Type type = image_type(want, &s, w, h);
+  int to_w = (int)type.dim[s.width].n, to_h = (int)type.dim[s.height].n;
+  int64_t n = (int64_t)to_w * to_h;
+  if (n > 0 && (w != to_w || h != to_h)) {
+    uint8_t *fit = arena_array(t->arena, (size_t)n, (size_t)channels);
+    if (!image_resize(pixels, w, h, fit, to_w, to_h, channels)) longjmp(*arena_oom(t->arena), 1);
+    pixels = fit;
   }
-  Tensor *out = tensor_new(t->ctx, want);
-  int64_t pixels = (int64_t)s.height * s.width;
-  bool is_float = dtype_is_float(want->dtype);
-  for (int64_t i = 0; i < pixels; i++) {
-    for (int ch = 0; ch < s.channels; ch++) {
-      int from = p->bgr && s.channels >= 3 && ch < 3 ? 2 - ch : ch;
-      double v = fit[i * s.channels + from];
-      if (is_float) v = (v * p->scale - p->mean[ch]) / p->std[ch];
-      tensor_set(out, s.channels_last ? i * s.channels + ch : ch * pixels + i, v);
-    }
-  }
+  Tensor *out = tensor_new(t->ctx, &type);
+  image_fill(out, pixels, n, channels, s.channels > s.height, p);
   return out;
 }
 
@@ -131,6 +156,13 @@ static uint64_t next_random(uint64_t *state) { // splitmix64 (Steele, Lea, Flood
   z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
   z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
   return z ^ z >> 31;
+}
+
+// `want` with every symbolic extent at its bound.
+static Type bound_type(const Type *want) {
+  Type type = *want;
+  for (int i = 0; i < type.rank; i++) type.dim[i].sym = NULL;
+  return type;
 }
 
 // Standard normal values for floats (Box and Muller), 0..9 for integers, both for bool.
@@ -155,11 +187,29 @@ static Tensor *filled_tensor(Tool *t, const Type *want, double v) {
   return out;
 }
 
+// The type of `size` raw bytes: one open extent takes what they hold. false if they do not fit.
+static bool raw_type(const Type *want, size_t size, Type *out) {
+  *out = bound_type(want);
+  int open = -1;
+  for (int i = 0; i < want->rank; i++) {
+    if (!want->dim[i].sym) continue;
+    if (open >= 0) return (int64_t)size == type_bytes(out);
+    open = i;
+  }
+  if (open < 0) return (int64_t)size == type_bytes(out);
+  out->dim[open].n = 1;
+  int64_t one = type_bytes(out);
+  if (one <= 0 || (int64_t)size % one != 0 || (int64_t)size / one > want->dim[open].n) return false;
+  out->dim[open].n = (int64_t)size / one;
+  return true;
+}
+
 static Tensor *raw_tensor(Tool *t, const char *name, const char *path, const Type *want) {
   const uint8_t *data;
   size_t size;
   if (!file_map(t->arena, t->diag, NO_LOC, path, &data, &size)) return NULL;
-  if ((int64_t)size == type_bytes(want)) return tensor_view(t->ctx, want, data);
+  Type type;
+  if (raw_type(want, size, &type)) return tensor_view(t->ctx, &type, data);
   diag_error(t->diag, NO_LOC, "input '%s' is %s, %lld bytes; '%s' has %zu", name, type_text(t->ctx, want),
              (long long)type_bytes(want), path, size);
   return NULL;
@@ -177,16 +227,24 @@ static const Tensor *array_tensor(Tool *t, const char *name, const char *path) {
   return weights_get(f, NO_LOC, name);
 }
 
-Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want, const ImagePrep *prep) {
-  if (strcmp(source, "zeros") == 0) return filled_tensor(t, want, 0);
-  if (strcmp(source, "ones") == 0) return filled_tensor(t, want, 1);
+static bool has_any_suffix(const char *path, const char *const *suffixes) {
+  for (; *suffixes; suffixes++)
+    if (has_suffix(path, *suffixes)) return true;
+  return false;
+}
+
+static const char *const image_suffixes[] = {".png", ".jpg", ".jpeg", ".bmp", NULL};
+static const char *const array_suffixes[] = {".npy", ".npz", ".safetensors", NULL};
+
+const Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want,
+                          const ImagePrep *prep) {
+  Type bound = bound_type(want);
+  if (strcmp(source, "zeros") == 0) return filled_tensor(t, &bound, 0);
+  if (strcmp(source, "ones") == 0) return filled_tensor(t, &bound, 1);
   if (strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0)
-    return random_tensor(t, source, want);
-  if (has_suffix(source, ".png") || has_suffix(source, ".jpg") || has_suffix(source, ".jpeg") ||
-      has_suffix(source, ".bmp"))
-    return image_tensor(t, name, source, want, prep);
-  if (has_suffix(source, ".npy") || has_suffix(source, ".npz") || has_suffix(source, ".safetensors"))
-    return (Tensor *)array_tensor(t, name, source);
+    return random_tensor(t, source, &bound);
+  if (has_any_suffix(source, image_suffixes)) return image_tensor(t, name, source, want, prep);
+  if (has_any_suffix(source, array_suffixes)) return array_tensor(t, name, source);
   return raw_tensor(t, name, source, want);
 }
 

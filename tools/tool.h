@@ -20,6 +20,7 @@ typedef struct Tool {
   Ctx *ctx;
   bool terminal; // stderr is a terminal: show progress
   bool colour;
+  bool bug; // what went wrong is our fault, not the input's: exit code 70
 } Tool;
 
 // One row per command; main.c holds the table.
@@ -49,13 +50,14 @@ typedef struct BuildArgs {
   const char *stop_after;
   Vec(const char *) dumps; // --dump=, in order
   const char *dump_dir;
-  bool list_passes, verify_each, time_passes;
-  const char *command_line; // the options that shape the result, for the self-description
+  bool verify_each, time_passes;
 } BuildArgs;
 
 // argp child for the options above; its input is a BuildArgs made by build_args.
 extern const struct argp build_argp;
 BuildArgs build_args(Tool *t);
+// The options that shape the result, in one canonical spelling: part of the self-description.
+char *build_options_text(const BuildArgs *a);
 // Parses argv with `argp`; false (with *code set) if the command is to end here.
 bool tool_parse(Tool *t, const struct argp *argp, int argc, char **argv, void *input, int *code);
 char *tool_printf(Tool *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -66,8 +68,13 @@ char *tool_printf(Tool *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 Module *driver_load(BuildArgs *a, const char *path);
 // Runs the passes with dumps, checks, timing and progress as the options say.
 bool driver_passes(BuildArgs *a, Module *m);
-// Load, passes, and write the artefact at `out`.
+// Generates code and writes the artefact at `out`.
+bool driver_emit(BuildArgs *a, Module *m, const char *out);
+// Load, passes, emit.
 bool driver_compile(BuildArgs *a, const char *path, const char *out);
+bool driver_make_folder(Tool *t, const char *path); // it may be there already
+// What a file name's suffix asks for: ".so", ".o", ".a", ".ll", ".bc", ".s". false for any other.
+bool emit_from_suffix(const char *path, EmitKind *kind);
 void print_passes(FILE *out);
 
 // ---- tensors.c: inputs and outputs on the command line -----------------------------------------------------
@@ -86,8 +93,11 @@ ImagePrep image_prep_default(void);
 bool image_prep_parse(Tool *t, const char *text,
                       ImagePrep *p); // "scale=1/255,mean=0.485:0.456:0.406,std=..."
 // Reads .npy, .npz (the entry `name`), .png/.jpg/.jpeg/.bmp, any other file as raw bytes, or makes
-// "random[:SEED]", "zeros", "ones". `want` is the input's type; symbols take the file's extents.
-Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want, const ImagePrep *prep);
+// "random[:SEED]", "zeros", "ones". `want` is the input's type. Where it is symbolic, arrays have the extents
+// they have, raw bytes fill one open extent, images are one of a batch and keep their own size, and
+// what is made has the bound's.
+const Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want,
+                          const ImagePrep *prep);
 bool tensor_save_npy(Tool *t, const Tensor *tensor, const char *path);
 
 // ---- model.c: an artefact or a model file, opened for running -----------------------------------------------
@@ -100,9 +110,12 @@ typedef struct Loaded {
 } Loaded;
 // Opens a .so, or compiles a model file into a temporary one first. Closed with the arena.
 bool model_load(BuildArgs *a, const char *path, Loaded *out);
-Type model_type(Tool *t, const struct ingot_model *m, bool output, int i); // symbols: their bounds
+// The type of input or output i; symbolic extents have `n` = bound and a `sym` of their own.
+Type model_type(Tool *t, const struct ingot_model *m, bool output, int i);
 const char *model_meta(Tool *t, const struct ingot_model *m,
                        const char *key); // of the metadata's "meta"; NULL
+
+bool is_library(Tool *t, const char *path, bool *library); // by content; false after reporting
 
 double seconds_now(void); // monotonic
 

@@ -1,0 +1,335 @@
+// cmd_inspect.c: `ingot inspect FILE`: what is in a library, a model file or an IR dump.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Both kinds of file are first described as one JSON tree, which --json prints as it is and the text form
+// walks; so the two can never tell different things.
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+
+#include "runtime/ingot.h"
+#include "tools/cost.h"
+#include "tools/tool.h"
+
+enum { OPT_JSON = 512 };
+
+typedef struct InspectArgs {
+  BuildArgs build;
+  const char *file;
+  bool json;
+} InspectArgs;
+
+static const struct argp_option options[] = {
+    {"json", OPT_JSON, NULL, 0, "print one JSON object", 0},
+    {0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+  InspectArgs *a = state->input;
+  switch (key) {
+  case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
+  case OPT_JSON: a->json = true; return 0;
+  case ARGP_KEY_ARG:
+    if (a->file) argp_error(state, "one file at a time, please");
+    a->file = arg;
+    return 0;
+  case ARGP_KEY_NO_ARGS: argp_error(state, "which file?"); return 0;
+  default: return ARGP_ERR_UNKNOWN;
+  }
+}
+
+// ---- a compiled library -----------------------------------------------------------------------------------
+
+static cJSON *tensor_json(Tool *t, const ingot_model *m, bool output, int i) {
+  const struct ingot_tensor_info *info = output ? ingot_output_info(m, i) : ingot_input_info(m, i);
+  Type type = model_type(t, m, output, i);
+  cJSON *o = cJSON_CreateObject();
+  cJSON_AddStringToObject(o, "name", info->name);
+  cJSON_AddStringToObject(o, "type", type_text(t->ctx, &type));
+  cJSON_AddNumberToObject(o, "bytes", (double)info->bytes);
+  cJSON_AddNumberToObject(o, "align", info->align);
+  return o;
+}
+
+static cJSON *symbol_json(const ingot_model *m, int i) {
+  static const char *const kinds[] = {"input", "derived", "found in the run", "set by the caller"};
+  const struct ingot_symbol *s = ingot_symbol_info(m, i);
+  cJSON *o = cJSON_CreateObject();
+  cJSON_AddStringToObject(o, "name", s->name);
+  cJSON_AddNumberToObject(o, "min", (double)s->min);
+  cJSON_AddNumberToObject(o, "max", (double)s->bound);
+  if (s->kind >= 0 && s->kind < ARRAY_LEN(kinds)) cJSON_AddStringToObject(o, "from", kinds[s->kind]);
+  return o;
+}
+
+// What the executor knows, then everything that the metadata says beside it.
+static cJSON *describe_library(Tool *t, const char *path, const ingot_model *m) {
+  cJSON *o = cJSON_CreateObject();
+  cJSON_AddStringToObject(o, "file", path);
+  cJSON_AddStringToObject(o, "kind", "library");
+  cJSON_AddStringToObject(o, "name", ingot_model_name(m));
+  cJSON *list = cJSON_AddArrayToObject(o, "inputs");
+  for (int i = 0; i < ingot_input_count(m); i++) cJSON_AddItemToArray(list, tensor_json(t, m, false, i));
+  list = cJSON_AddArrayToObject(o, "outputs");
+  for (int i = 0; i < ingot_output_count(m); i++) cJSON_AddItemToArray(list, tensor_json(t, m, true, i));
+  list = cJSON_AddArrayToObject(o, "symbols");
+  for (int i = 0; i < ingot_symbol_count(m); i++) cJSON_AddItemToArray(list, symbol_json(m, i));
+  cJSON_AddNumberToObject(o, "context_bytes", (double)ingot_ctx_bytes(m, NULL));
+  cJSON_AddNumberToObject(o, "state_bytes", (double)ingot_state_bytes(m));
+  cJSON *meta = cJSON_Parse(ingot_model_metadata(m));
+  for (cJSON *item = meta ? meta->child : NULL; item;) {
+    cJSON *next = item->next;
+    if (!cJSON_GetObjectItemCaseSensitive(o, item->string))
+      cJSON_AddItemToObject(o, item->string, cJSON_DetachItemViaPointer(meta, item));
+    item = next;
+  }
+  cJSON_Delete(meta);
+  return o;
+}
+
+// ---- a model file or dump ---------------------------------------------------------------------------------
+
+static cJSON *value_json(Ctx *c, const char *name, const Value *v) {
+  cJSON *o = cJSON_CreateObject();
+  cJSON_AddStringToObject(o, "name", name ? name : "");
+  cJSON_AddStringToObject(o, "type", type_text(c, &v->type));
+  cJSON_AddNumberToObject(o, "bytes", (double)type_bytes(&v->type));
+  return o;
+}
+
+static cJSON *sym_json(const Sym *s) {
+  cJSON *o = cJSON_CreateObject();
+  cJSON_AddStringToObject(o, "name", s->name);
+  cJSON_AddNumberToObject(o, "min", (double)s->min);
+  cJSON_AddNumberToObject(o, "max", (double)s->max);
+  return o;
+}
+
+// Totals over a graph and its regions.
+typedef struct Totals {
+  int nodes;
+  double parameters, weights_bytes;
+  int *ops;      // by op number
+  double *flops; // by op number, regions not included
+} Totals;
+
+static int op_index(Ctx *c, const Op *op) {
+  int i = 0;
+  while (i < op_count(c) && op_at(c, i) != op) i++;
+  return i;
+}
+
+static void count_graph(Ctx *c, const Graph *g, Totals *sum) {
+  for (int i = 0; i < g->consts.n; i++) {
+    const Type *type = &g->consts.data[i]->type;
+    if (dtype_is_float(type->dtype) || dtype_bytes(type->dtype) == 1)
+      sum->parameters += (double)type_elements(type);
+    sum->weights_bytes += (double)type_bytes(type);
+  }
+  for (const Node *n = g->first; n; n = n->next) {
+    int op = op_index(c, n->op);
+    double flops = node_flops(c, n);
+    sum->nodes++;
+    sum->ops[op]++;
+    for (int i = 0; i < n->nregions; i++) {
+      flops -= graph_flops(c, n->region[i]);
+      count_graph(c, n->region[i], sum);
+    }
+    sum->flops[op] += flops;
+  }
+}
+
+static cJSON *kernel_json(const Node *n) {
+  const Kernel *k = n->kernel;
+  cJSON *o = cJSON_CreateObject();
+  cJSON_AddStringToObject(o, "name", k->name ? k->name : "");
+  if (k->routine) cJSON_AddStringToObject(o, "routine", k->routine);
+  if (k->schedule.kind) cJSON_AddStringToObject(o, "schedule", k->schedule.kind);
+  cJSON_AddNumberToObject(o, "flops", (double)k->flops);
+  cJSON_AddNumberToObject(o, "bytes", (double)k->bytes);
+  if (n->origins.n) cJSON_AddStringToObject(o, "from", n->origins.data[0].name);
+  return o;
+}
+
+static void add_totals(Ctx *c, cJSON *o, const Totals *sum) {
+  cJSON_AddNumberToObject(o, "nodes", sum->nodes);
+  cJSON_AddNumberToObject(o, "parameters", sum->parameters);
+  cJSON_AddNumberToObject(o, "weights_bytes", sum->weights_bytes);
+  double flops = 0;
+  cJSON *ops = cJSON_AddArrayToObject(o, "ops");
+  for (int i = 0; i < op_count(c); i++) {
+    flops += sum->flops[i];
+    if (!sum->ops[i]) continue;
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "op", op_at(c, i)->name);
+    cJSON_AddNumberToObject(row, "count", sum->ops[i]);
+    cJSON_AddNumberToObject(row, "flops", sum->flops[i]);
+    cJSON_AddItemToArray(ops, row);
+  }
+  cJSON_AddNumberToObject(o, "flops", flops);
+}
+
+static void add_interface(Ctx *c, cJSON *o, const Module *m) {
+  const Graph *g = m->main;
+  cJSON *list = cJSON_AddArrayToObject(o, "inputs");
+  for (int i = 0; i < g->inputs.n; i++)
+    cJSON_AddItemToArray(list, value_json(c, g->inputs.data[i]->name, g->inputs.data[i]));
+  list = cJSON_AddArrayToObject(o, "outputs");
+  for (int i = 0; i < g->outputs.n; i++)
+    cJSON_AddItemToArray(list, value_json(c, g->output_names.data[i], g->outputs.data[i]));
+  list = cJSON_AddArrayToObject(o, "symbols");
+  for (int i = 0; i < m->syms.n; i++) cJSON_AddItemToArray(list, sym_json(m->syms.data[i]));
+}
+
+static cJSON *describe_module(Tool *t, const char *path, const Module *m) {
+  static const char *const levels[] = {"graph", "kernels", "loops"};
+  cJSON *o = cJSON_CreateObject();
+  cJSON_AddStringToObject(o, "file", path);
+  cJSON_AddStringToObject(o, "kind", "model");
+  cJSON_AddStringToObject(o, "name", m->name);
+  cJSON_AddStringToObject(o, "level", levels[m->level]);
+  add_interface(t->ctx, o, m);
+  Totals sum = {.ops = NEW_ARRAY(t->arena, int, op_count(t->ctx) + 1),
+                .flops = NEW_ARRAY(t->arena, double, op_count(t->ctx) + 1)};
+  count_graph(t->ctx, m->main, &sum);
+  add_totals(t->ctx, o, &sum);
+  if (m->arena_bytes) cJSON_AddNumberToObject(o, "arena_bytes", (double)m->arena_bytes);
+  cJSON *list = m->passes.n ? cJSON_AddArrayToObject(o, "passes") : NULL;
+  for (int i = 0; i < m->passes.n; i++) cJSON_AddItemToArray(list, cJSON_CreateString(m->passes.data[i]));
+  list = m->level > LEVEL_GRAPH ? cJSON_AddArrayToObject(o, "kernels") : NULL;
+  for (const Node *n = m->main->first; n; n = n->next)
+    if (n->kernel) cJSON_AddItemToArray(list, kernel_json(n));
+  cJSON *meta = cJSON_AddObjectToObject(o, "meta");
+  for (int i = 0; i < m->meta.n; i++)
+    cJSON_AddStringToObject(meta, m->meta.data[i].key, m->meta.data[i].value);
+  return o;
+}
+
+// ---- text -------------------------------------------------------------------------------------------------
+
+static const cJSON *item(const cJSON *o, const char *key) {
+  return cJSON_GetObjectItemCaseSensitive(o, key);
+}
+
+static const char *text_of(const cJSON *o, const char *key) {
+  const char *s = cJSON_GetStringValue(item(o, key));
+  return s ? s : "";
+}
+
+static double number_of(const cJSON *o, const char *key) {
+  const cJSON *v = item(o, key);
+  return cJSON_IsNumber(v) ? v->valuedouble : 0;
+}
+
+// 12345678 -> "12.3 M", by thousands or, for bytes, by 1024.
+static const char *scaled(Tool *t, double v, double step) {
+  static const char *const thousands[] = {"", " k", " M", " G", " T", " P"};
+  static const char *const binary[] = {" B", " KiB", " MiB", " GiB", " TiB", " PiB"};
+  int i = 0;
+  for (; v >= step && i < 5; i++) v /= step;
+  return tool_printf(t, i == 0 ? "%.0f%s" : "%.2f%s", v, step == 1024 ? binary[i] : thousands[i]);
+}
+
+static void print_tensors(const cJSON *o, const char *key) {
+  const cJSON *x;
+  cJSON_ArrayForEach(x, item(o, key)) {
+    printf("%-8s %-20s %s\n", x->prev && x->prev->next ? "" : key, text_of(x, "name"), text_of(x, "type"));
+  }
+}
+
+static void print_symbols(const cJSON *o) {
+  const cJSON *x;
+  cJSON_ArrayForEach(x, item(o, "symbols")) {
+    printf("%-8s %-20s %.0f to %.0f%s%s\n", x->prev && x->prev->next ? "" : "symbols", text_of(x, "name"),
+           number_of(x, "min"), number_of(x, "max"), *text_of(x, "from") ? ", " : "", text_of(x, "from"));
+  }
+}
+
+static void print_ops(Tool *t, const cJSON *o) {
+  const cJSON *x;
+  if (!item(o, "ops")) return;
+  printf("\n%6s %12s  op\n", "count", "flops");
+  cJSON_ArrayForEach(x, item(o, "ops")) {
+    printf("%6.0f %12s  %s\n", number_of(x, "count"), scaled(t, number_of(x, "flops"), 1000),
+           text_of(x, "op"));
+  }
+}
+
+static void print_kernels(Tool *t, const cJSON *o) {
+  const cJSON *x;
+  if (!item(o, "kernels") || cJSON_GetArraySize(item(o, "kernels")) == 0) return;
+  printf("\n%12s %12s  %-12s kernel\n", "flops", "bytes", "schedule");
+  cJSON_ArrayForEach(x, item(o, "kernels")) {
+    printf("%12s %12s  %-12s %s%s%s\n", scaled(t, number_of(x, "flops"), 1000),
+           scaled(t, number_of(x, "bytes"), 1024),
+           *text_of(x, "routine") ? "routine" : text_of(x, "schedule"), text_of(x, "name"),
+           *text_of(x, "from") ? "  from " : "", text_of(x, "from"));
+  }
+}
+
+static void print_plan(Tool *t, const cJSON *o) {
+  const cJSON *x;
+  if (!item(o, "memory") || cJSON_GetArraySize(item(o, "memory")) == 0) return;
+  printf("\n%12s %12s  value in the arena\n", "offset", "bytes");
+  cJSON_ArrayForEach(x, item(o, "memory")) {
+    printf("%12.0f %12s  %s  %s\n", number_of(x, "offset"), scaled(t, number_of(x, "bytes"), 1024),
+           text_of(x, "name"), text_of(x, "type"));
+  }
+}
+
+// Every number and text of the tree that has no table of its own.
+static void print_facts(Tool *t, const cJSON *o) {
+  const cJSON *x;
+  cJSON_ArrayForEach(x, o) {
+    size_t n = strlen(x->string);
+    bool bytes = n > 6 && strcmp(x->string + n - 6, "_bytes") == 0;
+    if (cJSON_IsNumber(x)) printf("%-14s %s\n", x->string, scaled(t, x->valuedouble, bytes ? 1024 : 1000));
+    if (cJSON_IsString(x) && !strchr(x->valuestring, '\n')) printf("%-14s %s\n", x->string, x->valuestring);
+  }
+}
+
+static void print_text(Tool *t, const cJSON *o) {
+  print_facts(t, o);
+  print_facts(t, item(o, "meta"));
+  const cJSON *x;
+  if (item(o, "passes")) printf("%-14s", "passes");
+  cJSON_ArrayForEach(x, item(o, "passes")) printf(" %s", cJSON_GetStringValue(x));
+  puts(item(o, "passes") ? "\n" : "");
+  print_tensors(o, "inputs");
+  print_tensors(o, "outputs");
+  print_symbols(o);
+  print_ops(t, o);
+  print_kernels(t, o);
+  print_plan(t, o);
+}
+
+// ---- the command ------------------------------------------------------------------------------------------
+
+static cJSON *describe(InspectArgs *a) {
+  Tool *t = a->build.tool;
+  bool library;
+  if (!is_library(t, a->file, &library)) return NULL;
+  if (library) {
+    Loaded loaded;
+    return model_load(&a->build, a->file, &loaded) ? describe_library(t, a->file, loaded.model) : NULL;
+  }
+  Module *m = driver_load(&a->build, a->file);
+  return m ? describe_module(t, a->file, m) : NULL;
+}
+
+int cmd_inspect(Tool *t, int argc, char **argv) {
+  static const struct argp_child children[] = {{&build_argp, 0, NULL, 0}, {0}};
+  static const struct argp argp = {
+      options,  parse, "FILE", "Tell what is in a compiled library, a model file or an IR dump.",
+      children, NULL,  NULL};
+  InspectArgs a = {.build = build_args(t)};
+  int code;
+  if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
+  cJSON *o = describe(&a);
+  if (!o) return EXIT_INPUT;
+  char *text = a.json ? cJSON_Print(o) : NULL;
+  if (text) puts(text);
+  if (!a.json) print_text(t, o);
+  cJSON_free(text);
+  cJSON_Delete(o);
+  return EXIT_FINE;
+}

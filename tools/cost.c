@@ -1,0 +1,91 @@
+// cost.c: counts floating-point operations from the ops' definitions.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/cost.h"
+
+// ---- expressions ------------------------------------------------------------------------------------------
+
+static double extent(Ctx *c, const Var *v) {
+  int64_t lo, hi;
+  return v->extent && expr_bounds(c, v->extent, NULL, &lo, &hi) ? (double)hi : 1;
+}
+
+static double own_cost(const Expr *e) {
+  switch (e->op) {
+  case E_CONST:
+  case E_VAR:
+  case E_SYM:
+  case E_READ:
+  case E_GUARD:
+  case E_SELECT:
+  case E_CAST:
+  case E_BITCAST:
+  case E_REDUCE: return 0;
+  case E_FMA: return 2;
+  default: return e->nargs > 0 && dtype_is_float(e->args[0]->dtype) ? 1 : 0;
+  }
+}
+
+// Operations of one evaluation. Recursive: definitions are shallow, and their depth is bounded by
+// MAX_NESTING where they come from text. What is shared counts each time; definitions share next to nothing.
+static double expr_flops(Ctx *c, const Expr *e, int depth) {
+  if (!dtype_is_float(e->dtype) && e->op != E_CAST && e->dtype != DT_BOOL) return 0;
+  if (depth > MAX_NESTING) return 0;
+  double inner = 0;
+  for (int i = 0; i < e->nargs; i++) inner += expr_flops(c, e->args[i], depth + 1);
+  if (e->op == E_READ) return 0; // its indices are integers
+  if (e->op != E_REDUCE) return inner + own_cost(e);
+  double times = 1;
+  for (int i = 0; i < e->reduce.nvars; i++) times *= extent(c, e->reduce.vars[i]);
+  return times * (inner + 1);
+}
+
+// ---- nodes ------------------------------------------------------------------------------------------------
+
+static double defined_flops(Ctx *c, const Node *n, int out) {
+  const Type *type = &n->out[out]->type;
+  const Expr *index[MAX_RANK];
+  for (int i = 0; i < type->rank; i++) index[i] = ex_var(c, var_new(c, "i", dim_to_expr(c, type->dim[i])));
+  const Expr *e = node_define(c, n, out, index);
+  return e ? expr_flops(c, e, 0) * (double)type_elements(type) : 0;
+}
+
+static double kernel_flops(Ctx *c, const Kernel *k) {
+  double sum = 0;
+  for (int i = 0; i < k->stages.n; i++) {
+    const Stage *s = &k->stages.data[i];
+    double times = 1, combine = s->store != STORE_SET && dtype_is_float(s->out->type.dtype) ? 1 : 0;
+    for (int d = 0; d < s->ndims; d++) times *= extent(c, s->dims[d]);
+    sum += times * (expr_flops(c, s->value, 0) + combine);
+  }
+  return sum;
+}
+
+// Builds the op's parts in a graph of their own, which nothing refers to afterwards.
+static double decomposed_flops(Ctx *c, const Node *n) {
+  Graph *scratch = graph_new(n->graph->module, "cost", n->graph);
+  Builder b = builder_at(scratch, NULL, n->loc);
+  Value **out = NEW_ARRAY(c->arena, Value *, n->nout);
+  return n->op->info->decompose(&b, n, out) ? graph_flops(c, scratch) : 0;
+}
+
+double node_flops(Ctx *c, const Node *n) {
+  const OpInfo *info = n->op->info;
+  double sum = 0;
+  for (int i = 0; i < n->nregions; i++) sum += graph_flops(c, n->region[i]);
+  if (n->kernel) return sum + (n->kernel->flops ? (double)n->kernel->flops : kernel_flops(c, n->kernel));
+  if (info->expr || info->define) {
+    for (int k = 0; k < n->nout; k++) sum += n->out[k] ? defined_flops(c, n, k) : 0;
+  } else if (info->stages) {
+    Kernel k = {.name = "cost"};
+    if (info->stages(c, (Node *)n, &k)) sum += kernel_flops(c, &k);
+  } else if (info->decompose) {
+    sum += decomposed_flops(c, n);
+  }
+  return sum;
+}
+
+double graph_flops(Ctx *c, const Graph *g) {
+  double sum = 0;
+  for (const Node *n = g->first; n; n = n->next) sum += node_flops(c, n);
+  return sum;
+}
