@@ -723,9 +723,9 @@ const Target *target_at(int i);
 // ---- text.c, text_*.c: print and parse --------------------------------------------------------------------
 
 // Prints a module at its level. Constants of up to 16 elements are printed inline; larger ones by reference:
-// to their file, or to `blob` (a file that tensors not in any file are appended to; NULL: inline all).
+// to their file, or to one in the folder of `blobs`, where tensors from no file are put (NULL: inline all).
 typedef struct BlobFile BlobFile;
-BlobFile *blob_new(Ctx *c, const char *path);
+BlobFile *blob_new(Ctx *c, const char *folder); // made when first needed
 void module_print(Str *out, const Module *m, BlobFile *blobs);
 void graph_print(Str *out, const Graph *g);
 void kernel_print(Str *out, const Kernel *k);

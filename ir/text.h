@@ -59,8 +59,8 @@ const char *lex_string(Lexer *lx, const char *what);
 bool lex_int(Lexer *lx, int64_t *v); // with sign
 bool lex_hex(Lexer *lx, uint64_t *v);
 bool lex_double(Lexer *lx, double *v, DType t); // integers, inf and nan too
-// The name after '%' (the current token): quoted or not. *anonymous: a bare number.
-const char *lex_value_name(Lexer *lx, bool *anonymous);
+// The name after '%' (the current token), quoted or not.
+const char *lex_value_name(Lexer *lx);
 bool lex_end_of_line(Lexer *lx); // expects a newline (or the end, or a '}', which stays)
 void lex_skip_newlines(Lexer *lx);
 // After an error: goes to the next line, over the block the line opens.
@@ -84,12 +84,13 @@ typedef struct Printer {
   Ctx *ctx;
   Str *out;
   BlobFile *blobs;
-  bool inline_all;    // constants of any size are printed inline
+  bool brief;         // for people: large constants are left out
   const char **names; // of values, by id
   int nnames;
   VarName *vars; // by id, within the current kernel
   int nvars, stamp;
   Map *taken;                  // variable names of the current kernel
+  Vec(const Var *) appeared;   // its variables in the order of their first use
   Vec(const Source *) sources; // locations count these
 } Printer;
 
@@ -98,6 +99,7 @@ void printer_new_kernel(Printer *p, const Module *m);
 void print_expr(Printer *p, const Expr *e);
 // e where type t is expected: a constant needs no type.
 void print_expr_as(Printer *p, const Expr *e, DType t);
+void print_sum(Printer *p, const Expr *e); // an i64 that parse_sum reads
 void print_var(Printer *p, const Var *v);
 void print_dims(Printer *p, const Var *const *vars, int n); // i<4, j<T
 void print_value_ref(Printer *p, const Value *v);
@@ -110,7 +112,7 @@ typedef struct SharedExpr {
 // A value that lives inside another one, which may stand further down.
 typedef struct PendingBase {
   Value *value;
-  const char *key;
+  const char *name;
   Loc loc;
 } PendingBase;
 
@@ -120,16 +122,21 @@ typedef struct Parser {
   Module *module;
   bool raw; // keep expressions as written
   int depth;
-  Map *values;  // by name, with the '%'
+  Map *values;  // by name
   Map *vars;    // of the current kernel
   Map *syms;    // of the module
   Map *kernels; // name -> node
+  Vec(Node *) kernel_nodes;
+  Map *written;  // kernels whose block was read
+  Map *reserved; // variable name -> its number, stated by `order`
   Vec(SharedExpr) shared;
   const Expr *(*lookup)(void *data, const char *name); // formulas
   void *lookup_data;
   Vec(const Source *) sources;
   Map *files; // mapped constants: path -> MappedFile
   Vec(PendingBase) bases;
+  int next[3]; // counters to go on from: values, nodes, variables
+  bool seen_main;
 } Parser;
 
 // An expression of type `want`, or of its own type with DT_NONE (bare numbers are then i64 or f32).
@@ -138,7 +145,9 @@ const Expr *parse_expr(Parser *p, DType want);
 bool parse_dims(Parser *p, const Var *const **vars, int *n);
 const Expr *parse_sum(Parser *p);     // an i64 without comparisons
 const Var *parse_var_decl(Parser *p); // i<4
-Value *parse_value_ref(Parser *p);    // %name, which must be known
+const Var *declare_let(Parser *p, const char *name, DType t);
+void reserve_var(Parser *p, const char *name);
+Value *parse_value_ref(Parser *p); // %name, which must be known
 // Whether op can be applied to operands of these types; says why not.
 const char *expr_type_error(ExprOp op, const DType *t, int n);
 
@@ -160,17 +169,30 @@ bool parse_loc(Parser *p, Loc *loc, Loc enclosing); // enclosing if there is non
 void print_tensor(Printer *p, const Tensor *t);
 const Tensor *parse_tensor(Parser *p, const Type *t);
 
-// ---- text_graph.c, text_kernel.c -------------------------------------------------------------------------
+// ---- text_graph.c -----------------------------------------------------------------------------------------
 
-void print_value_decl(Printer *p, const Value *v); // %name: type layout space
-Value *parse_value_decl(Parser *p);                // declares it; def to be set by the caller
-bool parse_declare(Parser *p, Loc loc, const char *name, Value *v);
-void print_graph(Printer *p, const Graph *g, int indent);
-bool parse_graph(Parser *p, Graph *g);
-void print_kernel(Printer *p, const Node *n);
-bool parse_kernel(Parser *p);
+extern const Loc OWN_PLACE; // as `enclosing`: always print; when parsed, the text's own position counts
+void print_decl(Printer *p, const Value *v); // %name: type layout place
+// Declares what print_decl printed. Values and regions share one name space.
+Value *parse_decl(Parser *p);
+void print_call(Printer *p, const Node *n); // op(operands) attributes
+Node *parse_call_line(Parser *p, Loc loc);  // its results are the caller's business
+void print_graph_block(Printer *p, const Graph *g, int indent);
+Graph *parse_graph_block(Parser *p, Graph *parent);
+void print_name(Printer *p, const char *name); // quoted where it is no plain name
+const char *parse_name(Parser *p, const char *what);
 void print_indent(Printer *p, int indent);
-void print_stmts(Printer *p, const Stmt *s, int indent);
-bool parse_block(Parser *p, Stmt **first); // { ... }
+
+// ---- text_kernel.c ----------------------------------------------------------------------------------------
+
+void print_kernel_block(Printer *p, const Module *m, const Node *n);
+bool parse_kernel_block(Parser *p);
+
+// ---- text_loops.c -----------------------------------------------------------------------------------------
+
+void print_stmts(Printer *p, const Stmt *s, int indent, Loc enclosing);
+bool parse_stmts(Parser *p, Stmt **first, Loc enclosing); // up to the closing brace
+bool parse_store_op(Parser *p, StoreKind *op);
+extern const char *const STORE_OPS[];
 
 #endif

@@ -113,7 +113,10 @@ static void print_reference(Printer *p, const char *path, int64_t offset, const 
 }
 
 void print_tensor(Printer *p, const Tensor *t) {
-  if (type_elements(&t->type) <= INLINE_ELEMENTS || (!t->file && !p->blobs)) {
+  bool small = type_elements(&t->type) <= INLINE_ELEMENTS;
+  if (p->brief && !small) {
+    str_puts(p->out, "[...]");
+  } else if (small || (!t->file && !p->blobs)) {
     print_elements(p, t);
   } else if (t->file) {
     print_reference(p, t->file, t->offset, t);

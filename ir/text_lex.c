@@ -307,23 +307,15 @@ bool lex_double(Lexer *lx, double *v, DType t) {
   return true;
 }
 
-static bool all_digits(const char *s) {
-  const char *from = s;
-  while (is_digit(*s)) s++;
-  return s > from && !*s;
-}
-
 static bool plain_value_name(const char *s) {
   if (!is_name_char(*s)) return false;
-  const char *from = s;
   for (; *s; s++) {
     if (!is_name_char(*s) && !(*s == '.' && is_name_char(s[1]))) return false;
   }
-  return !all_digits(from);
+  return true;
 }
 
-const char *lex_value_name(Lexer *lx, bool *anonymous) {
-  *anonymous = false;
+const char *lex_value_name(Lexer *lx) {
   if (!lex_is(lx, "%")) {
     lex_error(lx, "expected a value (%%name), found %s", token_text(lx));
     return NULL;
@@ -333,7 +325,6 @@ const char *lex_value_name(Lexer *lx, bool *anonymous) {
     scan_string(lx);
   } else if (lx->p < lx->end && is_name_char(*lx->p)) {
     scan_name(lx);
-    *anonymous = all_digits(lx->tok.s);
   } else {
     lex_error(lx, "expected a value's name after '%%'");
     return NULL;

@@ -156,10 +156,7 @@ void print_place(Printer *p, const Value *v) {
 static bool parse_base(Parser *p, Value *v) {
   if (!lex_accept(&p->lx, "in")) return true;
   PendingBase b = {.value = v, .loc = p->lx.tok.loc};
-  bool anonymous;
-  const char *name = lex_value_name(&p->lx, &anonymous);
-  if (!name) return false;
-  b.key = arena_printf(p->ctx->arena, "%c%s", anonymous ? '#' : '%', name);
+  if (!(b.name = lex_value_name(&p->lx))) return false;
   vec_push(p->ctx->arena, &p->bases, b);
   return true;
 }
@@ -288,7 +285,7 @@ static int source_number(Printer *p, const Source *src) {
   for (int i = 0; i < p->sources.n; i++) {
     if (strcmp(p->sources.data[i]->path, src->path) == 0) return i;
   }
-  vec_push(p->ctx->arena, &p->sources, src);
+  vec_push(p->out->arena, &p->sources, src);
   return p->sources.n - 1;
 }
 
