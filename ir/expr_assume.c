@@ -31,13 +31,11 @@ enum {
 
 // ---- facts ----------------------------------------------------------------------------------------------
 
-// e = k * form + constant; false if e is constant or too long.
-static bool linear_key(Ctx *c, const Expr *e, const Expr **form, int64_t *k, int64_t *constant) {
-  Linear l;
-  if (e->dtype != DT_I64 || !linear_of(e, &l) || l.n == 0) return false;
+// l = k * form + constant, with the form as facts have it; false if l is constant.
+static bool linear_key(Ctx *c, Linear l, const Expr **form, int64_t *k, int64_t *constant) {
   *constant = l.constant;
   *k = linear_content(&l);
-  if (*k <= 0) return false;
+  if (l.n == 0 || *k <= 0) return false;
   l.constant = 0;
   for (int i = 0; i < l.n; i++) l.term[i].coeff /= *k;
   *form = linear_expr(c, &l); // sorts
@@ -82,7 +80,8 @@ static void add_difference(Ctx *c, Assume *a, const Expr *x, const Expr *y, Rang
   const Expr *form;
   int64_t k, constant, v;
   if (!range_known(expr_range(c, x)) || !range_known(expr_range(c, y))) return;
-  if (!linear_key(c, ex_sub(c, x, y), &form, &k, &constant)) return;
+  Linear l;
+  if (!linear_of(ex_sub(c, x, y), &l) || !linear_key(c, l, &form, &k, &constant)) return;
   Range f = {INT64_MIN, INT64_MAX};
   if (r.hi != INT64_MAX && !__builtin_sub_overflow(r.hi, constant, &v)) // k * form <= v
     *(k > 0 ? &f.hi : &f.lo) = k > 0 ? floor_div(v, k) : ceil_div(-v, -k);
@@ -121,19 +120,30 @@ static Range intersect(Range a, Range b) {
   return r.lo <= r.hi ? r : a; // contradictory facts: this place is never reached, and any range is right
 }
 
-static Range narrow_by_fact(const Assume *a, Ctx *c, const Expr *e, Range r) {
+// The range of k * form + constant for a form in f; ends of f may be open.
+static Range scale_fact(Range f, int64_t k, int64_t constant) {
+  Range t = {INT64_MIN, INT64_MAX};
+  int64_t lo = k > 0 ? f.lo : f.hi, hi = k > 0 ? f.hi : f.lo, v;
+  bool lo_open = lo == INT64_MIN || lo == INT64_MAX, hi_open = hi == INT64_MIN || hi == INT64_MAX;
+  if (!lo_open && mul_ok(lo, k, &v) && add_ok(v, constant, &v)) t.lo = v;
+  if (!hi_open && mul_ok(hi, k, &v) && add_ok(v, constant, &v)) t.hi = v;
+  return t;
+}
+
+static bool any_facts(const Assume *a) {
+  for (; a; a = a->outer)
+    if (a->facts.n) return true;
+  return false;
+}
+
+Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
   const Expr *form;
   int64_t k, constant;
-  if (a->facts.n == 0 || !range_known(r) || !linear_key(c, e, &form, &k, &constant)) return r;
-  for (int i = 0; i < a->facts.n; i++) {
-    if (a->facts.data[i].form != form) continue;
-    Range f = a->facts.data[i].range, t = {INT64_MIN, INT64_MAX};
-    int64_t lo = k > 0 ? f.lo : f.hi, hi = k > 0 ? f.hi : f.lo, v;
-    bool lo_open = lo == INT64_MIN || lo == INT64_MAX, hi_open = hi == INT64_MIN || hi == INT64_MAX;
-    if (!lo_open && mul_ok(lo, k, &v) && add_ok(v, constant, &v)) t.lo = v;
-    if (!hi_open && mul_ok(hi, k, &v) && add_ok(v, constant, &v)) t.hi = v;
-    return intersect(r, t);
-  }
+  const Assume *a = c->exprs->assume;
+  if (!any_facts(a) || !range_known(r) || !linear_key(c, *l, &form, &k, &constant)) return r;
+  for (; a; a = a->outer)
+    for (int i = 0; i < a->facts.n; i++)
+      if (a->facts.data[i].form == form) r = intersect(r, scale_fact(a->facts.data[i].range, k, constant));
   return r;
 }
 
@@ -147,7 +157,8 @@ Range assume_narrow(Ctx *c, const Expr *e, Range r) {
   memo_put(c, a->ranges, e, out); // what building the linear form asks in the meantime
   a->range_depth++;
   Range now = intersect(r, range_compute(c, e));
-  for (const Assume *s = a; s; s = s->outer) now = narrow_by_fact(s, c, e, now);
+  Linear l;
+  if (e->dtype == DT_I64 && linear_of(e, &l)) now = assume_narrow_linear(c, &l, now);
   a->range_depth--;
   *out = now;
   return now;

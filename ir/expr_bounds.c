@@ -164,7 +164,7 @@ Range linear_range(Ctx *c, const Linear *l) {
     Range k = {l->term[i].coeff, l->term[i].coeff};
     r = range_add(r, range_mul(expr_range(c, l->term[i].atom), k));
   }
-  return r;
+  return c->exprs->assume ? assume_narrow_linear(c, l, r) : r;
 }
 
 // ---- proofs ---------------------------------------------------------------------------------------------

@@ -117,6 +117,7 @@ const Expr *simplify_not(Ctx *c, const Expr *a);
 
 // Narrows r, the range of e, by what is assumed of e itself.
 Range assume_narrow(Ctx *c, const Expr *e, Range r);
+Range assume_narrow_linear(Ctx *c, const Linear *l, Range r); // there is an assumption
 
 // ---- expr_walk.c ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,386 @@
+// test_expr.c: expressions: interning, normal form, bounds, substitution, assumptions, scalar semantics.
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/expr_impl.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+static jmp_buf oom; // never set: running out of memory crashes the test
+
+static Ctx *new_ctx(void) {
+  Arena *a = arena_new(&oom);
+  return ctx_new(a, diag_new(a, stderr, false));
+}
+
+// Shorthands: x is the context every test has.
+#define I(v)       ex_idx(x, (v))
+#define ADD(a, b)  ex_binary(x, E_ADD, a, b)
+#define SUB(a, b)  ex_binary(x, E_SUB, a, b)
+#define MUL(a, b)  ex_binary(x, E_MUL, a, b)
+#define QUO(a, b)  ex_binary(x, E_FDIV, a, b)
+#define MOD(a, b)  ex_binary(x, E_MOD, a, b)
+#define LT(a, b)   ex_binary(x, E_LT, a, b)
+#define LE(a, b)   ex_binary(x, E_LE, a, b)
+#define EQ(a, b)   ex_binary(x, E_EQ, a, b)
+#define AND(a, b)  ex_binary(x, E_AND, a, b)
+#define OR(a, b)   ex_binary(x, E_OR, a, b)
+#define NOT(a)     ex_unary(x, E_NOT, a)
+#define LOOP(n, e) ex_var(x, var_new(x, n, e))
+
+// Same node, shown as text when not.
+#define SAME(got, want)                                                                                      \
+  do {                                                                                                       \
+    const Expr *g_ = (got), *w_ = (want);                                                                    \
+    cr_expect(g_ == w_, "%s: got %s, want %s", #got, expr_text(x, g_), expr_text(x, w_));                    \
+  } while (0)
+
+static const Expr *symbol(Ctx *x, const char *name, int64_t min, int64_t max) {
+  Sym *s = NEW(x->arena, Sym);
+  *s = (Sym){.name = name, .index = 1000 + x->next_var++, .min = min, .max = max};
+  return ex_sym(x, s);
+}
+
+Test(expr, interned) {
+  Ctx *x = new_ctx();
+  const Expr *i = LOOP("i", I(8)), *j = LOOP("j", I(8));
+  SAME(ADD(i, j), ADD(j, i));
+  SAME(MUL(ADD(i, j), I(3)), ADD(MUL(j, I(3)), MUL(i, I(3))));
+  cr_expect(i != j);
+}
+
+Test(expr, sums) {
+  Ctx *x = new_ctx();
+  const Expr *i = LOOP("i", I(8)), *j = LOOP("j", I(8));
+  SAME(ADD(i, I(0)), i);
+  SAME(SUB(ADD(i, j), i), j);
+  SAME(SUB(i, i), I(0));
+  SAME(ADD(MUL(i, I(3)), MUL(i, I(-3))), I(0));
+  SAME(SUB(I(5), SUB(I(5), i)), i);
+  SAME(ex_unary(x, E_NEG, ex_unary(x, E_NEG, i)), i);
+  SAME(MUL(MUL(i, I(4)), I(2)), MUL(i, I(8)));
+  SAME(ADD(ADD(i, I(1)), ADD(j, I(-1))), ADD(j, i));
+}
+
+Test(expr, division) {
+  Ctx *x = new_ctx();
+  const Expr *co = LOOP("co", I(16)), *ci = LOOP("ci", I(8)), *w = LOOP("w", I(100));
+  const Expr *c = ADD(MUL(co, I(8)), ci);
+  SAME(QUO(c, I(8)), co);
+  SAME(MOD(c, I(8)), ci);
+  SAME(QUO(c, I(16)), QUO(co, I(2)));
+  SAME(MOD(c, I(16)), ADD(MUL(MOD(co, I(2)), I(8)), ci));
+  SAME(QUO(c, I(128)), I(0));
+  SAME(MOD(c, I(128)), c);
+  SAME(QUO(w, I(1)), w);
+  SAME(MOD(w, I(1)), I(0));
+  SAME(QUO(QUO(w, I(3)), I(5)), QUO(w, I(15)));
+  SAME(MOD(MOD(w, I(12)), I(4)), MOD(w, I(4)));
+  SAME(QUO(MOD(w, I(12)), I(4)), MOD(QUO(w, I(4)), I(3)));
+  SAME(QUO(w, I(0)), I(0));
+  SAME(MOD(w, I(0)), I(0));
+  SAME(QUO(ADD(w, I(-1)), I(4)), SUB(QUO(ADD(w, I(3)), I(4)), I(1)));
+  SAME(MOD(ADD(MUL(co, I(-8)), ci), I(8)), ci);
+}
+
+Test(expr, recombination) {
+  Ctx *x = new_ctx();
+  const Expr *n = LOOP("n", I(4096)), *i = LOOP("i", I(8)), *j = LOOP("j", I(70));
+  SAME(ADD(MUL(QUO(n, I(8)), I(8)), MOD(n, I(8))), n);
+  SAME(ADD(MUL(QUO(n, I(8)), I(24)), MUL(MOD(n, I(8)), I(3))), MUL(n, I(3)));
+  const Expr *abc = ADD(ADD(MUL(QUO(n, I(32)), I(32)), MUL(MOD(QUO(n, I(8)), I(4)), I(8))), MOD(n, I(8)));
+  SAME(abc, n);
+  SAME(ADD(MUL(MOD(QUO(n, I(8)), I(4)), I(8)), MOD(n, I(8))), MOD(n, I(32)));
+  const Expr *e = ADD(ADD(MUL(i, I(70)), j), I(13)); // neither extent divides the other
+  SAME(ADD(MUL(QUO(e, I(64)), I(64)), MOD(e, I(64))), e);
+}
+
+// Flattens index (extents from) and splits it again (extents to).
+static void reshape(Ctx *x, const Expr *const *index, const int64_t *from, int nfrom, const int64_t *to,
+                    int nto, const Expr **out) {
+  const Expr *flat = I(0);
+  for (int d = 0; d < nfrom; d++) flat = ADD(MUL(flat, I(from[d])), index[d]);
+  for (int d = nto - 1; d >= 0; d--) {
+    out[d] = d ? MOD(flat, I(to[d])) : flat;
+    flat = QUO(flat, I(to[d]));
+  }
+}
+
+Test(expr, reshape_round_trips) {
+  Ctx *x = new_ctx();
+  static const struct {
+    int64_t a[4], b[4];
+    int na, nb;
+  } cases[] = {
+      {{4, 6, 10}, {24, 10}, 3, 2}, {{4, 6, 10}, {4, 60}, 3, 2},     {{240}, {4, 6, 10}, 1, 3},
+      {{15, 16}, {12, 20}, 2, 2},   {{2, 3, 35}, {14, 15}, 3, 2},    {{8, 8, 8, 8}, {64, 64}, 4, 2},
+      {{7, 9}, {9, 7}, 2, 2},       {{12, 49, 64}, {49, 768}, 3, 2}, {{1, 30, 1}, {5, 6}, 3, 2},
+  };
+  for (int k = 0; k < ARRAY_LEN(cases); k++) {
+    const Expr *index[4], *there[4], *back[4];
+    for (int d = 0; d < cases[k].na; d++) index[d] = LOOP("i", I(cases[k].a[d]));
+    reshape(x, index, cases[k].a, cases[k].na, cases[k].b, cases[k].nb, there);
+    reshape(x, there, cases[k].b, cases[k].nb, cases[k].a, cases[k].na, back);
+    for (int d = 0; d < cases[k].na; d++) SAME(back[d], index[d]);
+  }
+}
+
+Test(expr, symbolic_extents) {
+  Ctx *x = new_ctx();
+  const Expr *T = symbol(x, "T", 1, 512), *T1 = ADD(T, I(1));
+  const Expr *i = LOOP("i", I(8)), *t = LOOP("t", T), *u = LOOP("u", T1);
+  SAME(LT(t, T), ex_bool(x, true));
+  SAME(LE(T, t), ex_bool(x, false));
+  SAME(LT(ADD(t, I(1)), T1), ex_bool(x, true));
+  SAME(QUO(ADD(MUL(i, T), t), T), i);
+  SAME(MOD(ADD(MUL(i, T), t), T), t);
+  SAME(QUO(ADD(MUL(i, T1), u), T1), i);
+  SAME(MOD(ADD(MUL(i, T1), u), T1), u);
+  const Expr *T64 = MUL(T, I(64)), *k = LOOP("k", I(64));
+  const Expr *flat = ADD(ADD(MUL(i, T64), MUL(t, I(64))), k);
+  SAME(QUO(flat, T64), i);
+  SAME(QUO(MOD(flat, T64), I(64)), t);
+  SAME(MOD(flat, I(64)), k);
+  SAME(MUL(T, ADD(i, I(1))), ADD(MUL(T, i), T));
+  SAME(ex_binary(x, E_MIN, t, T), t);
+  SAME(ADD(MUL(QUO(flat, T), T), MOD(flat, T)), flat);
+}
+
+Test(expr, comparisons) {
+  Ctx *x = new_ctx();
+  const Expr *i = LOOP("i", I(8)), *j = LOOP("j", I(8)), *k = LOOP("k", I(3));
+  SAME(LT(i, I(8)), ex_bool(x, true));
+  SAME(LE(I(0), i), ex_bool(x, true));
+  SAME(LT(ADD(i, I(3)), I(10)), LT(i, I(7)));
+  SAME(LT(MUL(i, I(2)), I(7)), LT(i, I(4)));
+  SAME(LE(i, I(3)), LT(i, I(4)));
+  SAME(LT(ADD(i, j), j), ex_bool(x, false));
+  SAME(NOT(LT(i, j)), LE(j, i));
+  SAME(LE(I(0), SUB(ADD(MUL(i, I(2)), k), I(1))), LE(I(1), ADD(MUL(i, I(2)), k)));
+  SAME(EQ(MUL(i, I(2)), I(3)), ex_bool(x, false));
+  SAME(EQ(ADD(i, I(1)), ADD(j, I(1))), EQ(j, i));
+  SAME(EQ(i, I(9)), ex_bool(x, false));
+  SAME(ex_in_range(x, i, I(8)), ex_bool(x, true));
+}
+
+Test(expr, wrapping_is_respected) {
+  Ctx *x = new_ctx();
+  Type type = {.dtype = DT_I64};
+  const Expr *r = ex_read(x, value_new(x, "r", type, NO_LOC), NULL, 0); // any value at all
+  const Expr *eight = MUL(r, I(8));
+  cr_expect(QUO(eight, I(8)) != r);
+  cr_expect(LT(ADD(r, I(1)), r)->op != E_CONST);
+  SAME(SUB(ADD(r, I(5)), I(5)), r); // the ring's laws hold even so
+  cr_expect_eq(ex_int(x, DT_I8, 200)->int_value, -56);
+  SAME(ex_binary(x, E_ADD, ex_int(x, DT_U8, 200), ex_int(x, DT_U8, 100)), ex_int(x, DT_U8, 44));
+}
+
+Test(expr, logic) {
+  Ctx *x = new_ctx();
+  const Expr *i = LOOP("i", I(8)), *p = LT(i, I(3)), *q = LT(LOOP("j", I(8)), I(3)),
+             *r = LT(LOOP("k", I(8)), I(3));
+  SAME(AND(p, p), p);
+  SAME(AND(p, NOT(p)), ex_bool(x, false));
+  SAME(OR(p, NOT(p)), ex_bool(x, true));
+  SAME(AND(AND(p, q), r), AND(r, AND(q, p)));
+  SAME(AND(AND(p, q), p), AND(q, p));
+  SAME(AND(LT(i, I(5)), p), p);
+  SAME(OR(LT(i, I(5)), p), LT(i, I(5)));
+  SAME(AND(q, AND(LT(i, I(5)), p)), AND(p, q));
+  SAME(NOT(NOT(AND(p, q))), AND(p, q));
+}
+
+Test(expr, choices) {
+  Ctx *x = new_ctx();
+  Type type = type_make(DT_F32, 1, (int64_t[]){8});
+  Value *v = value_new(x, "v", type, NO_LOC);
+  const Expr *i = LOOP("i", I(8)), *p = LT(i, I(3)), *q = LE(I(2), i), *a = ex_read(x, v, &i, 1);
+  const Expr *z = ex_float(x, DT_F32, 0);
+  SAME(ex_guard(x, ex_bool(x, true), a, z), a);
+  SAME(ex_guard(x, ex_bool(x, false), a, z), z);
+  SAME(ex_guard(x, p, a, a), a);
+  SAME(ex_guard(x, p, ex_guard(x, q, a, z), z), ex_guard(x, AND(p, q), a, z));
+  SAME(ex_guard(x, p, ex_guard(x, p, a, z), z), ex_guard(x, p, a, z));
+  SAME(ex_select(x, NOT(AND(p, q)), a, z), ex_select(x, AND(p, q), z, a));
+  cr_expect_eq(ex_select(x, p, ex_guard(x, p, a, z), ex_float(x, DT_F32, 1))->op, E_GUARD, "protection is not lost");
+}
+
+Test(expr, float_identities_are_exact) {
+  Ctx *x = new_ctx();
+  Type type = {.dtype = DT_F32};
+  const Expr *r = ex_read(x, value_new(x, "r", type, NO_LOC), NULL, 0);
+#define F(v) ex_float(x, DT_F32, (v))
+  SAME(MUL(r, F(1)), r);
+  SAME(ADD(r, F(-0.0)), r);
+  SAME(SUB(r, F(0.0)), r);
+  cr_expect(ADD(r, F(0.0)) != r, "-0 + 0 is 0");
+  cr_expect(MUL(r, F(0)) != F(0), "NaN * 0 is NaN");
+  cr_expect(SUB(r, r)->op == E_SUB, "inf - inf is NaN");
+  cr_expect(EQ(r, r)->op != E_CONST, "NaN is not itself");
+  SAME(ex_unary(x, E_NEG, ex_unary(x, E_NEG, r)), r);
+  SAME(F(0.1), F((double)0.1f));
+  cr_expect(F(0.0) != F(-0.0));
+  cr_expect(NOT(LT(r, F(1)))->op == E_NOT, "with NaN the opposite of < is not >=");
+}
+
+Test(expr, casts) {
+  Ctx *x = new_ctx();
+  const Expr *r = ex_read(x, value_new(x, "r", (Type){.dtype = DT_U8}, NO_LOC), NULL, 0);
+  SAME(ex_cast(x, DT_U8, r), r);
+  SAME(ex_cast(x, DT_U8, ex_cast(x, DT_I32, r)), r);
+  SAME(ex_cast(x, DT_F64, ex_cast(x, DT_F32, r)), ex_cast(x, DT_F64, r));
+  cr_expect(ex_cast(x, DT_I32, ex_cast(x, DT_I8, r)) != ex_cast(x, DT_I32, r));
+  SAME(ex_cast(x, DT_I8, ex_float(x, DT_F32, 300)), ex_int(x, DT_I8, 127));
+  SAME(ex_cast(x, DT_I8, ex_float(x, DT_F32, NAN)), ex_int(x, DT_I8, 0));
+  SAME(ex_cast(x, DT_U8, ex_float(x, DT_F32, -1.5)), ex_int(x, DT_U8, 0));
+  SAME(ex_cast(x, DT_I32, ex_float(x, DT_F32, -1.5)), ex_int(x, DT_I32, -1));
+  SAME(ex_cast(x, DT_U64, ex_float(x, DT_F64, 1e30)), ex_int(x, DT_U64, -1));
+}
+
+Test(expr, reductions) {
+  Ctx *x = new_ctx();
+  Value *v = value_new(x, "v", type_make(DT_F32, 2, (int64_t[]){4, 8}), NO_LOC);
+  const Var *one = var_new(x, "a", I(1)), *k = var_new(x, "k", I(8)), *none = var_new(x, "n", I(0));
+  const Expr *body = ex_read(x, v, (const Expr *[]){ex_var(x, one), ex_var(x, k)}, 2);
+  const Expr *s = ex_reduce(x, R_SUM, (const Var *[]){one, k}, 2, body);
+  cr_assert_eq(s->op, E_REDUCE);
+  cr_expect_eq(s->reduce.nvars, 1);
+  SAME(ex_reduce(x, R_SUM, &one, 1, body), body);
+  SAME(ex_reduce(x, R_MAX, &none, 1, body), ex_float(x, DT_F32, -INFINITY));
+  SAME(ex_reduce(x, R_MAX, &k, 1, I(3)), I(3));
+  const Expr *f = expr_fresh(x, s);
+  cr_expect(f != s && f->reduce.vars[0] != k && f->reduce.vars[0]->extent == k->extent);
+}
+
+Test(expr, substitution) {
+  Ctx *x = new_ctx();
+  const Var *i = var_new(x, "i", I(64)), *k = var_new(x, "k", ADD(ex_var(x, i), I(1)));
+  Value *v = value_new(x, "v", type_make(DT_F32, 1, (int64_t[]){64}), NO_LOC);
+  const Expr *read = ex_read(x, v, (const Expr *[]){ex_var(x, k)}, 1);
+  const Expr *s = ex_reduce(x, R_SUM, &k, 1, read), *three = I(3);
+  const Expr *t = expr_subst(x, s, &i, &three, 1); // extents are substituted, too
+  cr_assert_eq(t->op, E_REDUCE);
+  SAME(t->reduce.vars[0]->extent, I(4));
+  cr_expect(expr_uses_var(x, s, i));
+  cr_expect(!expr_uses_var(x, t, i));
+  cr_expect_eq(expr_reads(x, ex_add(x, s, read), v), 1);
+}
+
+Test(expr, deep_expressions_do_not_recurse) {
+  Ctx *x = new_ctx();
+  Type type = {.dtype = DT_F32};
+  const Expr *r = ex_read(x, value_new(x, "r", type, NO_LOC), NULL, 0), *e = r;
+  for (int i = 0; i < 300000; i++) e = ADD(e, r);
+  const Var *v = var_new(x, "v", I(3));
+  cr_expect(!expr_uses_var(x, e, v));
+  SAME(expr_subst(x, e, &v, (const Expr *[]){I(1)}, 1), e);
+  const Expr *n = LOOP("n", I(5)), *sum = n;
+  for (int i = 0; i < 2000; i++) sum = ADD(sum, LOOP("m", I(5)));
+  int64_t lo, hi;
+  cr_expect(expr_bounds(x, sum, NULL, &lo, &hi));
+  cr_expect_eq(hi, 2001 * 4);
+}
+
+Test(expr, bounds) {
+  Ctx *x = new_ctx();
+  const Expr *i = LOOP("i", I(8)), *k = LOOP("k", I(3)), *T = symbol(x, "T", 2, 100);
+  int64_t lo, hi;
+  cr_expect(expr_bounds(x, SUB(ADD(MUL(i, I(2)), k), I(1)), NULL, &lo, &hi) && lo == -1 && hi == 15);
+  cr_expect(expr_bounds(x, MUL(T, I(-3)), NULL, &lo, &hi) && lo == -300 && hi == -6);
+  const Expr *r = ex_read(x, value_new(x, "r", (Type){.dtype = DT_I64}, NO_LOC), NULL, 0);
+  cr_expect(!expr_bounds(x, r, NULL, &lo, &hi));
+  cr_expect(expr_bounds(x, MOD(r, I(10)), NULL, &lo, &hi) && lo == 0 && hi == 9);
+  const Expr *assume = AND(LE(I(1), i), LT(ADD(i, k), I(4)));
+  cr_expect(expr_bounds(x, i, assume, &lo, &hi) && lo == 1 && hi == 3);
+  cr_expect(expr_bounds(x, ADD(MUL(i, I(10)), k), assume, &lo, &hi) && lo == 10 && hi == 32);
+  cr_expect(expr_bounds(x, i, NULL, &lo, &hi) && lo == 0 && hi == 7, "assumptions leave no trace");
+}
+
+Test(expr, assumptions) {
+  Ctx *x = new_ctx();
+  const Expr *i = LOOP("i", I(8)), *j = LOOP("j", I(8));
+  SAME(expr_assume(x, MOD(i, I(4)), LT(i, I(4))), i);
+  SAME(expr_assume(x, LT(ADD(i, j), I(9)), LT(ADD(i, j), I(5))), ex_bool(x, true));
+  SAME(expr_assume(x, ex_binary(x, E_MAX, i, j), LE(i, j)), j);
+  Value *v = value_new(x, "v", type_make(DT_F32, 1, (int64_t[]){8}), NO_LOC);
+  const Expr *z = ex_float(x, DT_F32, 0), *m = MOD(i, I(4)), *p = LT(i, I(4));
+  const Expr *guarded = ex_guard(x, p, ex_read(x, v, &m, 1), z);
+  SAME(expr_assume(x, guarded, NULL), ex_guard(x, p, ex_read(x, v, &i, 1), z));
+}
+
+Test(expr, affine) {
+  Ctx *x = new_ctx();
+  const Var *v = var_new(x, "v", I(8));
+  const Expr *i = ex_var(x, v), *j = LOOP("j", I(8)), *rest;
+  int64_t k;
+  cr_expect(expr_affine(x, ADD(MUL(i, I(12)), QUO(j, I(3))), v, &k, &rest) && k == 12);
+  SAME(rest, QUO(j, I(3)));
+  cr_expect(expr_affine(x, j, v, &k, &rest) && k == 0 && rest == j);
+  cr_expect(!expr_affine(x, MOD(ADD(i, j), I(3)), v, &k, &rest));
+}
+
+// The normal form against plain evaluation, on random expressions over small variables.
+typedef struct Random {
+  Ctx *x;
+  uint64_t state;
+  const Var *var[3];
+  int64_t value[3];
+} Random;
+
+static uint32_t next_random(Random *r) {
+  r->state = r->state * 6364136223846793005u + 1442695040888963407u;
+  return (uint32_t)(r->state >> 33);
+}
+
+// A random expression, built twice: simplified, and folded at the variables' values.
+static const Expr *random_expr(Random *r, int depth, int64_t *value) {
+  Ctx *x = r->x;
+  int k = (int)(next_random(r) % 3);
+  if (depth == 0) {
+    *value = next_random(r) % 4 ? r->value[k] : (int64_t)(next_random(r) % 20) - 6;
+    bool is_var = *value == r->value[k] && next_random(r) % 2;
+    return is_var ? ex_var(x, r->var[k]) : I(*value);
+  }
+  static const ExprOp ops[] = {E_ADD, E_ADD, E_SUB, E_MUL, E_FDIV, E_MOD, E_MIN, E_MAX, E_DIV, E_REM};
+  ExprOp op = ops[next_random(r) % ARRAY_LEN(ops)];
+  int64_t a, b;
+  const Expr *ea = random_expr(r, depth - 1, &a), *eb;
+  bool by_const = op == E_MUL || op == E_FDIV || op == E_MOD || op == E_DIV || op == E_REM;
+  if (by_const && next_random(r) % 4) {
+    b = 1 + next_random(r) % 12;
+    eb = I(b);
+  } else {
+    eb = random_expr(r, depth - 1, &b);
+  }
+  Scalar arg[3] = {{.i = a}, {.i = b}}, out;
+  scalar_op(op, DT_I64, arg, &out);
+  *value = out.i;
+  if (next_random(r) % 4 == 0) { // as a condition and back
+    bool less = *value < a;
+    *value = less ? *value : a;
+    const Expr *e = ex_binary(x, op, ea, eb);
+    return ex_select(x, LT(e, ea), e, ea);
+  }
+  return ex_binary(x, op, ea, eb);
+}
+
+Test(expr, simplification_keeps_values) {
+  Random r = {.x = new_ctx(), .state = 42};
+  Ctx *x = r.x;
+  const int64_t extent[3] = {2, 7, 16};
+  for (int k = 0; k < 3; k++) r.var[k] = var_new(x, "v", I(extent[k]));
+  for (int round = 0; round < 30000; round++) {
+    const Expr *with[3];
+    for (int k = 0; k < 3; k++) {
+      r.value[k] = next_random(&r) % extent[k];
+      with[k] = I(r.value[k]);
+    }
+    int64_t want, got, lo, hi;
+    const Expr *e = random_expr(&r, 1 + (int)(next_random(&r) % 4), &want);
+    const Expr *f = expr_subst(x, e, r.var, with, 3);
+    cr_assert(expr_is_const_int(f, &got), "%s", expr_text(x, f));
+    cr_assert_eq(got, want, "round %d: %s is %ld, not %ld, at %ld %ld %ld", round, expr_text(x, e), (long)got,
+                 (long)want, (long)r.value[0], (long)r.value[1], (long)r.value[2]);
+    if (expr_bounds(x, e, NULL, &lo, &hi))
+      cr_assert(lo <= want && want <= hi, "%s is not in [%ld, %ld]", expr_text(x, e), (long)lo, (long)hi);
+  }
+}
