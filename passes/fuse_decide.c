@@ -137,7 +137,8 @@ static bool rows_pay(Fuse *f, const Group *g, const Stage *def, int at) {
   return work <= SMALL_WORK;
 }
 
-static bool fits_rows(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at) {
+static bool fits_rows(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group,
+                      int *at) {
   Group *g = uses->data[0].group;
   if (g->heavy || g->closed || fuse_is_heavy(f->c, def)) return false;
   int k = g->locals.n ? g->at : MAX_RANK;

@@ -161,7 +161,7 @@ void fuse_uses(Fuse *f, const Value *v, UseList *out) {
 
 typedef struct Reduction {
   Ctx *c;
-  double points;       // of the largest reduction
+  double points; // of the largest reduction
   const Expr *largest;
 } Reduction;
 

@@ -7,11 +7,13 @@
 // name, from, to, smallest optimisation level, what it does and why here
 static const Pass PASSES[] = {
     {"canonicalize", LEVEL_GRAPH, LEVEL_GRAPH, 1,
-     "Rewrites nodes into one form of each thing (constants to the right, no-op casts, reshapes, transposes and "
+     "Rewrites nodes into one form of each thing (constants to the right, no-op casts, reshapes, transposes "
+     "and "
      "slices away, padding into convolutions). First, so that every later pattern has one shape to match.",
      pass_canonicalize},
     {"recognize", LEVEL_GRAPH, LEVEL_GRAPH, 1,
-     "Finds operations that the model spells out in pieces (gelu, silu, softmax, layer norm) and puts the one op "
+     "Finds operations that the model spells out in pieces (gelu, silu, softmax, layer norm) and puts the "
+     "one op "
      "in their place. Before folding, which would hide the constants the patterns look for.",
      pass_recognize},
     {"fold", LEVEL_GRAPH, LEVEL_GRAPH, 1,
@@ -47,7 +49,8 @@ static const Pass PASSES[] = {
      pass_schedule},
     {"lower", LEVEL_KERNELS, LEVEL_LOOPS, 0, "Writes every kernel as loops, by its schedule.", pass_lower},
     {"memory", LEVEL_LOOPS, LEVEL_LOOPS, 0,
-     "Orders the kernels and gives values their place in the arena: reuse, in place where legal, parts inside "
+     "Orders the kernels and gives values their place in the arena: reuse, in place where legal, parts "
+     "inside "
      "wholes. Last, because only the loops show what may share a buffer.",
      pass_memory},
 };

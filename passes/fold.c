@@ -1,0 +1,172 @@
+// fold.c: constant folding. Small nodes go through the evaluator; large ones are collected and computed by
+// compiled code in one go, since the evaluator would take minutes for a model's weights.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/internal.h"
+
+enum {
+  SMALL_POINTS = 1 << 16, // iterations that the evaluator does in a few milliseconds
+  EVAL_POINTS = 1 << 24,  // most that it is given when there is no compiled code
+  SMALL_BYTES = 4096,     // a result this small may be larger than its operands
+  VIEW_BYTES = 1 << 16,   // views of larger constants are left to fusion: copying them gains nothing
+};
+
+typedef struct Fold {
+  Module *m;
+  Ctx *c;
+  const PassOptions *o;
+  Vec(Node *) dead;
+  Vec(Value *) late; // computable from constants, but not by the evaluator
+} Fold;
+
+// ---- what may be folded -------------------------------------------------------------------------------------
+
+static bool is_late(const Value *v) {
+  return v->info == v;
+}
+
+static bool operands_known(const Node *n) {
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && !const_of(n->in[i]) && !is_late(n->in[i])) return false;
+  return true;
+}
+
+static bool has_late_operand(const Node *n) {
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && is_late(n->in[i])) return true;
+  return false;
+}
+
+static bool is_foldable(const Node *n) {
+  const OpInfo *info = n->op->info;
+  if (n->nregions || n->kernel || info->decompose || (info->flags & OP_IMPURE)) return false;
+  int64_t in = 0, out = 0;
+  for (int i = 0; i < n->nin; i++) in += n->in[i] ? type_bytes(&n->in[i]->type) : 0;
+  for (int i = 0; i < n->nout; i++) {
+    if (!type_is_static(&n->out[i]->type)) return false;
+    out += type_bytes(&n->out[i]->type);
+  }
+  return operands_known(n) && out <= in + SMALL_BYTES;
+}
+
+static bool is_large_view(const Node *n) {
+  return (n->op->info->flags & OP_VIEW) && type_bytes(&n->out[0]->type) > VIEW_BYTES;
+}
+
+// Iterations of evaluating n: its results' elements times the reductions over them.
+static int64_t add_reduction(Ctx *c, const Expr *e) {
+  int64_t n = 1;
+  if (e->op == E_REDUCE) n = vars_product(c, e->reduce.vars, e->reduce.nvars);
+  for (int i = 0; i < e->nargs; i++) {
+    int64_t k = add_reduction(c, e->args[i]);
+    if (e->op == E_REDUCE)
+      n = mul_sat(n, k);
+    else if (k > n)
+      n = k;
+  }
+  return n;
+}
+
+static int64_t node_points(Ctx *c, const Node *n) {
+  int64_t points = 0;
+  for (int k = 0; k < n->nout; k++) {
+    const Type *t = &n->out[k]->type;
+    const Expr *index[MAX_RANK];
+    for (int i = 0; i < t->rank; i++) index[i] = ex_var(c, var_new(c, "i", dim_to_expr(c, t->dim[i])));
+    const Expr *e = n->op->info->define || n->op->info->expr ? node_define(c, n, k, index) : NULL;
+    int64_t each = e ? add_reduction(c, e) : 16;
+    if (!add_ok(points, mul_sat(type_elements(t), each), &points)) return INT64_MAX;
+  }
+  return points;
+}
+
+// ---- folding ------------------------------------------------------------------------------------------------
+
+static void become_const(Node *n, int k, const Tensor *t) {
+  Value *old = n->out[k];
+  value_replace(old, graph_const(n->graph, old->name, t, old->loc));
+}
+
+static bool fold_now(Fold *f, Node *n) {
+  const Tensor **in = NEW_ARRAY(f->c->arena, const Tensor *, n->nin);
+  Tensor **out = NEW_ARRAY(f->c->arena, Tensor *, n->nout);
+  for (int i = 0; i < n->nin; i++) in[i] = const_of(n->in[i]);
+  if (!eval_node(f->c, n, in, out)) return false;
+  for (int i = 0; i < n->nout; i++) become_const(n, i, out[i]);
+  vec_push(f->c->arena, &f->dead, n);
+  return true;
+}
+
+static bool fold_graph(Graph *g, void *data) {
+  Fold *f = data;
+  for (Node *n = g->first; n; n = n->next) {
+    for (int i = 0; i < n->nin; i++)
+      if (n->in[i]) n->in[i] = value_resolve(n->in[i]);
+    if (!is_foldable(n)) continue;
+    bool late = has_late_operand(n) || is_large_view(n);
+    int64_t limit = f->o->compiled_eval ? SMALL_POINTS : EVAL_POINTS;
+    if (!late && node_points(f->c, n) <= limit) {
+      if (!fold_now(f, n)) return false;
+      continue;
+    }
+    for (int i = 0; i < n->nout; i++) {
+      n->out[i]->info = n->out[i];
+      vec_push(f->c->arena, &f->late, n->out[i]);
+    }
+  }
+  return true;
+}
+
+// ---- large constants ----------------------------------------------------------------------------------------
+
+// Late values that something else needs (forward is free until then: uses tell by a mark in `uses`).
+static void count_needs(Graph *g) {
+  for (Node *n = g->first; n; n = n->next) {
+    bool late = n->nout > 0 && is_late(n->out[0]);
+    for (int i = 0; i < n->nin; i++)
+      if (n->in[i] && !late) n->in[i]->uses = -1;
+    for (int i = 0; i < n->nregions; i++) count_needs(n->region[i]);
+  }
+  for (int i = 0; i < g->outputs.n; i++) g->outputs.data[i]->uses = -1;
+}
+
+// Is v nothing but views of one constant?
+static bool is_view_of_const(const Value *v) {
+  while (v->def && is_large_view(v->def)) v = v->def->in[0];
+  return const_of(v) != NULL;
+}
+
+static bool fold_late(Fold *f) {
+  Vec(Value *) want = {0};
+  count_needs(f->m->main);
+  for (int i = 0; i < f->late.n; i++)
+    if (f->late.data[i]->uses < 0 && !is_view_of_const(f->late.data[i]))
+      vec_push(f->c->arena, &want, f->late.data[i]);
+  if (want.n == 0 || !f->o->compiled_eval) return true;
+  const Tensor **out = NEW_ARRAY(f->c->arena, const Tensor *, want.n);
+  if (!f->o->compiled_eval(f->o->compiled_eval_data, f->m, want.data, want.n, out)) return false;
+  for (int i = 0; i < want.n; i++) become_const(want.data[i]->def, want.data[i]->def_index, out[i]);
+  return true;
+}
+
+static bool clear_info(Graph *g, void *data) {
+  (void)data;
+  for (int i = 0; i < g->inputs.n; i++) g->inputs.data[i]->info = NULL;
+  for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->info = NULL;
+  for (Node *n = g->first; n; n = n->next)
+    for (int i = 0; i < n->nout; i++) n->out[i]->info = NULL;
+  return true;
+}
+
+bool pass_fold(Module *m, const PassOptions *o) {
+  Fold f = {.m = m, .c = m->ctx, .o = o};
+  each_graph(m->main, clear_info, NULL);
+  if (!each_graph(m->main, fold_graph, &f)) return false;
+  graph_resolve(m->main);
+  if (!fold_late(&f)) return false;
+  each_graph(m->main, clear_info, NULL);
+  graph_resolve(m->main);
+  graph_count_uses(m->main);
+  for (int i = f.dead.n - 1; i >= 0; i--) node_remove_if_dead(f.dead.data[i]);
+  graph_count_uses(m->main);
+  return true;
+}
