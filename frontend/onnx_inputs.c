@@ -1,0 +1,292 @@
+// onnx_inputs.c: the inputs of an ONNX model: their types, with the dimensions that the user gave.
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/onnx_scope.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+enum { EXTENT_MIN = 1 }; // of a symbolic dimension
+
+// A dimension the user gave: an extent, or a bound.
+typedef struct DimGiven {
+  const char *name;
+  int64_t value;
+  bool is_bound, used;
+} DimGiven;
+
+typedef struct Inputs {
+  Import *im;
+  Vec(DimGiven) dims;
+  Vec(const char *) missing; // dimensions that nobody gave, each once
+  bool failed;
+} Inputs;
+
+static void fault(Inputs *s, Loc loc, const char *text) {
+  diag_error(s->im->ctx->diag, loc, "%s", text);
+  s->failed = true;
+}
+
+// A C identifier like `name`: symbols are written in the IR's text form.
+static const char *identifier(Arena *a, const char *name) {
+  char *id = arena_printf(a, "%s%s", isdigit((unsigned char)name[0]) ? "d" : "", name);
+  for (char *p = id; *p; p++) {
+    if (!isalnum((unsigned char)*p)) *p = '_';
+  }
+  return id;
+}
+
+// ---- what the user gave ---------------------------------------------------------------------------------------
+
+static bool parse_extent(const char *s, const char **end, int64_t *v) {
+  char *stop;
+  errno = 0;
+  if (!isdigit((unsigned char)*s)) return false;
+  *v = strtoll(s, &stop, 10);
+  *end = stop;
+  return errno == 0 && *v <= MAX_ELEMENTS;
+}
+
+// "SYM=4" or "SYM<=512"
+static bool parse_dim(Arena *a, const char *text, DimGiven *out) {
+  size_t n = strcspn(text, "<=");
+  const char *end = text + n;
+  if (n == 0 || !*end) return false;
+  *out = (DimGiven){.name = arena_strndup(a, text, n), .is_bound = strncmp(end, "<=", 2) == 0};
+  if (*end == '<' && !out->is_bound) return false;
+  return parse_extent(end + (out->is_bound ? 2 : 1), &end, &out->value) && *end == '\0';
+}
+
+static void parse_dims(Inputs *s) {
+  const FrontendOptions *user = s->im->options->user;
+  for (int i = 0; user && i < user->dims.n; i++) {
+    DimGiven g;
+    if (parse_dim(s->im->ctx->arena, user->dims.data[i], &g)) {
+      vec_push(s->im->ctx->arena, &s->dims, g);
+    } else {
+      fault(s, NO_LOC,
+            arena_printf(s->im->ctx->arena, "the dimension '%s' is not written as NAME=EXTENT or NAME<=BOUND",
+                         user->dims.data[i]));
+    }
+  }
+}
+
+// The text behind "INPUT=" among the shapes given, or NULL.
+static const char *shape_given(Inputs *s, const char *input) {
+  const FrontendOptions *user = s->im->options->user;
+  size_t n = strlen(input);
+  for (int i = 0; user && i < user->shapes.n; i++) {
+    const char *text = user->shapes.data[i];
+    if (strncmp(text, input, n) == 0 && text[n] == '=') return text + n + 1;
+  }
+  return NULL;
+}
+
+static DimGiven *find_dim(Inputs *s, const char *name) {
+  const char *id = identifier(s->im->ctx->arena, name);
+  for (int i = 0; i < s->dims.n; i++) {
+    DimGiven *g = &s->dims.data[i];
+    if (strcmp(g->name, name) == 0 || strcmp(g->name, id) == 0) return g;
+  }
+  return NULL;
+}
+
+static Dim symbol(Inputs *s, const char *name, int64_t bound, Loc loc) {
+  Import *im = s->im;
+  Sym *sym = module_sym(im->module, identifier(im->ctx->arena, name), EXTENT_MIN, bound, loc);
+  return dim_expr(im->ctx, ex_sym(im->ctx, sym));
+}
+
+// ---- types ----------------------------------------------------------------------------------------------------
+
+static const char *dim_name(Arena *a, const char *input, int axis, const OnnxDim *d) {
+  if ((d->has & ONNX_HAS_PARAM) && d->param[0]) return d->param;
+  return arena_printf(a, "%s_%d", input, axis);
+}
+
+static bool dim_is_fixed(const OnnxDim *d) {
+  return (d->has & ONNX_HAS_VALUE) && d->value >= 0;
+}
+
+static Dim resolve_dim(Inputs *s, const char *input, int axis, const OnnxDim *d, Loc loc) {
+  if (dim_is_fixed(d)) return dim_const(d->value);
+  const char *name = dim_name(s->im->ctx->arena, input, axis, d);
+  DimGiven *g = find_dim(s, name);
+  if (!g) {
+    for (int i = 0; i < s->missing.n; i++) {
+      if (strcmp(s->missing.data[i], name) == 0) return dim_const(1);
+    }
+    vec_push(s->im->ctx->arena, &s->missing, name);
+    return dim_const(1);
+  }
+  g->used = true;
+  return g->is_bound ? symbol(s, name, g->value, loc) : dim_const(g->value);
+}
+
+// "1,3,224,N<=224" into t. An extent that the file calls by a name is known by that name from here on.
+static bool parse_shape(Inputs *s, const char *text, const OnnxShape *declared, Loc loc, Type *t) {
+  Arena *a = s->im->ctx->arena;
+  for (t->rank = 0; *text; t->rank++) {
+    if (t->rank == MAX_RANK) return false;
+    size_t n = strcspn(text, ",");
+    const char *part = arena_strndup(a, text, n), *end;
+    DimGiven g = {0};
+    if (parse_extent(part, &end, &g.value) && *end == '\0') {
+      t->dim[t->rank] = dim_const(g.value);
+    } else if (parse_dim(a, part, &g)) {
+      t->dim[t->rank] = g.is_bound ? symbol(s, g.name, g.value, loc) : dim_const(g.value);
+    } else {
+      return false;
+    }
+    bool named = declared && t->rank < declared->ndims && declared->dims[t->rank].param[0];
+    g.name = named ? declared->dims[t->rank].param : NULL;
+    g.used = true;
+    if (named && !find_dim(s, g.name)) vec_push(a, &s->dims, g);
+    text += n;
+    text += *text == ',';
+  }
+  return true;
+}
+
+static bool shape_of_type(Inputs *s, const char *input, const OnnxTensorType *tt, Loc loc, Type *t) {
+  Ctx *c = s->im->ctx;
+  const char *given = shape_given(s, input);
+  if (given) {
+    if (parse_shape(s, given, tt->shape, loc, t)) return true;
+    fault(s, loc, arena_printf(c->arena, "the shape '%s' is not a list of extents", given));
+    return false;
+  }
+  if (!tt->shape) {
+    fault(s, loc, arena_printf(c->arena, "the shape is not known: give it with --shape %s=...", input));
+    return false;
+  }
+  if (tt->shape->ndims > MAX_RANK) {
+    fault(s, loc,
+          arena_printf(c->arena, "it has %lld dimensions; at most %d are supported",
+                       (long long)tt->shape->ndims, MAX_RANK));
+    return false;
+  }
+  t->rank = (int)tt->shape->ndims;
+  for (int i = 0; i < t->rank; i++) t->dim[i] = resolve_dim(s, input, i, &tt->shape->dims[i], loc);
+  return true;
+}
+
+static const OnnxInput *beside(const Import *im, const char *name) {
+  for (int i = 0; i < im->options->ninputs; i++) {
+    if (strcmp(im->options->inputs[i].name, name) == 0) return &im->options->inputs[i];
+  }
+  return NULL;
+}
+
+static Loc input_loc(Import *im, const char *name) {
+  return (Loc){.src = im->model->src, .what = arena_printf(im->ctx->arena, "input '%s'", name)};
+}
+
+// An input tensor. `given` may be NULL.
+static Val *tensor_input(Inputs *s, const char *name, const OnnxTensorType *tt, const OnnxInput *given) {
+  Import *im = s->im;
+  Loc loc = input_loc(im, name);
+  if (given && given->frozen) {
+    int32_t elem = tt ? tt->elem : onnx_elem_of(given->frozen->type.dtype);
+    return val_tensor(im, name, graph_const(im->module->main, name, given->frozen, loc), elem);
+  }
+  Type t = {.dtype = tt ? onnx_dtype(tt->elem) : DT_NONE};
+  if (given && given->type) {
+    t = *given->type;
+  } else if (t.dtype == DT_NONE) {
+    fault(s, loc,
+          arena_printf(im->ctx->arena, "inputs of element type %s are not supported",
+                       onnx_elem_name(tt ? tt->elem : 0)));
+    return NULL;
+  } else if (!shape_of_type(s, name, tt, loc, &t)) {
+    return NULL;
+  }
+  if (!type_check_size(im->ctx, loc, &t)) {
+    s->failed = true;
+    return NULL;
+  }
+  return val_tensor(im, name, graph_input(im->module->main, name, t, loc),
+                    tt ? tt->elem : onnx_elem_of(t.dtype));
+}
+
+static Val *any_input(Inputs *s, const char *name, const OnnxType *type, const OnnxInput *given);
+
+static Val *sequence_input(Inputs *s, const char *name, const OnnxType *elem, const OnnxInput *given) {
+  Import *im = s->im;
+  if (!given || !given->is_sequence) {
+    fault(s, input_loc(im, name), "the length of a sequence input is not known");
+    return NULL;
+  }
+  Val *v = val_new(im, VAL_SEQUENCE, name);
+  for (int i = 0; i < given->nitems; i++) {
+    const char *item_name = arena_printf(im->ctx->arena, "%s_%d", name, i);
+    Val *item = any_input(s, item_name, elem, &given->items[i]);
+    if (!item) return NULL;
+    vec_push(im->ctx->arena, &v->items, item);
+  }
+  return v;
+}
+
+static Val *any_input(Inputs *s, const char *name, const OnnxType *type, const OnnxInput *given) {
+  if (given && given->is_absent) return val_new(s->im, VAL_ABSENT, name);
+  if (type && type->optional) return any_input(s, name, type->optional->elem, given);
+  if (type && type->sequence) return sequence_input(s, name, type->sequence->elem, given);
+  if (type && type->tensor) return tensor_input(s, name, type->tensor, given);
+  fault(s, input_loc(s->im, name), "it is neither a tensor, a sequence nor an optional");
+  return NULL;
+}
+
+// ---- all inputs -----------------------------------------------------------------------------------------------
+
+static void report_missing(Inputs *s) {
+  for (int i = 0; i < s->missing.n; i++) {
+    const char *name = s->missing.data[i];
+    Loc loc = {.src = s->im->model->src};
+    fault(s, loc, arena_printf(s->im->ctx->arena, "the dimension '%s' is not known", name));
+    diag_note(s->im->ctx->diag, NO_LOC,
+              "fix it with --dim %s=EXTENT, or keep it open up to a bound with --dim '%s<=BOUND'", name,
+              name);
+  }
+}
+
+// Options that name nothing in the model are mistakes, not preferences.
+static void report_unused(Inputs *s, const OnnxGraph *g) {
+  Arena *a = s->im->ctx->arena;
+  const FrontendOptions *user = s->im->options->user;
+  for (int i = 0; i < s->dims.n; i++) {
+    const DimGiven *d = &s->dims.data[i];
+    if (!d->used) fault(s, NO_LOC, arena_printf(a, "the model has no dimension '%s'", d->name));
+  }
+  for (int i = 0; user && i < user->shapes.n; i++) {
+    const char *text = user->shapes.data[i];
+    bool found = false;
+    for (int64_t k = 0; k < g->nin; k++) {
+      size_t n = strlen(g->in[k].name);
+      found |= strncmp(text, g->in[k].name, n) == 0 && text[n] == '=';
+    }
+    if (!found) fault(s, NO_LOC, arena_printf(a, "the shape '%s' names no input of the model", text));
+  }
+}
+
+bool import_inputs(Import *im, const OnnxGraph *g) {
+  Inputs s = {.im = im};
+  parse_dims(&s);
+  for (int64_t i = 0; i < g->nin; i++) { // given shapes bind names of dimensions of other inputs too
+    const char *text = shape_given(&s, g->in[i].name);
+    const OnnxType *type = g->in[i].type;
+    Type unused = {0};
+    if (text && type && type->tensor) {
+      parse_shape(&s, text, type->tensor->shape, input_loc(im, g->in[i].name), &unused);
+    }
+  }
+  for (int64_t i = 0; i < g->nin; i++) {
+    const char *name = g->in[i].name;
+    if (scope_declares(im->scope, name)) continue; // an initialiser is its default: taken as a constant
+    Val *v = any_input(&s, name, g->in[i].type, beside(im, name));
+    if (v) s.failed |= !scope_bind(im, im->scope, input_loc(im, name), v);
+  }
+  report_missing(&s);
+  report_unused(&s, g);
+  return !s.failed;
+}
