@@ -138,12 +138,21 @@ static void count_graph(Ctx *c, const Graph *g, Totals *sum) {
   }
 }
 
+// {"kind": "product", "mr": 6, ...}, as in the metadata of libraries.
+static cJSON *schedule_json(const Schedule *s) {
+  cJSON *o = cJSON_CreateObject();
+  cJSON_AddStringToObject(o, "kind", s->kind);
+  for (int i = 0; i < s->params.n; i++)
+    cJSON_AddNumberToObject(o, s->params.data[i].name, (double)s->params.data[i].value);
+  return o;
+}
+
 static cJSON *kernel_json(const Node *n) {
   const Kernel *k = n->kernel;
   cJSON *o = cJSON_CreateObject();
   cJSON_AddStringToObject(o, "name", k->name ? k->name : "");
   if (k->routine) cJSON_AddStringToObject(o, "routine", k->routine);
-  if (k->schedule.kind) cJSON_AddStringToObject(o, "schedule", k->schedule.kind);
+  if (k->schedule.kind) cJSON_AddItemToObject(o, "schedule", schedule_json(&k->schedule));
   cJSON_AddNumberToObject(o, "flops", (double)k->flops);
   cJSON_AddNumberToObject(o, "bytes", (double)k->bytes);
   if (n->origins.n) cJSON_AddStringToObject(o, "from", n->origins.data[0].name);
@@ -254,14 +263,30 @@ static void print_ops(Tool *t, const cJSON *o) {
   }
 }
 
+// "product(mr=6, nr=16)"
+static const char *schedule_text(Tool *t, const cJSON *kernel) {
+  if (item(kernel, "routine")) return "routine";
+  const cJSON *schedule = item(kernel, "schedule"), *x;
+  if (!schedule) return "";
+  Str text = {.arena = t->arena};
+  str_puts(&text, text_of(schedule, "kind"));
+  const char *mark = "(";
+  cJSON_ArrayForEach(x, schedule) {
+    if (!cJSON_IsNumber(x)) continue;
+    str_printf(&text, "%s%s=%.0f", mark, x->string, x->valuedouble);
+    mark = ", ";
+  }
+  if (*mark == ',') str_puts(&text, ")");
+  return str_text(&text);
+}
+
 static void print_kernels(Tool *t, const cJSON *o) {
   const cJSON *x;
   if (!item(o, "kernels") || cJSON_GetArraySize(item(o, "kernels")) == 0) return;
-  printf("\n%12s %12s  %-12s kernel\n", "flops", "bytes", "schedule");
+  printf("\n%10s %12s  kernel\n", "flops", "bytes");
   cJSON_ArrayForEach(x, item(o, "kernels")) {
-    printf("%12s %12s  %-12s %s%s%s\n", scaled(t, number_of(x, "flops"), 1000),
-           scaled(t, number_of(x, "bytes"), 1024),
-           *text_of(x, "routine") ? "routine" : text_of(x, "schedule"), text_of(x, "name"),
+    printf("%10s %12s  %s  %s%s%s\n", scaled(t, number_of(x, "flops"), 1000),
+           scaled(t, number_of(x, "bytes"), 1024), text_of(x, "name"), schedule_text(t, x),
            *text_of(x, "from") ? "  from " : "", text_of(x, "from"));
   }
 }

@@ -1,0 +1,290 @@
+#!/bin/bash
+# cli.sh: tests of the `ingot` command: exit codes, messages, and what is left on disk.
+# SPDX-License-Identifier: Apache-2.0
+#
+#   cli.sh INGOT SOURCE_DIR CASE     runs the function case_CASE in a fresh folder; 77 means skipped
+set -u
+ingot=$1 source=$2 name=$3
+model=$source/tests/cli/small.yaml
+work=$(mktemp -d) || exit 1
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+unset NO_COLOR
+export TMPDIR=$work/tmp
+mkdir "$TMPDIR"
+
+fail() {
+  echo "FAILED: $*"
+  echo "--- stdout"; head -n 40 out 2>/dev/null
+  echo "--- stderr"; head -n 40 err 2>/dev/null
+  exit 1
+}
+skip() { echo "skipped: $*"; exit 77; }
+
+# expect CODE ARGS...: runs ingot, output in the files out and err
+expect() {
+  local want=$1; shift
+  "$ingot" "$@" >out 2>err </dev/null
+  local got=$?
+  [ $got -eq "$want" ] || fail "'ingot $*' exits with $got, not $want"
+}
+says() { grep -qF -- "$1" err || fail "the message lacks '$1'"; }
+prints() { grep -qF -- "$1" out || fail "the output lacks '$1'"; }
+silent() { [ ! -s err ] || fail "there are messages"; }
+# only FILE...: the folder holds these besides out, err and tmp, and nothing temporary is left
+only() {
+  local have; have=$(ls -A | grep -vxE 'out|err|tmp' | sort | tr '\n' ' ')
+  local want; want=$(printf '%s\n' "$@" | sort | tr '\n' ' ')
+  [ "$have" = "${want# }" ] || fail "the folder holds '$have', not '$want'"
+  [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
+}
+same() { cmp -s "$1" "$2" || fail "$1 and $2 differ"; }
+
+# ---- usage -------------------------------------------------------------------------------------------------
+
+case_usage() {
+  expect 2; says Usage
+  expect 2 frobnicate; says "unknown command 'frobnicate'"
+  expect 2 complie; says "did you mean 'compile'"
+  expect 2 compile; says "which model file?"
+  expect 2 compile a.yaml b.yaml; says "one model file at a time"
+  expect 2 compile --no-such-option x.yaml; says "unrecognized option"
+  expect 2 compile -O9 x.yaml; says "-O wants a number from 0 to 3, not '9'"
+  expect 2 compile --emit=elf x.yaml; says "--emit is"
+  expect 2 compile --fp=loose x.yaml; says "--fp is strict or fast"
+  expect 2 compile --winograd=on x.yaml; says "--winograd is off or auto"
+  expect 2 compile --name=1x x.yaml; says "C identifier"
+  expect 2 compile --dump=before:fuse x.yaml; says "--dump takes"
+  expect 2 compile --dump=after:fsue x.yaml; says "did you mean 'fuse'"
+  expect 2 compile --stop-after=nothing_like_it x.yaml; says "there is no pass"
+  expect 2 opt --passes=canonicalize,fuze x.yaml; says "did you mean 'fuse'"
+  expect 2 run; says "which library?"
+  expect 2 run --top=0 x.so; says "--top wants"
+  expect 2 bench --runs=none x.so; says "--runs wants"
+  expect 2 bench --seconds=-1 x.so; says "--seconds wants"
+  expect 2 verify --tolerance=much x.yaml; says "--tolerance wants"
+  only
+}
+
+case_help() {
+  expect 0 --help; silent; prints "Commands:"
+  expect 0 --version; silent; grep -qxE 'ingot [0-9]+\.[0-9]+\.[0-9]+' out || fail "no version"
+  local c; for c in compile run inspect opt verify bench ops; do
+    expect 0 "$c" --help; silent; prints "Usage: ingot $c"
+    expect 0 help "$c"; silent; prints "Usage: ingot $c"
+  done
+  expect 2 help frobnicate
+  expect 0 compile --list-passes; silent; prints canonicalize; prints memory
+  expect 0 compile --target=help; silent; prints x86-64-v3
+}
+
+# Every long option of every command stands in docs/cli.md.
+case_documented() {
+  local c o; for c in compile run inspect opt verify bench ops; do
+    expect 0 "$c" --help
+    for o in $(grep -oE -- '--[a-z][a-z-]+' out | sort -u); do
+      grep -qF -- "$o" "$source/docs/cli.md" || fail "docs/cli.md lacks $o of 'ingot $c'"
+    done
+  done
+}
+
+# ---- compile -----------------------------------------------------------------------------------------------
+
+case_compile() {
+  expect 0 compile "$model"; silent; only libsmall.so small.h
+  [ ! -s out ] || fail "compile prints to stdout"
+  expect 0 compile "$model" -o other.so; silent; only libsmall.so small.h other.so
+  same libsmall.so other.so
+  ldd other.so | grep -vE 'linux-vdso|libc\.so|libm\.so|libpthread|ld-linux|statically linked' && fail "more than libc"
+  expect 0 compile "$model" -o other.so --name=thing; [ -f thing.h ] || fail "no thing.h"
+}
+
+case_emit() {
+  expect 0 compile "$model" -o small.o; silent; head -c 4 small.o | grep -q ELF || fail "no object"
+  expect 0 compile "$model" -o small.a; head -c 7 small.a | grep -q '!<arch>' || fail "no archive"
+  expect 0 compile "$model" -o small.ll; grep -q '^define' small.ll || fail "no LLVM IR"
+  expect 0 compile "$model" -o small.bc; head -c 2 small.bc | grep -q BC || fail "no bitcode"
+  expect 0 compile "$model" -o small.s; grep -q '\.globl' small.s || fail "no assembly"
+  expect 0 compile "$model" --emit=obj -o odd.name; head -c 4 odd.name | grep -q ELF || fail "no object"
+}
+
+case_compile_bad_input() {
+  expect 1 compile missing.yaml; says "missing.yaml"; only
+  expect 1 compile .; only
+  : >empty.yaml; expect 1 compile empty.yaml; says "error:"; only empty.yaml
+  head -c 3000 /dev/urandom >noise.onnx; expect 1 compile noise.onnx; says "error:"; only empty.yaml noise.onnx
+  printf 'inputs: {x: "f32[2]"\n' >bad.yaml; expect 1 compile bad.yaml; says "bad.yaml:"; says "error:"
+  expect 1 compile "$model" --target=pdp11 -o x.so; says "unknown target 'pdp11'"
+  only bad.yaml empty.yaml noise.onnx
+}
+
+case_unwritable() {
+  expect 1 compile "$model" -o no/such/folder/x.so; says "no/such/folder/x.so"; only
+  mkdir folder; expect 1 compile "$model" -o folder; says "folder"; [ -z "$(ls -A folder)" ] || fail "not empty"
+  echo precious >x.so
+  expect 1 compile "$model" -o x.so --header no/such/x.h; says "no/such/x.h"
+  [ "$(cat x.so)" = precious ] || fail "x.so was replaced though the compilation failed"
+  only folder x.so
+  if [ "$(id -u)" -ne 0 ]; then
+    chmod a-w folder; expect 1 compile "$model" -o folder/x.so; says "Permission denied"
+  fi
+}
+
+# A full disk: writing to /dev/full, and a file system of one page where a user may mount one.
+case_full_disk() {
+  local kind; for kind in so obj archive llvm bc asm; do
+    expect 1 compile "$model" --emit=$kind -o /dev/full --header h.h; says "No space left on device"; only
+  done
+  expect 1 compile "$model" -o x.so --header /dev/full; says "No space left on device"; only
+  expect 1 opt "$model" -o /dev/full; says "No space left on device"; only
+  "$ingot" opt "$model" >/dev/full 2>err && fail "a full standard output goes unnoticed"
+  says "No space left on device"
+  mkdir small
+  mount -t tmpfs -o size=16k none small 2>/dev/null || return 0
+  "$ingot" compile "$model" -o small/x.so 2>err && { umount small; fail "no error on a full file system"; }
+  local left; left=$(ls -A small); umount small
+  says "No space left on device"; [ -z "$left" ] || fail "left on the full file system: $left"
+}
+
+case_linker() {
+  expect 1 compile "$model" -o x.so --linker=/nonexistent/ld; says "/nonexistent/ld"; only
+  expect 1 compile "$model" -o x.so --linker=false; says "false"; only
+}
+
+case_interrupted() {
+  ( exec "$ingot" compile "$source/models/resnet50.yaml" -o x.so ) >out 2>err &
+  local pid=$!; sleep 0.7
+  kill -TERM $pid 2>/dev/null || skip "the compilation was over before the signal"
+  wait $pid; [ $? -eq 143 ] || fail "did not die of the signal"
+  only
+}
+
+# ---- dumps -------------------------------------------------------------------------------------------------
+
+case_dumps() {
+  expect 0 compile "$model" -o whole.so --dump=all --dump-dir=d; silent
+  local n; n=$(ls d/*.ing | wc -l)
+  [ "$n" -ge 8 ] || fail "only $n dumps"
+  local f; for f in d/*.ing; do
+    expect 0 opt "$f" --passes= -o again.ing; silent
+    diff -q <(sed 's/again.ing.weights//' again.ing) <(sed 's/small.weights//' "$f") >/dev/null ||
+      fail "$f does not print as it was parsed"
+    expect 0 compile "$f" -o part.so --name=small; silent; same whole.so part.so
+    expect 0 opt "$f" -o part2.so; silent; same whole.so part2.so
+  done
+}
+
+case_dump_options() {
+  expect 0 compile "$model" -o x.so --dump=after:fuse --dump=after:lower --dump-dir=d; silent
+  ls d | grep -q fuse || fail "no dump after fuse"; ls d | grep -q lower || fail "no dump after lower"
+  [ "$(ls d/*.ing | wc -l)" -eq 2 ] || fail "not two dumps"
+  expect 0 compile "$model" -o y.so --stop-after=fuse; [ ! -e y.so ] || fail "a library though it was stopped"
+  expect 1 compile "$model" -o x.so --dump=all --dump-dir=no/such; says "no/such"
+  expect 0 compile "$model" -o x.so --time-passes; says "all passes"; says "fuse"
+  expect 0 compile "$model" -o x.so --verify-each; silent
+  expect 0 opt "$model" --passes=canonicalize,fold; silent; prints small
+  expect 1 opt "$model" --passes=memory; says "takes a module at level"
+}
+
+# ---- run ---------------------------------------------------------------------------------------------------
+
+case_run() {
+  expect 0 compile "$model" -o s.so
+  expect 0 run s.so --input x=ones; silent; prints "y: f32[1,4]"
+  expect 0 run s.so --input ones; prints "y: f32[1,4]"; cp out first
+  expect 0 run "$model" --input ones; same out first
+  expect 0 run s.so --input x=random:7 --output y=a.npy; silent; [ ! -s out ] || fail "prints though it writes"
+  expect 0 run s.so --input x=random:7 --output-dir d; same a.npy d/y.npy
+  expect 0 run s.so --input x=a.npy; prints y
+  head -c 16 /dev/zero >z.raw; expect 0 run s.so --input x=z.raw; cp out z
+  expect 0 run s.so --input x=zeros; same out z
+  local t; for t in 1 2 3; do
+    expect 0 run s.so --threads=$t --input x=random:7 --output y=t$t.npy; same t$t.npy a.npy
+  done
+  printf 'one\ntwo\nthree\nfour\n' >labels; expect 0 run s.so --input ones --labels labels --top 1
+  grep -qE '1\. (one|two|three|four)' out || fail "no label"
+  [ "$(grep -c '\[' out)" -eq 2 ] || fail "not one row"
+}
+
+case_run_bad_input() {
+  expect 0 compile "$model" -o s.so
+  expect 1 run s.so; says "input 'x' is not given"
+  expect 1 run s.so --input z=ones; says "no input 'z'; it has: x"
+  expect 1 run s.so --input x=missing.npy; says "missing.npy"
+  expect 1 run s.so --input ones --output q=q.npy; says "no output 'q'; it has: y"
+  expect 1 run s.so --input ones --output y; says "--output wants NAME=FILE"
+  expect 1 run s.so --input ones --output y=no/such/y.npy; says "no/such/y.npy"
+  expect 1 run s.so --input ones --output y=/dev/full; says "No space left on device"
+  head -c 15 /dev/zero >z.raw; expect 1 run s.so --input x=z.raw; says "16 bytes"; says "has 15"
+  expect 1 run s.so --input ones --labels missing; says missing
+  printf '\223NUMPY' >t.npy; expect 1 run s.so --input x=t.npy; says t.npy
+  head -c 2000 s.so >cut.so; expect 1 run cut.so --input ones; says cut.so
+  expect 1 run /bin/true --input ones; says /bin/true
+  expect 1 run missing.so; says missing.so
+}
+
+case_images() {
+  local lib=$source/models/resnet_fashion.yaml image
+  expect 0 compile "$lib" -o r.so; silent
+  for image in "$source"/models/images/*.png; do
+    expect 0 run r.so --input "$image" --top 1; silent
+    local want; want=$(basename "$image" .png | sed 's/_[0-9]*$//; s/t_shirt_top/t-shirt\/top/; s/_/ /')
+    grep -qi " 1\. $want" out || fail "$image is not seen as $want"
+  done
+  printf '\211PNG\r\n\032\n' >cut.png; expect 1 run r.so --input cut.png; says cut.png
+  expect 1 run r.so --input "$source/models/images/bag_18.png" --preprocess=blur; says "preprocessing wants"
+}
+
+# ---- inspect, bench, verify, ops ----------------------------------------------------------------------------
+
+case_inspect() {
+  expect 0 compile "$model" -o s.so
+  expect 0 inspect s.so; silent; prints "arena_bytes"; prints "f32[1,4]"; prints kernel
+  expect 0 inspect s.so --json; silent; prints '"kernels"'; prints '"weights_bytes"'; prints '"options"'
+  expect 0 inspect "$model"; silent; prints parameters; prints flops
+  expect 0 inspect "$model" --json; prints '"ops"'
+  expect 0 compile "$model" --dump=after:memory --dump-dir=d -o s.so
+  expect 0 inspect d/*.ing; prints loops; prints kernel
+  expect 1 inspect missing; says missing
+}
+
+case_bench() {
+  expect 0 compile "$model" -o s.so
+  expect 0 bench s.so --seconds=0 --runs=3 --json; silent
+  local k; for k in median_ms p10_ms p90_ms first_ms load_ms threads; do prints "\"$k\""; done
+  expect 0 bench s.so --seconds=0 --runs=3; prints median
+  expect 0 bench s.so --seconds=0 --runs=3 --profile; prints step
+  expect 1 bench missing.so; says missing.so
+}
+
+case_verify() {
+  expect 0 verify "$model"; silent; prints "-O0 output"; prints "-O2 output"; prints "same bits"
+  grep -q DEPARTS out && fail "departs"
+  expect 0 verify "$model" --values --bisect --input x=random:3; prints "after fuse"; prints kernel
+  expect 0 verify "$model" --reference=O0; prints "without optimisation"
+  expect 1 verify missing.yaml; says missing.yaml
+}
+
+case_ops() {
+  expect 0 ops; silent; prints conv; prints softmax
+  expect 0 ops conv; prints conv
+  expect 1 ops convv; says "did you mean 'conv'"
+  expect 0 ops --markdown; diff out "$source/docs/ops.md" >diff || fail "docs/ops.md is not what ingot ops --markdown prints"
+}
+
+# ---- terminals and pipes -------------------------------------------------------------------------------------
+
+case_pipes() {
+  "$ingot" compile missing.yaml 2>&1 | grep -q "$(printf '\033')" && fail "colours in a pipe"
+  "$ingot" ops | head -n 1 >/dev/null
+  [ "${PIPESTATUS[0]}" -ne 139 ] || fail "crashes on a closed pipe"
+  command -v script >/dev/null || skip "no script(1) to make a terminal"
+  script -qec "$ingot compile missing.yaml" /dev/null >tty </dev/null; grep -q "$(printf '\033\\[')" tty || fail "no colours on a terminal"
+  NO_COLOR=1 script -qec "$ingot compile missing.yaml" /dev/null >tty </dev/null
+  grep -q "$(printf '\033\\[1')" tty && fail "colours in spite of NO_COLOR"
+  return 0
+}
+
+declare -F "case_$name" >/dev/null || fail "no such case"
+"case_$name"
+exit 0
