@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-// ---- texts ----------------------------------------------------------------------------------------------------------
+// ---- texts -------------------------------------------------------------------------------------------
 
 // "[1, 3, T<=224]" into text; `dims` NULL: the description's extents, else those given.
 static const char *shape_text(const ingot_ctx *c, const struct ingot_tensor_info *t, int32_t rank,
@@ -27,31 +27,32 @@ static const char *shape_text(const ingot_ctx *c, const struct ingot_tensor_info
 
 static int fail_rank(ingot_ctx *c, const struct ingot_tensor_info *t, int32_t rank) {
   char want[160];
-  return ctx_fail(c, INGOT_E_SHAPE, "input '%s': rank is %d, the model wants %d: [%s]", t->name, rank,
-                  t->rank, shape_text(c, t, t->rank, NULL, want, sizeof want));
+  return ingot_ctx_fail(c, INGOT_E_SHAPE, "input '%s': rank is %d, the model wants %d: [%s]", t->name, rank,
+                        t->rank, shape_text(c, t, t->rank, NULL, want, sizeof want));
 }
 
 static int fail_extent(ingot_ctx *c, const struct ingot_tensor_info *t, int32_t d, const int64_t *dims) {
   char want[96], got[96];
   shape_text(c, t, t->rank, NULL, want, sizeof want);
   shape_text(c, t, t->rank, dims, got, sizeof got);
-  return ctx_fail(c, INGOT_E_SHAPE,
-                  "input '%s': extent %d is %lld, the model wants %s%lld; shape given [%s], wanted [%s]",
-                  t->name, d, (long long)dims[d], t->dims[d].sym < 0 ? "" : "at most ",
-                  (long long)t->dims[d].n, got, want);
+  return ingot_ctx_fail(
+      c, INGOT_E_SHAPE,
+      "input '%s': extent %d is %lld, the model wants %s%lld; shape given [%s], wanted [%s]", t->name, d,
+      (long long)dims[d], t->dims[d].sym < 0 ? "" : "at most ", (long long)t->dims[d].n, got, want);
 }
 
 static int fail_bytes(ingot_ctx *c, const char *what, const char *name, uint64_t bytes, uint64_t want) {
-  return ctx_fail(c, INGOT_E_BYTES, "%s '%s': %llu bytes given, %llu needed", what, name,
-                  (unsigned long long)bytes, (unsigned long long)want);
+  return ingot_ctx_fail(c, INGOT_E_BYTES, "%s '%s': %llu bytes given, %llu needed", what, name,
+                        (unsigned long long)bytes, (unsigned long long)want);
 }
 
 static int check_address(ingot_ctx *c, const char *what, const struct ingot_tensor_info *t, const void *p,
                          uint64_t bytes) {
-  if (!p && bytes > 0) return ctx_fail(c, INGOT_E_ARGUMENT, "%s '%s': the address is NULL", what, t->name);
+  if (!p && bytes > 0)
+    return ingot_ctx_fail(c, INGOT_E_ARGUMENT, "%s '%s': the address is NULL", what, t->name);
   if (t->align > 1 && (uintptr_t)p % (uintptr_t)t->align != 0)
-    return ctx_fail(c, INGOT_E_ALIGN, "%s '%s': the address %p is not a multiple of %d", what, t->name, p,
-                    t->align);
+    return ingot_ctx_fail(c, INGOT_E_ALIGN, "%s '%s': the address %p is not a multiple of %d", what, t->name,
+                          p, t->align);
   return INGOT_OK;
 }
 
@@ -63,7 +64,7 @@ static void patch(ingot_ctx *c, const Binding *b) {
   }
 }
 
-// ---- inputs -----------------------------------------------------------------------------------------------------------
+// ---- inputs ------------------------------------------------------------------------------------------
 
 // Extents as given against the description, symbolic ones against their bounds; the size they make in *bytes.
 static int check_dims(ingot_ctx *c, const struct ingot_tensor_info *t, int32_t rank, const int64_t *dims,
@@ -83,8 +84,8 @@ static int check_dims(ingot_ctx *c, const struct ingot_tensor_info *t, int32_t r
 static int own_dims(ingot_ctx *c, const struct ingot_tensor_info *t, int64_t *dims) {
   for (int32_t d = 0; d < t->rank; d++) {
     if (t->dims[d].sym >= 0)
-      return ctx_fail(c, INGOT_E_SHAPE, "input '%s': extent %d (%s) varies and must be given", t->name, d,
-                      c->model->symbols[t->dims[d].sym].name);
+      return ingot_ctx_fail(c, INGOT_E_SHAPE, "input '%s': extent %d (%s) varies and must be given", t->name,
+                            d, c->model->symbols[t->dims[d].sym].name);
     dims[d] = t->dims[d].n;
   }
   return INGOT_OK;
@@ -93,13 +94,13 @@ static int own_dims(ingot_ctx *c, const struct ingot_tensor_info *t, int64_t *di
 static int bind_input(ingot_ctx *c, int32_t i, const void *data, int32_t dtype, int32_t rank,
                       const int64_t *dims, uint64_t bytes) {
   if (i < 0 || i >= c->model->n_inputs)
-    return ctx_fail(c, INGOT_E_ARGUMENT, "no input number %d: the model has %d", i, c->model->n_inputs);
+    return ingot_ctx_fail(c, INGOT_E_ARGUMENT, "no input number %d: the model has %d", i, c->model->n_inputs);
   const struct ingot_tensor_info *t = &c->model->inputs[i];
   int64_t fixed[INGOT_MAX_RANK];
   uint64_t want = 0;
   if (dtype != t->dtype)
-    return ctx_fail(c, INGOT_E_DTYPE, "input '%s': element type is %s, the model wants %s", t->name,
-                    ingot_dtype_name(dtype), ingot_dtype_name(t->dtype));
+    return ingot_ctx_fail(c, INGOT_E_DTYPE, "input '%s': element type is %s, the model wants %s", t->name,
+                          ingot_dtype_name(dtype), ingot_dtype_name(t->dtype));
   int code = dims ? INGOT_OK : own_dims(c, t, fixed);
   if (!dims) dims = fixed, rank = t->rank;
   if (!code) code = check_dims(c, t, rank, dims, &want);
@@ -117,27 +118,28 @@ static int bind_input(ingot_ctx *c, int32_t i, const void *data, int32_t dtype, 
   return INGOT_OK;
 }
 
-int ctx_set_input(ingot_ctx *c, int32_t i, const void *data, int32_t dtype, int32_t rank, const int64_t *dims,
-                  uint64_t bytes) {
+int ingot_api_set_input(ingot_ctx *c, int32_t i, const void *data, int32_t dtype, int32_t rank,
+                        const int64_t *dims, uint64_t bytes) {
   if (!c) return INGOT_E_ARGUMENT;
-  if (!ctx_enter(c)) return INGOT_E_BUSY;
-  return ctx_leave(c, bind_input(c, i, data, dtype, rank, dims, bytes));
+  if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
+  return ingot_ctx_leave(c, bind_input(c, i, data, dtype, rank, dims, bytes));
 }
 
-int bind_inputs(ingot_ctx *c) {
+int ingot_bind_inputs(ingot_ctx *c) {
   for (int32_t i = 0; i < c->model->n_inputs; i++)
-    if (!c->in[i].set) return ctx_fail(c, INGOT_E_UNSET, "input '%s' was not set", c->model->inputs[i].name);
+    if (!c->in[i].set)
+      return ingot_ctx_fail(c, INGOT_E_UNSET, "input '%s' was not set", c->model->inputs[i].name);
   return INGOT_OK;
 }
 
-// ---- outputs ----------------------------------------------------------------------------------------------------------
+// ---- outputs -----------------------------------------------------------------------------------------
 
 // The size of an output in the coming run; extents that only the run will tell count with their bounds.
 static uint64_t output_bytes(const ingot_ctx *c, const struct ingot_tensor_info *t) {
   uint64_t bytes = (uint64_t)ingot_dtype_size(t->dtype);
   for (int32_t d = 0; d < t->rank; d++) {
     const struct ingot_dim *n = &t->dims[d];
-    bytes *= (uint64_t)(n->sym >= 0 && symbol_settled(c, n->sym) ? c->sym[n->sym] : n->n);
+    bytes *= (uint64_t)(n->sym >= 0 && ingot_symbol_settled(c, n->sym) ? c->sym[n->sym] : n->n);
   }
   return bytes;
 }
@@ -150,7 +152,8 @@ static bool is_static(const struct ingot_tensor_info *t) {
 
 static int bind_output(ingot_ctx *c, int32_t i, void *data, uint64_t bytes) {
   if (i < 0 || i >= c->model->n_outputs)
-    return ctx_fail(c, INGOT_E_ARGUMENT, "no output number %d: the model has %d", i, c->model->n_outputs);
+    return ingot_ctx_fail(c, INGOT_E_ARGUMENT, "no output number %d: the model has %d", i,
+                          c->model->n_outputs);
   const struct ingot_tensor_info *t = &c->model->outputs[i];
   int code = check_address(c, "output", t, data, bytes);
   bool enough = bytes >= (uint64_t)t->bytes;
@@ -165,34 +168,34 @@ static int bind_output(ingot_ctx *c, int32_t i, void *data, uint64_t bytes) {
   return INGOT_OK;
 }
 
-int ctx_set_output(ingot_ctx *c, int32_t i, void *data, uint64_t bytes) {
+int ingot_api_set_output(ingot_ctx *c, int32_t i, void *data, uint64_t bytes) {
   if (!c) return INGOT_E_ARGUMENT;
-  if (!ctx_enter(c)) return INGOT_E_BUSY;
-  return ctx_leave(c, bind_output(c, i, data, bytes));
+  if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
+  return ingot_ctx_leave(c, bind_output(c, i, data, bytes));
 }
 
-int bind_outputs(ingot_ctx *c) {
+int ingot_bind_outputs(ingot_ctx *c) {
   for (int32_t i = 0; i < c->model->n_outputs; i++) {
     const struct ingot_tensor_info *t = &c->model->outputs[i];
-    if (!c->out[i].set) return ctx_fail(c, INGOT_E_UNSET, "output '%s' was not set", t->name);
+    if (!c->out[i].set) return ingot_ctx_fail(c, INGOT_E_UNSET, "output '%s' was not set", t->name);
     uint64_t want = output_bytes(c, t);
     if (c->out[i].bytes < want) return fail_bytes(c, "output", t->name, c->out[i].bytes, want);
   }
   return INGOT_OK;
 }
 
-void bind_own_outputs(ingot_ctx *c) {
+void ingot_bind_own_outputs(ingot_ctx *c) {
   for (int32_t i = 0; i < c->model->n_outputs; i++)
     if (c->out[i].set) patch(c, &c->out[i]);
 }
 
-int ctx_output_shape(const ingot_ctx *c, int32_t i, int64_t *dims) {
+int ingot_api_output_shape(const ingot_ctx *c, int32_t i, int64_t *dims) {
   if (!c || !dims || i < 0 || i >= c->model->n_outputs) return INGOT_E_ARGUMENT;
   const struct ingot_tensor_info *t = &c->model->outputs[i];
   for (int32_t d = 0; d < t->rank; d++) dims[d] = ingot_dim_value(&t->dims[d], c->sym);
   return INGOT_OK;
 }
 
-void *ctx_output_data(const ingot_ctx *c, int32_t i) {
+void *ingot_api_output_data(const ingot_ctx *c, int32_t i) {
   return c && i >= 0 && i < c->model->n_outputs ? c->out[i].data : NULL;
 }

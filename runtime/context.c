@@ -1,11 +1,11 @@
-// context.c: making and ending contexts: one block of memory for everything, every address resolved beforehand.
+// context.c: making and ending contexts: one block of memory for all, every address resolved beforehand.
 // SPDX-License-Identifier: Apache-2.0
 #include "internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-// ---- layout of the block ------------------------------------------------------------------------------------------
+// ---- layout of the block -----------------------------------------------------------------------------
 
 // Hands out places one after the other. With base == NULL it only measures.
 typedef struct Layout {
@@ -61,7 +61,8 @@ static void place_outputs(ingot_ctx *c, Layout *l, const struct ingot_model *m) 
   }
 }
 
-// Everything a context needs, in one block that begins with the context itself. c->options and c->threads are set.
+// Everything a context needs, in one block that begins with the context itself. c->options and c->threads are
+// set.
 static void place_all(ingot_ctx *c, Layout *l, const struct ingot_model *m) {
   place(l, 1, sizeof *c);
   c->buf = place(l, (uint64_t)m->n_args, sizeof *c->buf);
@@ -76,7 +77,7 @@ static void place_all(ingot_ctx *c, Layout *l, const struct ingot_model *m) {
   c->arena = c->options.arena ? c->options.arena : place(l, (uint64_t)m->arena_bytes, 1);
 }
 
-// ---- options ----------------------------------------------------------------------------------------------------------
+// ---- options -----------------------------------------------------------------------------------------
 
 // Options as given, the fields an older program does not know left zero.
 static int read_options(struct ingot_options *to, const struct ingot_options *from) {
@@ -114,7 +115,7 @@ static int check_options(const struct ingot_options *o, const struct ingot_model
 }
 
 static int32_t thread_count(const struct ingot_options *o) {
-  int n = o->threads ? o->threads : pool_cpus();
+  int n = o->threads ? o->threads : ingot_pool_cpus();
   return n < INGOT_MAX_THREADS ? n : INGOT_MAX_THREADS;
 }
 
@@ -122,8 +123,10 @@ static int32_t thread_count(const struct ingot_options *o) {
 static int draft_context(ingot_ctx *draft, const struct ingot_model *head, const struct ingot_options *o) {
   memset(draft, 0, sizeof *draft);
   if (!head || read_options(&draft->options, o)) return INGOT_E_ARGUMENT;
-  const struct ingot_model *m = draft->model = model_pick(head);
-  if (!m) return refuse(&draft->options, INGOT_E_CPU, "model '%s': %s", head->name, error_text(INGOT_E_CPU));
+  const struct ingot_model *m = draft->model = ingot_api_pick(head);
+  if (!m)
+    return refuse(&draft->options, INGOT_E_CPU, "model '%s': %s", head->name,
+                  ingot_api_error_text(INGOT_E_CPU));
   int code = check_options(&draft->options, m);
   if (code) return code;
   draft->threads = thread_count(&draft->options);
@@ -135,7 +138,8 @@ static int draft_context(ingot_ctx *draft, const struct ingot_model *head, const
   return INGOT_OK;
 }
 
-int ctx_bytes(const ingot_model *head, const struct ingot_options *o, uint64_t *arena, uint64_t *total) {
+int ingot_api_ctx_bytes(const ingot_model *head, const struct ingot_options *o, uint64_t *arena,
+                        uint64_t *total) {
   ingot_ctx draft;
   int code = draft_context(&draft, head, o);
   if (code) return code;
@@ -144,7 +148,7 @@ int ctx_bytes(const ingot_model *head, const struct ingot_options *o, uint64_t *
   return INGOT_OK;
 }
 
-// ---- making and ending ----------------------------------------------------------------------------------------------------
+// ---- making and ending -------------------------------------------------------------------------------
 
 // The address of an argument, as far as it is the same in every run.
 static void *fixed_address(const ingot_ctx *c, const struct ingot_arg *a) {
@@ -165,54 +169,55 @@ static int build(ingot_ctx *c, const ingot_ctx *draft) {
   c->dirty = true;
   Layout l = {.base = (char *)c};
   place_all(c, &l, m);
-  int code = weights_open(&c->weights, m, &c->options, c->error, sizeof c->error);
+  int code = ingot_weights_open(&c->weights, m, &c->options, c->error, sizeof c->error);
   if (code) return refuse(&c->options, code, "%s", c->error);
   for (int32_t a = 0; a < m->n_args; a++) c->buf[a] = fixed_address(c, &m->args[a]);
-  bind_own_outputs(c);
-  symbols_init(c);
-  state_init(c);
+  ingot_bind_own_outputs(c);
+  ingot_symbols_init(c);
+  ingot_state_init(c);
   if (c->options.parallel_for) return INGOT_OK;
-  code = pool_create(&c->pool, c->threads, c->options.flags, c->options.spin_us);
-  return code ? refuse(&c->options, code, "%d threads: %s", c->threads, error_text(code)) : INGOT_OK;
+  code = ingot_pool_create(&c->pool, c->threads, c->options.flags, c->options.spin_us);
+  return code ? refuse(&c->options, code, "%d threads: %s", c->threads, ingot_api_error_text(code))
+              : INGOT_OK;
 }
 
-int ctx_create(const ingot_model *head, const struct ingot_options *o, ingot_ctx **ctx) {
+int ingot_api_ctx_create(const ingot_model *head, const struct ingot_options *o, ingot_ctx **ctx) {
   ingot_ctx draft;
   if (!ctx) return INGOT_E_ARGUMENT;
   *ctx = NULL;
   int code = draft_context(&draft, head, o);
   if (code) return code;
-  ingot_ctx *c = memory_alloc(draft.block_bytes, !(draft.options.flags & INGOT_NO_HUGE_PAGES));
+  ingot_ctx *c = ingot_memory_alloc(draft.block_bytes, !(draft.options.flags & INGOT_NO_HUGE_PAGES));
   if (!c)
     return refuse(&draft.options, INGOT_E_MEMORY, "%llu bytes: out of memory",
                   (unsigned long long)draft.block_bytes);
   code = build(c, &draft);
   if (code) {
-    ctx_destroy(c);
+    ingot_api_ctx_destroy(c);
     return code;
   }
   *ctx = c;
   return INGOT_OK;
 }
 
-void ctx_destroy(ingot_ctx *c) {
-  pool_destroy(c->pool);
-  weights_close(&c->weights);
-  memory_free(c, c->block_bytes);
+void ingot_api_ctx_destroy(ingot_ctx *c) {
+  ingot_pool_destroy(c->pool);
+  ingot_weights_close(&c->weights);
+  ingot_memory_free(c, c->block_bytes);
 }
 
-// ---- one thread at a time ---------------------------------------------------------------------------------------------------
+// ---- one thread at a time ----------------------------------------------------------------------------
 
-bool ctx_enter(ingot_ctx *c) {
+bool ingot_ctx_enter(ingot_ctx *c) {
   return !atomic_exchange_explicit(&c->busy, true, memory_order_acquire);
 }
 
-int ctx_leave(ingot_ctx *c, int code) {
+int ingot_ctx_leave(ingot_ctx *c, int code) {
   atomic_store_explicit(&c->busy, false, memory_order_release);
   return code;
 }
 
-int ctx_fail(ingot_ctx *c, int code, const char *fmt, ...) {
+int ingot_ctx_fail(ingot_ctx *c, int code, const char *fmt, ...) {
   va_list ap;
   va_start(ap, fmt);
   vsnprintf(c->error, sizeof c->error, fmt, ap);

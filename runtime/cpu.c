@@ -114,7 +114,7 @@ static bool cpu_has(const char *s, size_t n) {
   return false;
 }
 
-int cpu_check(const char *list, char *missing, size_t size) {
+int ingot_cpu_check(const char *list, char *missing, size_t size) {
   while (list && *list) {
     bool must_not = *list == '-'; // LLVM's way to say that it is not used
     if (*list == '+') list++;

@@ -83,33 +83,34 @@ static int check_machine(const unsigned char *start, Text *err) {
   int machine = machine_of(start);
   bool same = start[EI_CLASS] == OWN_CLASS && start[EI_DATA] == own_data_order() && machine == OWN_MACHINE;
   if (OWN_MACHINE == EM_NONE || same) return INGOT_OK;
-  return text_fail(err, INGOT_E_ARCH, "made for %s, %d bits, this program runs on %s, %d bits",
-                   machine_name(machine, a, sizeof a), start[EI_CLASS] == ELFCLASS64 ? 64 : 32,
-                   machine_name(OWN_MACHINE, b, sizeof b), OWN_CLASS == ELFCLASS64 ? 64 : 32);
+  return ingot_text_fail(err, INGOT_E_ARCH, "made for %s, %d bits, this program runs on %s, %d bits",
+                         machine_name(machine, a, sizeof a), start[EI_CLASS] == ELFCLASS64 ? 64 : 32,
+                         machine_name(OWN_MACHINE, b, sizeof b), OWN_CLASS == ELFCLASS64 ? 64 : 32);
 }
 
 static int check_open_file(int fd, Text *err) {
   unsigned char start[EI_NIDENT + 4];
   struct stat st;
   Header h;
-  if (fstat(fd, &st) != 0) return text_fail(err, INGOT_E_FILE, "%s", strerror(errno));
-  if (!S_ISREG(st.st_mode)) return text_fail(err, INGOT_E_FILE, "not a regular file");
+  if (fstat(fd, &st) != 0) return ingot_text_fail(err, INGOT_E_FILE, "%s", strerror(errno));
+  if (!S_ISREG(st.st_mode)) return ingot_text_fail(err, INGOT_E_FILE, "not a regular file");
   if (st.st_size < (off_t)sizeof start || !read_at(fd, start, sizeof start, 0) ||
       memcmp(start, ELFMAG, SELFMAG) != 0)
-    return text_fail(err, INGOT_E_FORMAT, "not a shared library");
+    return ingot_text_fail(err, INGOT_E_FORMAT, "not a shared library");
   int code = check_machine(start, err);
   if (code) return code;
-  if (!read_at(fd, &h, sizeof h, 0)) return text_fail(err, INGOT_E_FORMAT, "truncated");
-  if (h.e_type != ET_DYN) return text_fail(err, INGOT_E_FORMAT, "an ELF file, but not a shared library");
+  if (!read_at(fd, &h, sizeof h, 0)) return ingot_text_fail(err, INGOT_E_FORMAT, "truncated");
+  if (h.e_type != ET_DYN)
+    return ingot_text_fail(err, INGOT_E_FORMAT, "an ELF file, but not a shared library");
   if (h.e_phentsize != sizeof(Segment))
-    return text_fail(err, INGOT_E_FORMAT, "damaged: wrong size of program headers");
-  if (!is_whole(fd, &h, (uint64_t)st.st_size)) return text_fail(err, INGOT_E_FORMAT, "truncated");
+    return ingot_text_fail(err, INGOT_E_FORMAT, "damaged: wrong size of program headers");
+  if (!is_whole(fd, &h, (uint64_t)st.st_size)) return ingot_text_fail(err, INGOT_E_FORMAT, "truncated");
   return INGOT_OK;
 }
 
-int elf_check(const char *path, Text *err) {
+int ingot_elf_check(const char *path, Text *err) {
   int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return text_fail(err, INGOT_E_FILE, "%s", strerror(errno));
+  if (fd < 0) return ingot_text_fail(err, INGOT_E_FILE, "%s", strerror(errno));
   int code = check_open_file(fd, err);
   close(fd);
   return code;

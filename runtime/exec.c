@@ -4,11 +4,12 @@
 
 #include <string.h>
 
-// A part of less than this does not pay for a second thread. Handing a part over and waiting for it was measured at
-// 0.15 us between spinning threads; the rest is for data that lies in the other processor's cache.
+// A part of less than this does not pay for a second thread. Handing a part over and waiting for it was
+// measured at 0.15 us between spinning threads; the rest is for data that lies in the other processor's
+// cache.
 enum { PART_PS = 1000000 };
 
-// ---- splitting ------------------------------------------------------------------------------------------------------
+// ---- splitting ---------------------------------------------------------------------------------------
 
 typedef struct Span {
   int64_t lo, hi;
@@ -39,7 +40,7 @@ static int32_t parts_for(const ingot_ctx *c, const struct ingot_step *s) {
   return most < 2 ? 1 : most < c->threads ? (int32_t)most : c->threads;
 }
 
-// ---- one step, or a chain of them, on all threads -----------------------------------------------------------------------
+// ---- one step, or a chain of them, on all threads ----------------------------------------------------
 
 typedef struct Job {
   ingot_ctx *c;
@@ -74,7 +75,7 @@ static int run_span(ingot_ctx *c, const struct ingot_step *s, Span span, void *s
 static void run_part(void *arg, int32_t part) {
   Job *job = arg;
   ingot_ctx *c = job->c;
-  uint64_t mode = fpenv_enter(c->model->flags & INGOT_MODEL_FLUSH_DENORMALS);
+  uint64_t mode = ingot_fpenv_enter(c->model->flags & INGOT_MODEL_FLUSH_DENORMALS);
   void *scratch = c->scratch + (uint64_t)part * c->scratch_stride;
   for (int32_t i = 0; i < job->n_steps; i++) {
     const struct ingot_step *s = &job->steps[i];
@@ -82,7 +83,7 @@ static void run_part(void *arg, int32_t part) {
     int none = INGOT_OK;
     if (code) atomic_compare_exchange_strong(&job->code, &none, code);
   }
-  fpenv_leave(mode);
+  ingot_fpenv_leave(mode);
 }
 
 // On the calling thread, whose floating-point mode the run has set.
@@ -105,7 +106,7 @@ static int run_parallel(ingot_ctx *c, const struct ingot_step *steps, int32_t n)
   if (c->options.parallel_for)
     c->options.parallel_for(c->options.parallel_user, parts, run_part, &job);
   else
-    pool_run(c->pool, parts, run_part, &job);
+    ingot_pool_run(c->pool, parts, run_part, &job);
   return atomic_load_explicit(&job.code, memory_order_relaxed);
 }
 
@@ -115,7 +116,7 @@ static int32_t chain_length(const struct ingot_step *steps, int32_t n) {
   return len;
 }
 
-// ---- control flow -----------------------------------------------------------------------------------------------------------
+// ---- control flow ------------------------------------------------------------------------------------
 
 static int run_range(ingot_ctx *c, struct ingot_range range, int depth);
 
@@ -139,11 +140,11 @@ static int64_t read_integer(const void *p, int32_t dtype) {
 static int run_symbol(ingot_ctx *c, const struct ingot_step *s) {
   int32_t tensor = c->model->args[s->first_arg].tensor;
   int32_t dtype = tensor < 0 ? INGOT_I64 : c->model->tensors[tensor].dtype;
-  return symbols_set(c, s->sym, read_integer(c->buf[s->first_arg], dtype), s->name);
+  return ingot_symbols_set(c, s->sym, read_integer(c->buf[s->first_arg], dtype), s->name);
 }
 
 static int set_counter(ingot_ctx *c, const struct ingot_step *s, int64_t i) {
-  return s->sym < 0 ? INGOT_OK : symbols_set(c, s->sym, i, s->name);
+  return s->sym < 0 ? INGOT_OK : ingot_symbols_set(c, s->sym, i, s->name);
 }
 
 static int run_loop(ingot_ctx *c, const struct ingot_step *s, int depth) {
@@ -153,7 +154,8 @@ static int run_loop(ingot_ctx *c, const struct ingot_step *s, int depth) {
   int64_t *number = buf[2], bound = trip_count(c, s), i = 0;
   for (; (!count || i < *count) && (!condition || read_bool(condition)); i++) {
     if (i >= bound)
-      return ctx_fail(c, INGOT_E_DATA, "loop '%s': more than %lld iterations", s->name, (long long)bound);
+      return ingot_ctx_fail(c, INGOT_E_DATA, "loop '%s': more than %lld iterations", s->name,
+                            (long long)bound);
     if (number) *number = i;
     int code = set_counter(c, s, i);
     if (!code) code = run_range(c, s->body[0], depth + 1);
@@ -164,13 +166,13 @@ static int run_loop(ingot_ctx *c, const struct ingot_step *s, int depth) {
 
 static int run_routine(ingot_ctx *c, const struct ingot_step *s) {
   int code = run_parallel(c, s, 1);
-  if (code) return ctx_fail(c, code, "step '%s': %s", s->name, error_text(code));
-  return s->sym < 0 ? INGOT_OK : symbols_set(c, s->sym, c->sym[s->sym], s->name);
+  if (code) return ingot_ctx_fail(c, code, "step '%s': %s", s->name, ingot_api_error_text(code));
+  return s->sym < 0 ? INGOT_OK : ingot_symbols_set(c, s->sym, c->sym[s->sym], s->name);
 }
 
 static int run_check(ingot_ctx *c, const struct ingot_step *s) {
   if (read_bool(c->buf[s->first_arg])) return INGOT_OK;
-  return ctx_fail(c, INGOT_E_DATA, "%s", s->name);
+  return ingot_ctx_fail(c, INGOT_E_DATA, "%s", s->name);
 }
 
 // Everything that is not a plain loop over data.
@@ -181,7 +183,7 @@ static int run_special(ingot_ctx *c, const struct ingot_step *s, int depth) {
   case INGOT_STEP_IF: return run_range(c, s->body[read_bool(c->buf[s->first_arg]) ? 0 : 1], depth + 1);
   case INGOT_STEP_LOOP: return run_loop(c, s, depth);
   case INGOT_STEP_CHECK: return run_check(c, s);
-  default: return ctx_fail(c, INGOT_E_FORMAT, "step '%s' is of unknown kind %d", s->name, s->kind);
+  default: return ingot_ctx_fail(c, INGOT_E_FORMAT, "step '%s' is of unknown kind %d", s->name, s->kind);
   }
 }
 
@@ -190,7 +192,8 @@ static void call_hook(ingot_ctx *c, const struct ingot_step *s, int32_t begin) {
 }
 
 static int run_range(ingot_ctx *c, struct ingot_range range, int depth) {
-  if (depth > INGOT_MAX_LOOP_DEPTH) return ctx_fail(c, INGOT_E_FORMAT, "control flow nested too deeply");
+  if (depth > INGOT_MAX_LOOP_DEPTH)
+    return ingot_ctx_fail(c, INGOT_E_FORMAT, "control flow nested too deeply");
   const struct ingot_step *s = c->model->steps + range.first, *end = s + range.n;
   while (s < end) {
     bool plain = s->kind == INGOT_STEP_KERNEL || s->kind == INGOT_STEP_COPY;
@@ -205,30 +208,30 @@ static int run_range(ingot_ctx *c, struct ingot_range range, int depth) {
   return INGOT_OK;
 }
 
-// ---- a run ----------------------------------------------------------------------------------------------------------------------
+// ---- a run -------------------------------------------------------------------------------------------
 
 static int prepare(ingot_ctx *c) {
   if (!c->dirty) {
-    symbols_start_run(c);
+    ingot_symbols_start_run(c);
     return INGOT_OK;
   }
-  int code = bind_inputs(c);
-  if (!code) code = symbols_from_inputs(c);
-  if (!code) code = bind_outputs(c);
+  int code = ingot_bind_inputs(c);
+  if (!code) code = ingot_symbols_from_inputs(c);
+  if (!code) code = ingot_bind_outputs(c);
   c->dirty = code != INGOT_OK;
   return code;
 }
 
-int ctx_run(ingot_ctx *c) {
+int ingot_api_run(ingot_ctx *c) {
   if (!c) return INGOT_E_ARGUMENT;
-  if (!ctx_enter(c)) return INGOT_E_BUSY;
+  if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
   int code = prepare(c);
-  if (code) return ctx_leave(c, code);
-  uint64_t mode = fpenv_enter(c->model->flags & INGOT_MODEL_FLUSH_DENORMALS);
-  pool_begin(c->pool);
+  if (code) return ingot_ctx_leave(c, code);
+  uint64_t mode = ingot_fpenv_enter(c->model->flags & INGOT_MODEL_FLUSH_DENORMALS);
+  ingot_pool_begin(c->pool);
   code = run_range(c, c->model->main, 0);
-  pool_end(c->pool);
-  fpenv_leave(mode);
-  symbols_end_run(c, code == INGOT_OK);
-  return ctx_leave(c, code);
+  ingot_pool_end(c->pool);
+  ingot_fpenv_leave(mode);
+  ingot_symbols_end_run(c, code == INGOT_OK);
+  return ingot_ctx_leave(c, code);
 }

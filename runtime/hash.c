@@ -1,8 +1,8 @@
 // hash.c: a fast 64-bit hash of large data: FNV-1a over eight interleaved lanes of 64-bit words.
 // SPDX-License-Identifier: Apache-2.0
 //
-// One lane of byte-wise FNV-1a does a byte per multiply latency; eight lanes of words keep the multiplier busy and
-// read at memory speed. It guards against mix-ups and damage, not against an attacker.
+// One lane of byte-wise FNV-1a does a byte per multiply latency; eight lanes of words keep the multiplier
+// busy and read at memory speed. It guards against mix-ups and damage, not against an attacker.
 #include "internal.h"
 
 #include <string.h>

@@ -32,7 +32,7 @@ extern "C" {
 #define INGOT_API static inline
 #endif
 
-// ---- types of the description -------------------------------------------------------------------------------
+// ---- types of the description ------------------------------------------------------------------------
 
 // Element types. The numbers are part of the ABI and never change.
 enum ingot_dtype {
@@ -206,7 +206,7 @@ struct ingot_model_head {
 #define INGOT_M(m) (((const struct ingot_model_head *)(const void *)(m))->api)
 #define INGOT_C(c) (((const struct ingot_ctx_head *)(const void *)(c))->api)
 
-// ---- the model ------------------------------------------------------------------------------------------------
+// ---- the model ---------------------------------------------------------------------------------------
 
 INGOT_API const char *ingot_model_name(const ingot_model *m) {
   return INGOT_M(m)->model_name(m);
@@ -248,7 +248,7 @@ INGOT_API const char *ingot_step_name(const ingot_model *m, int32_t step) {
   return INGOT_M(m)->step_name(m, step);
 }
 
-// ---- contexts -------------------------------------------------------------------------------------------------
+// ---- contexts ----------------------------------------------------------------------------------------
 
 // Bytes of working memory to give in options.arena. 0 if the options are wrong.
 INGOT_API uint64_t ingot_arena_bytes(const ingot_model *m, const struct ingot_options *o) {
@@ -312,8 +312,8 @@ INGOT_API const char *ingot_error_text(const ingot_model *m, int code) {
   return INGOT_M(m)->error_text(code);
 }
 
-// State: back to its initial values; copied out (ingot_state_bytes long); set from a copy made by a context of
-// the same model. A copy of another model is refused with INGOT_E_FORMAT and leaves the state as it was.
+// State: back to its initial values; copied out (ingot_state_bytes long); set from a copy made by a context
+// of the same model. A copy of another model is refused with INGOT_E_FORMAT and leaves the state as it was.
 INGOT_API int ingot_state_reset(ingot_ctx *c) {
   return INGOT_C(c)->state_reset(c);
 }
@@ -329,7 +329,7 @@ INGOT_API void *ingot_step_arg(const ingot_ctx *c, int32_t step, int32_t k,
   return INGOT_C(c)->step_arg(c, step, k, info);
 }
 
-// ---- small helpers ----------------------------------------------------------------------------------------------
+// ---- small helpers -----------------------------------------------------------------------------------
 
 INGOT_API const char *ingot_dtype_name(int32_t dtype) {
   static const char *const names[] = {"none", "bool", "i8",  "u8",  "i16",  "u16", "i32",
@@ -360,10 +360,11 @@ INGOT_API int32_t ingot_find_symbol(const ingot_model *m, const char *name) {
   return -1;
 }
 
-// ---- loader (libingot_runtime) ------------------------------------------------------------------------------------
+// ---- loader (libingot_runtime) -----------------------------------------------------------------------
 
-// Opens an artefact. On failure *lib is NULL and `err` (if not NULL) receives a text of at most err_size bytes.
-// The file's header is checked before any of its code is mapped: architecture, completeness, ABI, processor.
+// Opens an artefact. On failure *lib is NULL and `err` (if not NULL) receives a text of at most err_size
+// bytes. The file's header is checked before any of its code is mapped: architecture, completeness, ABI,
+// processor.
 int ingot_library_open(const char *path, ingot_library **lib, char *err, size_t err_size);
 // All contexts of its models must have been destroyed.
 void ingot_library_close(ingot_library *lib); // NULL is fine

@@ -1,8 +1,8 @@
-// ingot_abi.h: the binary contract between generated code, the executor linked into every artefact, and loaders.
+// ingot_abi.h: the binary contract between generated code, the executor in every artefact, and loaders.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The compiler emits constant tables of these structs and one function per kernel; the executor walks the step
-// table. Rules that keep old artefacts loading:
+// The compiler emits constant tables of these structs and one function per kernel; the executor walks the
+// step table. Rules that keep old artefacts loading:
 //   - structs grow at the end only, numbers are never reused; a change that breaks this raises abi_major;
 //   - all fields have a fixed width, padding is explicit, so that the tables can be written by any tool:
 //     on 64-bit targets the offsets are those checked at the end of this file;
@@ -34,11 +34,11 @@ enum {
   INGOT_MAX_THREADS = 256
 };
 
-// ---- kernels ----------------------------------------------------------------------------------------------------
+// ---- kernels -----------------------------------------------------------------------------------------
 
-// Executes iterations [lo, hi) of the kernel's parallel loop. buf[k] is the step's k-th argument, sym the values
-// of the model's symbols, scratch at least `step.scratch` bytes of this thread's own, INGOT_ALIGN-aligned, with
-// arbitrary contents. Called with lo < hi. A kernel without a parallel loop has trip 1.
+// Executes iterations [lo, hi) of the kernel's parallel loop. buf[k] is the step's k-th argument, sym the
+// values of the model's symbols, scratch at least `step.scratch` bytes of this thread's own, aligned to
+// INGOT_ALIGN, with arbitrary contents. Called with lo < hi. A kernel without a parallel loop has trip 1.
 typedef void (*ingot_kernel_fn)(void *const *buf, const int64_t *sym, int64_t lo, int64_t hi, void *scratch);
 
 struct ingot_step;
@@ -54,7 +54,7 @@ struct ingot_routine_call {
 // Returns INGOT_OK or an error code.
 typedef int (*ingot_routine_fn)(const struct ingot_routine_call *call);
 
-// ---- arguments: where the buffers of steps are --------------------------------------------------------------------
+// ---- arguments: where the buffers of steps are -------------------------------------------------------
 
 enum ingot_arg_kind {
   INGOT_ARG_NONE = 0,   // an absent optional argument: NULL
@@ -82,35 +82,36 @@ struct ingot_state {
   int64_t init; // offset of the initial value in the weights, or -1: zeros
 };
 
-// ---- steps ----------------------------------------------------------------------------------------------------------
+// ---- steps -------------------------------------------------------------------------------------------
 
 enum ingot_step_kind {
   // step.kernel over [0, trip).
   INGOT_STEP_KERNEL = 1,
-  // step.routine over [0, trip): an op that no expression fits. If step.sym >= 0 the routine sets that symbol;
-  // then derived symbols are computed anew and ranges checked. Such a step has trip 1.
+  // step.routine over [0, trip): an op that no expression fits. If step.sym >= 0 the routine sets that
+  // symbol; then derived symbols are computed anew and ranges checked. Such a step has trip 1.
   INGOT_STEP_ROUTINE = 2,
   // args: source, destination. Copies trip * imm bytes.
   INGOT_STEP_COPY = 3,
   // args: an integer scalar (dtype from its description). sym[step.sym] = that scalar; derived symbols are
-  // computed anew; out of the symbol's range is INGOT_E_DATA.
+  // computed anew; out of the symbol's range is INGOT_E_DATA. A symbol of kind CALLER changes only when the
+  // run has ended well: all steps of a run see the same value.
   INGOT_STEP_SYMBOL = 4,
   // args: a bool scalar. Runs the steps of body[0] if it is true, else those of body[1].
   INGOT_STEP_IF = 5,
-  // args: trip count (i64 scalar or NONE), condition (bool scalar or NONE), iteration number (i64 scalar or NONE).
-  // Runs the steps of body[0] while the condition holds and iterations are left; before each iteration its number
-  // is stored in the third argument and, if step.sym >= 0, in that symbol, which after the loop holds the number
-  // of iterations done; derived symbols are computed anew. The body updates the condition and copies carried
-  // values itself. trip bounds the count: more iterations are INGOT_E_DATA.
+  // args: trip count (i64 scalar or NONE), condition (bool scalar or NONE), iteration number (i64 scalar or
+  // NONE). Runs the steps of body[0] while the condition holds and iterations are left; before each iteration
+  // its number is stored in the third argument and, if step.sym >= 0, in that symbol, which after the loop
+  // holds the number of iterations done; derived symbols are computed anew. The body updates the condition
+  // and copies carried values itself. trip bounds the count: more iterations are INGOT_E_DATA.
   INGOT_STEP_LOOP = 6,
   // args: a bool scalar. False is INGOT_E_DATA with the step's name as text.
   INGOT_STEP_CHECK = 7
 };
 
 enum ingot_step_flags {
-  // A thread may go on to the next step before the others have finished this one: the next step does not depend on
-  // this one, or its iteration i depends on iteration i only and trip and grain are equal. Both are KERNEL or COPY,
-  // in one range.
+  // A thread may go on to the next step before the others have finished this one: the next step does not
+  // depend on this one, or its iteration i depends on iteration i only and trip and grain are equal. Both are
+  // KERNEL or COPY, in one range.
   INGOT_STEP_CHAIN = 1,
   INGOT_STEP_SERIAL = 2 // never split
 };
@@ -145,7 +146,7 @@ struct ingot_step {
   int64_t bytes;      // read and written at the bounds, for reports
 };
 
-// ---- the model --------------------------------------------------------------------------------------------------------
+// ---- the model ---------------------------------------------------------------------------------------
 
 // Weights: embedded (data != NULL), or in the file `file` in the artefact's folder, which begins with a
 // struct ingot_weights_header and holds the data from INGOT_WEIGHTS_HEADER on; or none (bytes == 0).
@@ -188,8 +189,9 @@ struct ingot_model {
   int32_t n_inputs, n_outputs, n_tensors, n_symbols, n_states, n_args, n_steps;
   struct ingot_range main; // the steps of a run
   int32_t flags;           // enum ingot_model_flags
-  // Computes all DERIVED symbols from the others, each within its range if those are within theirs. NULL if there
-  // are none. Must not trap for any values within range; called again whenever a step sets a symbol.
+  // Computes all DERIVED symbols from the others, whose values are within their ranges; whether the derived
+  // ones are is checked afterwards. Must not trap. NULL if there are none. Called again whenever a step sets
+  // a symbol.
   void (*shapes)(int64_t *sym);
   struct ingot_weights weights;
   int64_t arena_bytes;   // working memory, scratch not included
@@ -209,7 +211,7 @@ struct ingot_artefact {
   const struct ingot_model *const *models; // first variants
 };
 
-// ---- what generated code refers to ---------------------------------------------------------------------------------------
+// ---- what generated code refers to -------------------------------------------------------------------
 
 #if defined(__GNUC__)
 #define INGOT_HIDDEN __attribute__((visibility("hidden")))
@@ -219,33 +221,38 @@ struct ingot_artefact {
 
 extern INGOT_HIDDEN const struct ingot_api ingot_runtime_api;
 
-// The convenience function: all inputs, the values of the symbols of kind INPUT and CALLER in table order (NULL if
-// there are none), and all outputs. Keeps a context per model and concurrent caller for the next call. Returns an
-// error code; on failure prints nothing, the text is had through a context.
+// The convenience function: all inputs, the values of the symbols of kind INPUT and CALLER in table order
+// (NULL if there are none), and all outputs. Keeps a context per model and concurrent caller for the next
+// call. Returns an error code; on failure prints nothing, the text is had through a context.
 INGOT_HIDDEN int ingot_run_simple(const struct ingot_model *m, const void *const *inputs,
                                   const int64_t *symbols, void *const *outputs);
 
-// The hash of weights and ids: 64 bits, the same on every machine (FNV-1a over eight interleaved lanes, hash.c).
+// The hash of weights and ids: 64 bits, the same on every machine (FNV-1a over eight interleaved lanes,
+// hash.c).
 INGOT_HIDDEN uint64_t ingot_hash(const void *data, uint64_t bytes);
 
-// ---- routines ---------------------------------------------------------------------------------------------------------------
+// ---- routines ----------------------------------------------------------------------------------------
 //
-// Arguments in the order given; "?" may be NONE. `int:` and `real:` list the attributes. Shapes and element types are
-// read from the arguments' descriptions. "rows" are the trip count, `scratch` what the step must grant.
+// Arguments in the order given; "?" may be NONE. `int:` and `real:` list the attributes. Shapes and element
+// types are read from the arguments' descriptions. "rows" are the trip count, `scratch` what the step must
+// grant.
 
-// args: x[..], values[..]?, indices(i64)[..]?   int: axis (>= 0), largest, sorted   trip: rows = elements / extent(axis)
-// The first k = extent of the results along axis, of each row in order; k = n is a full sort. Equal elements keep
-// their order, NaN counts as the largest. All element types.
+// args: x[..], values[..]?, indices(i64)[..]?   int: axis (>= 0), largest, sorted
+//       trip: rows = elements / extent(axis)
+// The first k = extent of the results along axis, of each row in order; k = n is a full sort. Equal elements
+// keep their order, NaN counts as the largest. All element types.
 INGOT_HIDDEN int ingot_rt_topk(const struct ingot_routine_call *call);
 static inline int64_t ingot_rt_topk_scratch(int64_t n) {
   return n > 0 ? 32 * n : 0;
 }
 
-// args: x[..], indices(i64)[rank, sym]   sets step.sym   trip: 1. Indices of non-zero elements in row-major order.
+// args: x[..], indices(i64)[rank, sym]   sets step.sym
+//       trip: 1. Indices of non-zero elements in row-major order.
 INGOT_HIDDEN int ingot_rt_nonzero(const struct ingot_routine_call *call);
 
 // args: x[..], y, indices(i64)?, inverse(i64)?, counts(i64)?   int: axis or -1 (flattened), sorted
-// sets step.sym (extent of y along axis)   trip: 1. As ONNX Unique; n = extent along axis or number of elements.
+// sets step.sym (extent of y along axis)
+//       trip: 1. As ONNX Unique; n = extent along axis or number of elements.
 INGOT_HIDDEN int ingot_rt_unique(const struct ingot_routine_call *call);
 static inline int64_t ingot_rt_unique_scratch(int64_t n) {
   return n > 0 ? 40 * n : 0;
@@ -258,7 +265,7 @@ static inline int64_t ingot_rt_nms_scratch(int64_t n) {
   return n > 0 ? 48 * n : 0;
 }
 
-// ---- helpers for routines ---------------------------------------------------------------------------------------------------------
+// ---- helpers for routines ----------------------------------------------------------------------------
 
 static inline int64_t ingot_dim_value(const struct ingot_dim *d, const int64_t *sym) {
   return d->sym < 0 ? d->n : sym[d->sym];
@@ -271,7 +278,7 @@ static inline const struct ingot_tensor_info *ingot_call_tensor(const struct ing
   return a->kind == INGOT_ARG_NONE || a->tensor < 0 ? NULL : &c->model->tensors[a->tensor];
 }
 
-// ---- layout on 64-bit targets -------------------------------------------------------------------------------------------------------
+// ---- layout on 64-bit targets ------------------------------------------------------------------------
 
 #if defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L && UINTPTR_MAX == UINT64_MAX
 #define INGOT_AT(type, field, at) _Static_assert(offsetof(struct type, field) == (at), #type "." #field)

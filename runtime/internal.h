@@ -9,42 +9,42 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-// ---- park.c: sleeping on a word ---------------------------------------------------------------------------------
+// ---- park.c: sleeping on a word ----------------------------------------------------------------------
 
 // Sleeps while *word == expect; may return early. Wakes everyone who sleeps on the word.
-void park_wait(atomic_uint *word, unsigned expect);
-void park_wake(atomic_uint *word);
-int64_t park_now(void); // nanoseconds, monotonic
-void park_pause(void);  // one turn of a spin loop
+void ingot_park_wait(atomic_uint *word, unsigned expect);
+void ingot_park_wake(atomic_uint *word);
+int64_t ingot_park_now(void); // nanoseconds, monotonic
+void ingot_park_pause(void);  // one turn of a spin loop
 
-// ---- pool.c: threads ----------------------------------------------------------------------------------------------
+// ---- pool.c: threads ---------------------------------------------------------------------------------
 
 typedef void (*PoolFn)(void *arg, int32_t part);
 typedef struct Pool Pool;
 
-int pool_cpus(void); // processors the calling thread may run on
-// A pool of `threads` threads, the one that calls pool_run included. NULL in *pool with threads == 1.
-int pool_create(Pool **pool, int threads, uint32_t flags, int spin_us);
-void pool_destroy(Pool *p); // NULL is fine
+int ingot_pool_cpus(void); // processors the calling thread may run on
+// A pool of `threads` threads, the one that calls ingot_pool_run included. NULL in *pool with threads == 1.
+int ingot_pool_create(Pool **pool, int threads, uint32_t flags, int spin_us);
+void ingot_pool_destroy(Pool *p); // NULL is fine
 // Runs fn(arg, 0 .. n-1), n <= threads, part 0 on the calling thread; returns when all are done.
-void pool_run(Pool *p, int32_t n, PoolFn fn, void *arg);
+void ingot_pool_run(Pool *p, int32_t n, PoolFn fn, void *arg);
 // Between these two calls idle workers spin for longer: more work will follow at once.
-void pool_begin(Pool *p);
-void pool_end(Pool *p);
+void ingot_pool_begin(Pool *p);
+void ingot_pool_end(Pool *p);
 
-// ---- fpenv.c: the same arithmetic on every thread -----------------------------------------------------------------
+// ---- fpenv.c: the same arithmetic on every thread ----------------------------------------------------
 
-// Rounding to nearest, denormals kept (or flushed to zero); returns what to give to fpenv_leave.
-uint64_t fpenv_enter(bool flush_denormals);
-void fpenv_leave(uint64_t saved);
+// Rounding to nearest, denormals kept (or flushed to zero); returns what to give to ingot_fpenv_leave.
+uint64_t ingot_fpenv_enter(bool flush_denormals);
+void ingot_fpenv_leave(uint64_t saved);
 
-// ---- memory.c -------------------------------------------------------------------------------------------------------
+// ---- memory.c ----------------------------------------------------------------------------------------
 
 // Zeroed memory aligned to 128 bytes; large blocks on huge pages if asked. NULL if there is none.
-void *memory_alloc(uint64_t bytes, bool huge);
-void memory_free(void *p, uint64_t bytes); // the same bytes; NULL is fine
+void *ingot_memory_alloc(uint64_t bytes, bool huge);
+void ingot_memory_free(void *p, uint64_t bytes); // the same bytes; NULL is fine
 
-// ---- weights.c --------------------------------------------------------------------------------------------------------
+// ---- weights.c ---------------------------------------------------------------------------------------
 
 typedef struct Weights {
   const void *data;
@@ -53,17 +53,17 @@ typedef struct Weights {
 } Weights;
 
 // Embedded, given by the caller, or mapped from the weights file. Writes a text into err on failure.
-int weights_open(Weights *w, const struct ingot_model *m, const struct ingot_options *o, char *err,
-                 size_t size);
-void weights_close(Weights *w);
+int ingot_weights_open(Weights *w, const struct ingot_model *m, const struct ingot_options *o, char *err,
+                       size_t size);
+void ingot_weights_close(Weights *w);
 
-// ---- cpu.c ------------------------------------------------------------------------------------------------------------
+// ---- cpu.c -------------------------------------------------------------------------------------------
 
-// INGOT_OK, or INGOT_E_CPU and the first name of the comma-separated list that this processor lacks (or that is
-// not known). The environment variable INGOT_CPU, if set, lists the only features that may be used.
-int cpu_check(const char *features, char *missing, size_t size);
+// INGOT_OK, or INGOT_E_CPU and the first name of the comma-separated list that this processor lacks (or that
+// is not known). The environment variable INGOT_CPU, if set, lists the only features that may be used.
+int ingot_cpu_check(const char *features, char *missing, size_t size);
 
-// ---- context ------------------------------------------------------------------------------------------------------------
+// ---- context -----------------------------------------------------------------------------------------
 
 enum { ERROR_TEXT = 320 };
 
@@ -100,49 +100,49 @@ struct ingot_ctx {
 };
 
 // context.c
-int ctx_bytes(const ingot_model *, const struct ingot_options *, uint64_t *arena, uint64_t *total);
-int ctx_create(const ingot_model *, const struct ingot_options *, ingot_ctx **);
-void ctx_destroy(ingot_ctx *);
-bool ctx_enter(ingot_ctx *c);          // false if another thread is inside
-int ctx_leave(ingot_ctx *c, int code); // returns code
+int ingot_api_ctx_bytes(const ingot_model *, const struct ingot_options *, uint64_t *arena, uint64_t *total);
+int ingot_api_ctx_create(const ingot_model *, const struct ingot_options *, ingot_ctx **);
+void ingot_api_ctx_destroy(ingot_ctx *);
+bool ingot_ctx_enter(ingot_ctx *c);          // false if another thread is inside
+int ingot_ctx_leave(ingot_ctx *c, int code); // returns code
 // Sets the text of ingot_last_error and returns `code`.
-int ctx_fail(ingot_ctx *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int ingot_ctx_fail(ingot_ctx *c, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 // bind.c
-int ctx_set_input(ingot_ctx *, int32_t i, const void *, int32_t dtype, int32_t rank, const int64_t *dims,
-                  uint64_t bytes);
-int ctx_set_output(ingot_ctx *, int32_t i, void *, uint64_t bytes);
-int ctx_output_shape(const ingot_ctx *, int32_t i, int64_t *dims);
-void *ctx_output_data(const ingot_ctx *, int32_t i);
-void bind_own_outputs(ingot_ctx *c); // at creation
-int bind_inputs(ingot_ctx *c);       // before a run: all set
-int bind_outputs(ingot_ctx *c);      // the same, and large enough for the symbols' values
+int ingot_api_set_input(ingot_ctx *, int32_t i, const void *, int32_t dtype, int32_t rank,
+                        const int64_t *dims, uint64_t bytes);
+int ingot_api_set_output(ingot_ctx *, int32_t i, void *, uint64_t bytes);
+int ingot_api_output_shape(const ingot_ctx *, int32_t i, int64_t *dims);
+void *ingot_api_output_data(const ingot_ctx *, int32_t i);
+void ingot_bind_own_outputs(ingot_ctx *c); // at creation
+int ingot_bind_inputs(ingot_ctx *c);       // before a run: all set
+int ingot_bind_outputs(ingot_ctx *c);      // the same, and large enough for the symbols' values
 
 // symbols.c
-int ctx_set_symbol(ingot_ctx *, int32_t sym, int64_t value);
-int ctx_get_symbol(const ingot_ctx *, int32_t sym, int64_t *value);
-void symbols_init(ingot_ctx *c);
-bool symbol_settled(const ingot_ctx *c, int32_t sym); // its value is known before a run starts
-int symbols_from_inputs(ingot_ctx *c);                // all symbols, with all checks
+int ingot_api_set_symbol(ingot_ctx *, int32_t sym, int64_t value);
+int ingot_api_get_symbol(const ingot_ctx *, int32_t sym, int64_t *value);
+void ingot_symbols_init(ingot_ctx *c);
+bool ingot_symbol_settled(const ingot_ctx *c, int32_t sym); // its value is known before a run starts
+int ingot_symbols_from_inputs(ingot_ctx *c);                // all symbols, with all checks
 // INPUT and CALLER symbols from the values given in table order, derived ones from them.
-int symbols_from_values(ingot_ctx *c, const int64_t *values);
-void symbols_start_run(ingot_ctx *c);
-int symbols_set(ingot_ctx *c, int32_t sym, int64_t value, const char *step); // during a run
-void symbols_end_run(ingot_ctx *c, bool ok);
+int ingot_symbols_from_values(ingot_ctx *c, const int64_t *values);
+void ingot_symbols_start_run(ingot_ctx *c);
+int ingot_symbols_set(ingot_ctx *c, int32_t sym, int64_t value, const char *step); // during a run
+void ingot_symbols_end_run(ingot_ctx *c, bool ok);
 
 // exec.c
-int ctx_run(ingot_ctx *);
+int ingot_api_run(ingot_ctx *);
 
 // state.c
-uint64_t model_state_bytes(const ingot_model *);
-int ctx_state_reset(ingot_ctx *);
-int ctx_state_save(const ingot_ctx *, void *to, uint64_t bytes);
-int ctx_state_restore(ingot_ctx *, const void *from, uint64_t bytes);
-void state_init(ingot_ctx *c);
+uint64_t ingot_api_state_bytes(const ingot_model *);
+int ingot_api_state_reset(ingot_ctx *);
+int ingot_api_state_save(const ingot_ctx *, void *to, uint64_t bytes);
+int ingot_api_state_restore(ingot_ctx *, const void *from, uint64_t bytes);
+void ingot_state_init(ingot_ctx *c);
 
 // model.c
-const char *error_text(int code);
-const ingot_model *model_pick(const ingot_model *); // first variant that this processor can run, or NULL
+const char *ingot_api_error_text(int code);
+const ingot_model *ingot_api_pick(const ingot_model *); // first variant that this processor can run, or NULL
 
 static inline uint64_t round_up_64(uint64_t n) {
   return (n + 63) & ~(uint64_t)63;

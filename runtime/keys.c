@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-// ---- elements ---------------------------------------------------------------------------------------------------
+// ---- elements ----------------------------------------------------------------------------------------
 
 static uint64_t bits_of(const void *data, int64_t i, int size) {
   switch (size) {
@@ -22,7 +22,7 @@ static uint64_t float_key(uint64_t bits, uint64_t sign, uint64_t infinity) {
   return bits & sign ? sign - magnitude : sign + magnitude;
 }
 
-uint64_t key_of(int32_t dtype, const void *data, int64_t i) {
+uint64_t ingot_key_of(int32_t dtype, const void *data, int64_t i) {
   int size = ingot_dtype_size(dtype);
   uint64_t bits = bits_of(data, i, size), sign = (uint64_t)1 << (8 * size - 1);
   switch (dtype) {
@@ -38,13 +38,13 @@ uint64_t key_of(int32_t dtype, const void *data, int64_t i) {
   }
 }
 
-bool key_nonzero(int32_t dtype, const void *data, int64_t i) {
+bool ingot_key_nonzero(int32_t dtype, const void *data, int64_t i) {
   int size = ingot_dtype_size(dtype);
   uint64_t bits = bits_of(data, i, size);
   return (dtype >= INGOT_F16 ? bits & (((uint64_t)1 << (8 * size - 1)) - 1) : bits) != 0;
 }
 
-// ---- sorting ------------------------------------------------------------------------------------------------------
+// ---- sorting -----------------------------------------------------------------------------------------
 
 enum { RUN = 12 }; // sorted by insertion before merging begins
 
@@ -74,7 +74,7 @@ static int64_t least(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
-void keys_sort(Key *keys, Key *tmp, int64_t n, KeyTie tie, const void *arg) {
+void ingot_keys_sort(Key *keys, Key *tmp, int64_t n, KeyTie tie, const void *arg) {
   for (int64_t i = 0; i < n; i += RUN) insertion_sort(keys + i, least(RUN, n - i), tie, arg);
   Key *from = keys, *to = tmp;
   for (int64_t width = RUN; width < n; width *= 2) {
@@ -122,9 +122,10 @@ static int64_t partition(Key *k, int64_t n) {
   return j;
 }
 
-void keys_sort_first(Key *keys, Key *tmp, int64_t n, int64_t k) {
+void ingot_keys_sort_first(Key *keys, Key *tmp, int64_t n, int64_t k) {
   int64_t lo = 0, hi = n;
-  // Quickselect: k lies in [lo, hi). Bad pivots in a row, which only made-up data has, leave the rest to the sort.
+  // Quickselect: k lies in [lo, hi). Bad pivots in a row, which only made-up data has, leave the rest to the
+  // sort.
   for (int tries = 0; hi - lo > 2 * RUN && k > lo && k < hi && tries < 64; tries++) {
     median_first(keys + lo, hi - lo);
     int64_t p = lo + partition(keys + lo, hi - lo);
@@ -134,5 +135,5 @@ void keys_sort_first(Key *keys, Key *tmp, int64_t n, int64_t k) {
       hi = p;
   }
   int64_t end = k > lo && k < hi ? hi : k; // all that come first are now in front of `end`
-  keys_sort(keys, tmp, end, NULL, NULL);
+  ingot_keys_sort(keys, tmp, end, NULL, NULL);
 }

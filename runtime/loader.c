@@ -20,7 +20,7 @@ struct ingot_library {
   const struct ingot_artefact *artefact;
 };
 
-int text_fail(Text *t, int code, const char *fmt, ...) {
+int ingot_text_fail(Text *t, int code, const char *fmt, ...) {
   va_list ap;
   if (!t->to || t->size == 0) return code;
   int n = snprintf(t->to, t->size, "%s: ", t->path);
@@ -32,10 +32,12 @@ int text_fail(Text *t, int code, const char *fmt, ...) {
 }
 
 static int check_abi(uint32_t magic, unsigned major, unsigned minor, Text *err) {
-  if (magic != INGOT_MAGIC) return text_fail(err, INGOT_E_FORMAT, "damaged: wrong magic number %08x", magic);
+  if (magic != INGOT_MAGIC)
+    return ingot_text_fail(err, INGOT_E_FORMAT, "damaged: wrong magic number %08x", magic);
   if (major == INGOT_ABI_MAJOR) return INGOT_OK;
-  return text_fail(err, INGOT_E_ABI, "has ABI %u.%u, %s than this loader, which knows %d.%d", major, minor,
-                   major > INGOT_ABI_MAJOR ? "newer" : "older", INGOT_ABI_MAJOR, INGOT_ABI_MINOR);
+  return ingot_text_fail(err, INGOT_E_ABI, "has ABI %u.%u, %s than this loader, which knows %d.%d", major,
+                         minor, major > INGOT_ABI_MAJOR ? "newer" : "older", INGOT_ABI_MAJOR,
+                         INGOT_ABI_MINOR);
 }
 
 static int check_model(const struct ingot_model *m, Text *err) {
@@ -44,12 +46,13 @@ static int check_model(const struct ingot_model *m, Text *err) {
   if (code) return code;
   if (m->api->pick(m)) return INGOT_OK;
   m->api->check_cpu(m, missing, sizeof missing);
-  return text_fail(err, INGOT_E_CPU, "model '%s' needs the instruction set '%s', which this processor lacks",
-                   m->name, missing);
+  return ingot_text_fail(err, INGOT_E_CPU,
+                         "model '%s' needs the instruction set '%s', which this processor lacks", m->name,
+                         missing);
 }
 
 static int check_artefact(const struct ingot_artefact *a, Text *err) {
-  if (!a) return text_fail(err, INGOT_E_FORMAT, "a shared library, but not one that ingot made");
+  if (!a) return ingot_text_fail(err, INGOT_E_FORMAT, "a shared library, but not one that ingot made");
   int code = check_abi(a->magic, a->abi_major, a->abi_minor, err);
   for (int32_t i = 0; i < a->n_models && !code; i++) code = check_model(a->models[i], err);
   return code;
@@ -57,16 +60,16 @@ static int check_artefact(const struct ingot_artefact *a, Text *err) {
 
 static int open_checked(const char *path, ingot_library *lib, Text *err) {
   char local[PATH_ROOM];
-  int code = elf_check(path, err);
+  int code = ingot_elf_check(path, err);
   if (code) return code;
   // dlopen looks up plain names in the system's folders; a path was meant.
   if (!strchr(path, '/')) {
     if (snprintf(local, sizeof local, "./%s", path) >= (int)sizeof local)
-      return text_fail(err, INGOT_E_FILE, "the path is too long");
+      return ingot_text_fail(err, INGOT_E_FILE, "the path is too long");
     path = local;
   }
   lib->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (!lib->handle) return text_fail(err, INGOT_E_FORMAT, "cannot be loaded: %s", dlerror());
+  if (!lib->handle) return ingot_text_fail(err, INGOT_E_FORMAT, "cannot be loaded: %s", dlerror());
   lib->artefact = dlsym(lib->handle, "ingot_artefact");
   return check_artefact(lib->artefact, err);
 }
@@ -77,7 +80,7 @@ int ingot_library_open(const char *path, ingot_library **lib, char *err, size_t 
   if (!path || !lib) return INGOT_E_ARGUMENT;
   *lib = NULL;
   ingot_library *l = calloc(1, sizeof *l);
-  if (!l) return text_fail(&text, INGOT_E_MEMORY, "out of memory");
+  if (!l) return ingot_text_fail(&text, INGOT_E_MEMORY, "out of memory");
   int code = open_checked(path, l, &text);
   if (code) {
     ingot_library_close(l);

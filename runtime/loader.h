@@ -13,9 +13,9 @@ typedef struct Text {
 } Text;
 
 // Writes "path: text" and returns code.
-int text_fail(Text *t, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int ingot_text_fail(Text *t, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 // INGOT_OK, or why the file is no shared library that this machine could load.
-int elf_check(const char *path, Text *err);
+int ingot_elf_check(const char *path, Text *err);
 
 #endif

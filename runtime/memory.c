@@ -30,7 +30,7 @@ static void *map_block(uint64_t bytes, bool huge) {
   return p + skip;
 }
 
-void *memory_alloc(uint64_t bytes, bool huge) {
+void *ingot_memory_alloc(uint64_t bytes, bool huge) {
   if (bytes >= HUGE_PAGE) return map_block(bytes, huge);
   uint64_t size = (bytes + BLOCK_ALIGN) / BLOCK_ALIGN * BLOCK_ALIGN;
   void *p = aligned_alloc(BLOCK_ALIGN, (size_t)size);
@@ -38,7 +38,7 @@ void *memory_alloc(uint64_t bytes, bool huge) {
   return p;
 }
 
-void memory_free(void *p, uint64_t bytes) {
+void ingot_memory_free(void *p, uint64_t bytes) {
   if (!p) return;
   if (bytes >= HUGE_PAGE) {
     munmap(p, (size_t)mapped_size(bytes));

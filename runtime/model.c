@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "internal.h"
 
-const ingot_model *model_pick(const ingot_model *m) {
+const ingot_model *ingot_api_pick(const ingot_model *m) {
   char missing[64];
-  while (m && cpu_check(m->cpu_features, missing, sizeof missing)) m = m->next_variant;
+  while (m && ingot_cpu_check(m->cpu_features, missing, sizeof missing)) m = m->next_variant;
   return m;
 }
 
-const char *error_text(int code) {
+const char *ingot_api_error_text(int code) {
   static const char *const texts[] = {
       [INGOT_OK] = "fine",
       [INGOT_E_ARGUMENT] = "wrong argument",
@@ -83,23 +83,23 @@ static const ingot_model *ctx_model(const ingot_ctx *c) {
 }
 
 static int check_cpu(const ingot_model *m, char *missing, uint64_t size) {
-  return cpu_check(m->cpu_features, missing, (size_t)size);
+  return ingot_cpu_check(m->cpu_features, missing, (size_t)size);
 }
 
 const struct ingot_api ingot_runtime_api = {
     .size = sizeof(struct ingot_api),
-    .ctx_bytes = ctx_bytes,
-    .ctx_create = ctx_create,
-    .ctx_destroy = ctx_destroy,
-    .set_input = ctx_set_input,
-    .set_output = ctx_set_output,
-    .set_symbol = ctx_set_symbol,
-    .get_symbol = ctx_get_symbol,
-    .output_shape = ctx_output_shape,
-    .output_data = ctx_output_data,
-    .run = ctx_run,
+    .ctx_bytes = ingot_api_ctx_bytes,
+    .ctx_create = ingot_api_ctx_create,
+    .ctx_destroy = ingot_api_ctx_destroy,
+    .set_input = ingot_api_set_input,
+    .set_output = ingot_api_set_output,
+    .set_symbol = ingot_api_set_symbol,
+    .get_symbol = ingot_api_get_symbol,
+    .output_shape = ingot_api_output_shape,
+    .output_data = ingot_api_output_data,
+    .run = ingot_api_run,
     .last_error = last_error,
-    .error_text = error_text,
+    .error_text = ingot_api_error_text,
     .model_name = model_name,
     .model_metadata = model_metadata,
     .input_count = input_count,
@@ -108,14 +108,14 @@ const struct ingot_api ingot_runtime_api = {
     .input_info = input_info,
     .output_info = output_info,
     .symbol_info = symbol_info,
-    .state_bytes = model_state_bytes,
-    .state_reset = ctx_state_reset,
-    .state_save = ctx_state_save,
-    .state_restore = ctx_state_restore,
+    .state_bytes = ingot_api_state_bytes,
+    .state_reset = ingot_api_state_reset,
+    .state_save = ingot_api_state_save,
+    .state_restore = ingot_api_state_restore,
     .step_count = step_count,
     .step_name = step_name,
     .step_arg = step_arg,
     .check_cpu = check_cpu,
-    .pick = model_pick,
+    .pick = ingot_api_pick,
     .ctx_model = ctx_model,
 };

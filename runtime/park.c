@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 // No cancellation point and no allocation, unlike what libc offers.
-void park_wait(atomic_uint *word, unsigned expect) {
+void ingot_park_wait(atomic_uint *word, unsigned expect) {
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expect, NULL, NULL, 0);
 }
 
-void park_wake(atomic_uint *word) {
+void ingot_park_wake(atomic_uint *word) {
   syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
@@ -25,13 +25,13 @@ void park_wake(atomic_uint *word) {
 static pthread_mutex_t park_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t park_changed = PTHREAD_COND_INITIALIZER;
 
-void park_wait(atomic_uint *word, unsigned expect) {
+void ingot_park_wait(atomic_uint *word, unsigned expect) {
   pthread_mutex_lock(&park_lock);
   while (atomic_load(word) == expect) pthread_cond_wait(&park_changed, &park_lock);
   pthread_mutex_unlock(&park_lock);
 }
 
-void park_wake(atomic_uint *word) {
+void ingot_park_wake(atomic_uint *word) {
   (void)word;
   pthread_mutex_lock(&park_lock); // a waiter is either before its check or inside the wait
   pthread_cond_broadcast(&park_changed);
@@ -39,13 +39,13 @@ void park_wake(atomic_uint *word) {
 }
 #endif
 
-int64_t park_now(void) {
+int64_t ingot_park_now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-void park_pause(void) {
+void ingot_park_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)

@@ -1,10 +1,10 @@
 // pool.c: the threads of a context: handing out parts of a job, spinning, sleeping, waking.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Each worker has a mailbox word. The caller writes the job into the pool, sets the mailboxes of the workers that
-// take part, does part 0 itself and waits for `pending` to reach zero. A job needs one store per worker and one
-// decrement back: the only synchronisation of a step. Who waits spins first and then sleeps on the word it waits
-// for; the word itself tells the other side that it sleeps, so that a wake-up is never lost:
+// Each worker has a mailbox word. The caller writes the job into the pool, sets the mailboxes of the workers
+// that take part, does part 0 itself and waits for `pending` to reach zero. A job needs one store per worker
+// and one decrement back: the only synchronisation of a step. Who waits spins first and then sleeps on the
+// word it waits for; the word itself tells the other side that it sleeps, so that a wake-up is never lost:
 //   mailbox: IDLE -> (caller) WORK -> (worker) IDLE;  IDLE -> (worker) ASLEEP -> (caller) WORK, then a wake
 //   pending: count of workers still at it, plus PARKED once the caller sleeps
 #include "internal.h"
@@ -42,7 +42,7 @@ struct Pool {
   Worker workers[]; // numbers 1 .. n_workers as parts
 };
 
-// ---- fork -------------------------------------------------------------------------------------------------------
+// ---- fork --------------------------------------------------------------------------------------------
 
 // A child of fork has none of its parent's workers. Pools remember the generation they were made in and run
 // everything on the calling thread where it is not theirs.
@@ -59,7 +59,7 @@ static bool pool_forked(const Pool *p) {
   return atomic_load_explicit(&forks, memory_order_relaxed) != p->generation;
 }
 
-// ---- workers ------------------------------------------------------------------------------------------------------
+// ---- workers -----------------------------------------------------------------------------------------
 
 static int64_t spin_limit(Pool *p) {
   if (p->spin_ns == 0) return 0;
@@ -69,20 +69,20 @@ static int64_t spin_limit(Pool *p) {
 // Spins until mail comes; false if it did not come in time.
 static bool spin_for_mail(Worker *w) {
   if (spin_limit(w->pool) == 0) return false;
-  int64_t start = park_now();
+  int64_t start = ingot_park_now();
   do {
     for (int i = 0; i < PAUSES_PER_LOOK; i++) {
       if (atomic_load_explicit(&w->mail, memory_order_relaxed) != IDLE) return true;
-      park_pause();
+      ingot_park_pause();
     }
-  } while (park_now() - start < spin_limit(w->pool));
+  } while (ingot_park_now() - start < spin_limit(w->pool));
   return false;
 }
 
 static unsigned wait_for_mail(Worker *w) {
   unsigned idle = IDLE;
   if (!spin_for_mail(w) && atomic_compare_exchange_strong(&w->mail, &idle, ASLEEP))
-    while (atomic_load_explicit(&w->mail, memory_order_relaxed) == ASLEEP) park_wait(&w->mail, ASLEEP);
+    while (atomic_load_explicit(&w->mail, memory_order_relaxed) == ASLEEP) ingot_park_wait(&w->mail, ASLEEP);
   return atomic_load_explicit(&w->mail, memory_order_acquire);
 }
 
@@ -97,7 +97,7 @@ static void *worker_main(void *arg) {
     // Before the decrement: once it is seen the caller may send the next mail.
     atomic_store_explicit(&w->mail, IDLE, memory_order_relaxed);
     if (atomic_fetch_sub_explicit(&p->pending, 1, memory_order_acq_rel) == (PARKED | 1))
-      park_wake(&p->pending);
+      ingot_park_wake(&p->pending);
   }
   return NULL;
 }
@@ -107,17 +107,17 @@ static bool send_mail(Worker *w, unsigned mail) {
   return atomic_exchange_explicit(&w->mail, mail, memory_order_acq_rel) == ASLEEP;
 }
 
-// ---- jobs -----------------------------------------------------------------------------------------------------------
+// ---- jobs --------------------------------------------------------------------------------------------
 
 static bool spin_for_workers(Pool *p) {
   int64_t start = 0, limit = spin_limit(p);
   do {
     for (int i = 0; i < PAUSES_PER_LOOK; i++) {
       if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0) return true;
-      if (limit) park_pause();
+      if (limit) ingot_park_pause();
     }
-    if (start == 0) start = park_now();
-  } while (limit && park_now() - start < limit);
+    if (start == 0) start = ingot_park_now();
+  } while (limit && ingot_park_now() - start < limit);
   return false;
 }
 
@@ -125,12 +125,12 @@ static void wait_for_workers(Pool *p) {
   if (spin_for_workers(p)) return;
   unsigned now = atomic_fetch_or(&p->pending, PARKED) | PARKED;
   while (now != PARKED) {
-    park_wait(&p->pending, now);
+    ingot_park_wait(&p->pending, now);
     now = atomic_load_explicit(&p->pending, memory_order_acquire);
   }
 }
 
-void pool_run(Pool *p, int32_t n, PoolFn fn, void *arg) {
+void ingot_pool_run(Pool *p, int32_t n, PoolFn fn, void *arg) {
   if (n <= 1 || !p || pool_forked(p)) {
     for (int32_t i = 0; i < n; i++) fn(arg, i);
     return;
@@ -138,22 +138,22 @@ void pool_run(Pool *p, int32_t n, PoolFn fn, void *arg) {
   p->fn = fn, p->arg = arg;
   atomic_store_explicit(&p->pending, (unsigned)n - 1, memory_order_relaxed);
   for (int32_t i = 0; i < n - 1; i++)
-    if (send_mail(&p->workers[i], WORK)) park_wake(&p->workers[i].mail);
+    if (send_mail(&p->workers[i], WORK)) ingot_park_wake(&p->workers[i].mail);
   fn(arg, 0);
   wait_for_workers(p);
 }
 
-void pool_begin(Pool *p) {
+void ingot_pool_begin(Pool *p) {
   if (p) atomic_store_explicit(&p->in_run, true, memory_order_relaxed);
 }
 
-void pool_end(Pool *p) {
+void ingot_pool_end(Pool *p) {
   if (p) atomic_store_explicit(&p->in_run, false, memory_order_relaxed);
 }
 
-// ---- making and ending ------------------------------------------------------------------------------------------------
+// ---- making and ending -------------------------------------------------------------------------------
 
-int pool_cpus(void) {
+int ingot_pool_cpus(void) {
 #ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0) return CPU_COUNT(&set);
@@ -200,32 +200,32 @@ static bool start_workers(Pool *p, int n, bool pinned) {
   return p->n_workers == n;
 }
 
-int pool_create(Pool **pool, int threads, uint32_t flags, int spin_us) {
+int ingot_pool_create(Pool **pool, int threads, uint32_t flags, int spin_us) {
   *pool = NULL;
   if (threads <= 1) return INGOT_OK;
   pthread_once(&forks_once, watch_forks);
   uint64_t bytes = sizeof(Pool) + (uint64_t)(threads - 1) * sizeof(Worker);
-  Pool *p = memory_alloc(bytes, false);
+  Pool *p = ingot_memory_alloc(bytes, false);
   if (!p) return INGOT_E_MEMORY;
   p->bytes = bytes;
   p->generation = atomic_load(&forks);
   // With fewer processors than threads, who spins keeps off the processor who should work.
-  bool spin = !(flags & INGOT_NO_SPIN) && threads <= pool_cpus();
+  bool spin = !(flags & INGOT_NO_SPIN) && threads <= ingot_pool_cpus();
   p->spin_ns = spin ? (int64_t)(spin_us > 0 ? spin_us : SPIN_US) * 1000 : 0;
   for (int i = 0; i < threads - 1; i++) p->workers[i].pool = p, p->workers[i].id = i + 1;
   if (!start_workers(p, threads - 1, flags & INGOT_PIN_THREADS)) {
-    pool_destroy(p);
+    ingot_pool_destroy(p);
     return INGOT_E_THREADS;
   }
   *pool = p;
   return INGOT_OK;
 }
 
-void pool_destroy(Pool *p) {
+void ingot_pool_destroy(Pool *p) {
   if (!p) return;
   for (int32_t i = 0; i < p->n_workers && !pool_forked(p); i++) {
-    if (send_mail(&p->workers[i], EXIT)) park_wake(&p->workers[i].mail);
+    if (send_mail(&p->workers[i], EXIT)) ingot_park_wake(&p->workers[i].mail);
     pthread_join(p->workers[i].thread, NULL);
   }
-  memory_free(p, p->bytes);
+  ingot_memory_free(p, p->bytes);
 }

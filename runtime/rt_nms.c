@@ -1,4 +1,4 @@
-// rt_nms.c: non-maximum suppression: the best boxes per class, without those that overlap a better one too much.
+// rt_nms.c: non-maximum suppression: the best boxes per class, without those that overlap a better one.
 // SPDX-License-Identifier: Apache-2.0
 #include "keys.h"
 
@@ -50,8 +50,8 @@ static int64_t rank_boxes(const Nms *s, const float *scores) {
   int64_t n = 0;
   for (int64_t i = 0; i < s->n; i++)
     if (s->has_score ? scores[i] > s->score : scores[i] == scores[i])
-      s->keys[n++] = (Key){~key_of(INGOT_F32, scores, i), i};
-  keys_sort(s->keys, s->keys + s->n, n, NULL, NULL);
+      s->keys[n++] = (Key){~ingot_key_of(INGOT_F32, scores, i), i};
+  ingot_keys_sort(s->keys, s->keys + s->n, n, NULL, NULL);
   return n;
 }
 

@@ -15,12 +15,12 @@ static void advance(int64_t *at, const struct ingot_routine_call *c, int32_t ran
 int ingot_rt_nonzero(const struct ingot_routine_call *c) {
   const struct ingot_tensor_info *x = ingot_call_tensor(c, X);
   int64_t elements = routine_elements(c, X, 0, x->rank), count = 0, column = 0;
-  for (int64_t i = 0; i < elements; i++) count += key_nonzero(x->dtype, c->buf[X], i);
+  for (int64_t i = 0; i < elements; i++) count += ingot_key_nonzero(x->dtype, c->buf[X], i);
   int code = routine_set_extent(c, count);
   if (code) return code;
   int64_t at[INGOT_MAX_RANK] = {0}, *indices = c->buf[INDICES];
   for (int64_t i = 0; i < elements && column < count; i++, advance(at, c, x->rank)) {
-    if (!key_nonzero(x->dtype, c->buf[X], i)) continue;
+    if (!ingot_key_nonzero(x->dtype, c->buf[X], i)) continue;
     for (int32_t d = 0; d < x->rank; d++) indices[d * count + column] = at[d];
     column++;
   }

@@ -16,7 +16,8 @@ typedef struct Rows {
 
 static void load(const Rows *r, const void *x, int64_t base, Key *keys) {
   uint64_t flip = r->largest ? UINT64_MAX : 0;
-  for (int64_t i = 0; i < r->n; i++) keys[i] = (Key){key_of(r->dtype, x, base + i * r->inner) ^ flip, i};
+  for (int64_t i = 0; i < r->n; i++)
+    keys[i] = (Key){ingot_key_of(r->dtype, x, base + i * r->inner) ^ flip, i};
 }
 
 static void store(const Rows *r, const struct ingot_routine_call *c, int64_t from, int64_t to,
@@ -49,7 +50,7 @@ int ingot_rt_topk(const struct ingot_routine_call *c) {
     int64_t outer = row / r.inner, inner = row % r.inner;
     int64_t from = outer * r.n * r.inner + inner;
     load(&r, c->buf[X], from, keys);
-    keys_sort_first(keys, keys + r.n, r.n, r.k);
+    ingot_keys_sort_first(keys, keys + r.n, r.n, r.k);
     store(&r, c, from, outer * r.k * r.inner + inner, keys);
   }
   return INGOT_OK;

@@ -7,7 +7,8 @@
 enum { X, Y, INDICES, INVERSE, COUNTS };
 enum { AXIS, SORTED };
 
-// The operand as n slices, each of `outer` blocks of `inner` elements; a flat operand has slices of one element.
+// The operand as n slices, each of `outer` blocks of `inner` elements; a flat operand has slices of one
+// element.
 typedef struct Slices {
   const void *data;
   int64_t n, outer, inner;
@@ -22,7 +23,8 @@ static int64_t element(const Slices *x, int64_t s, int64_t e) {
 static int compare(const void *arg, int64_t a, int64_t b) {
   const Slices *x = arg;
   for (int64_t e = 0; e < x->outer * x->inner; e++) {
-    uint64_t p = key_of(x->dtype, x->data, element(x, a, e)), q = key_of(x->dtype, x->data, element(x, b, e));
+    uint64_t p = ingot_key_of(x->dtype, x->data, element(x, a, e)),
+             q = ingot_key_of(x->dtype, x->data, element(x, b, e));
     if (p != q) return p < q ? -1 : 1;
   }
   return 0;
@@ -40,8 +42,8 @@ static Slices slices_of(const struct ingot_routine_call *c) {
 static int64_t group(const Slices *x, Key *order, Key *tmp) {
   bool empty = x->outer * x->inner == 0; // then all slices are equal
   for (int64_t s = 0; s < x->n; s++)
-    order[s] = (Key){empty ? 0 : key_of(x->dtype, x->data, element(x, s, 0)), s};
-  keys_sort(order, tmp, x->n, compare, x);
+    order[s] = (Key){empty ? 0 : ingot_key_of(x->dtype, x->data, element(x, s, 0)), s};
+  ingot_keys_sort(order, tmp, x->n, compare, x);
   int64_t groups = 0, last = -1;
   for (int64_t i = 0; i < x->n; i++) {
     groups += last < 0 || compare(x, last, order[i].index) != 0;
@@ -51,7 +53,8 @@ static int64_t group(const Slices *x, Key *order, Key *tmp) {
   return groups;
 }
 
-// tmp[g] = {number of group g in the result, its first slice}: in sorted order, or in order of first appearance.
+// tmp[g] = {number of group g in the result, its first slice}: in sorted order, or in order of first
+// appearance.
 static void name_groups(const Key *order, int64_t n, Key *tmp, int64_t groups, bool sorted,
                         int64_t *appearance) {
   for (int64_t i = n - 1; i >= 0; i--) tmp[order[i].key] = (Key){order[i].key, order[i].index};

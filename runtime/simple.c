@@ -1,4 +1,4 @@
-// simple.c: the convenience call: finds or makes a context, binds, runs, and keeps the context for the next call.
+// simple.c: the convenience call: finds or makes a context, binds, runs, keeps the context for the next call.
 // SPDX-License-Identifier: Apache-2.0
 #include "internal.h"
 
@@ -31,7 +31,7 @@ __attribute__((destructor)) static void free_idle(void) {
   while (idle) {
     ingot_ctx *c = idle;
     idle = c->next;
-    ctx_destroy(c);
+    ingot_api_ctx_destroy(c);
   }
 }
 
@@ -41,28 +41,28 @@ static int new_context(const struct ingot_model *m, ingot_ctx **c) {
   const char *threads = getenv("INGOT_THREADS");
   long n = threads ? strtol(threads, NULL, 10) : 0;
   o.threads = n < 0 || n > INGOT_MAX_THREADS ? 0 : (int32_t)n;
-  return ctx_create(m, &o, c);
+  return ingot_api_ctx_create(m, &o, c);
 }
 
 static int bind_and_run(ingot_ctx *c, const void *const *inputs, const int64_t *symbols,
                         void *const *outputs) {
   const struct ingot_model *m = c->model;
   int64_t dims[INGOT_MAX_RANK];
-  int code = symbols_from_values(c, symbols);
+  int code = ingot_symbols_from_values(c, symbols);
   if (code) c->dirty = true; // the values of the last run are gone
   for (int32_t i = 0; i < m->n_inputs && !code; i++) {
     const struct ingot_tensor_info *t = &m->inputs[i];
     for (int32_t d = 0; d < t->rank; d++) dims[d] = ingot_dim_value(&t->dims[d], c->sym);
-    code = ctx_set_input(c, i, inputs[i], t->dtype, t->rank, dims, (uint64_t)t->bytes);
+    code = ingot_api_set_input(c, i, inputs[i], t->dtype, t->rank, dims, (uint64_t)t->bytes);
   }
   for (int32_t i = 0; i < m->n_outputs && !code; i++)
-    code = ctx_set_output(c, i, outputs[i], (uint64_t)m->outputs[i].bytes);
-  return code ? code : ctx_run(c);
+    code = ingot_api_set_output(c, i, outputs[i], (uint64_t)m->outputs[i].bytes);
+  return code ? code : ingot_api_run(c);
 }
 
 int ingot_run_simple(const struct ingot_model *head, const void *const *inputs, const int64_t *symbols,
                      void *const *outputs) {
-  const struct ingot_model *m = head ? model_pick(head) : NULL;
+  const struct ingot_model *m = head ? ingot_api_pick(head) : NULL;
   if (!head) return INGOT_E_ARGUMENT;
   if (!m) return INGOT_E_CPU;
   ingot_ctx *c = take_idle(m);

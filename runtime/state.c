@@ -14,8 +14,8 @@ static bool kept(const struct ingot_model *m, int32_t s) {
   return m->symbols[s].kind == INGOT_SYM_CALLER;
 }
 
-uint64_t model_state_bytes(const ingot_model *head) {
-  const ingot_model *m = model_pick(head);
+uint64_t ingot_api_state_bytes(const ingot_model *head) {
+  const ingot_model *m = ingot_api_pick(head);
   if (!m) return 0;
   uint64_t bytes = sizeof(StateHead) + (uint64_t)m->state_bytes;
   for (int32_t s = 0; s < m->n_symbols; s++) bytes += kept(m, s) ? sizeof(int64_t) : 0;
@@ -23,7 +23,7 @@ uint64_t model_state_bytes(const ingot_model *head) {
 }
 
 // The block comes zeroed from its allocation.
-void state_init(ingot_ctx *c) {
+void ingot_state_init(ingot_ctx *c) {
   const struct ingot_model *m = c->model;
   for (int32_t i = 0; i < m->n_states; i++) {
     const struct ingot_state *s = &m->states[i];
@@ -33,15 +33,15 @@ void state_init(ingot_ctx *c) {
   }
 }
 
-int ctx_state_reset(ingot_ctx *c) {
+int ingot_api_state_reset(ingot_ctx *c) {
   if (!c) return INGOT_E_ARGUMENT;
-  if (!ctx_enter(c)) return INGOT_E_BUSY;
+  if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
   if (c->model->state_bytes) memset(c->state, 0, (size_t)c->model->state_bytes);
-  state_init(c);
+  ingot_state_init(c);
   for (int32_t s = 0; s < c->model->n_symbols; s++)
     if (kept(c->model, s)) c->next_sym[s] = c->model->symbols[s].min;
   c->dirty = true;
-  return ctx_leave(c, INGOT_OK);
+  return ingot_ctx_leave(c, INGOT_OK);
 }
 
 static void save(const ingot_ctx *c, char *to, uint64_t bytes) {
@@ -56,27 +56,27 @@ static void save(const ingot_ctx *c, char *to, uint64_t bytes) {
   if (c->model->state_bytes) memcpy(to, c->state, (size_t)c->model->state_bytes);
 }
 
-int ctx_state_save(const ingot_ctx *c, void *to, uint64_t bytes) {
+int ingot_api_state_save(const ingot_ctx *c, void *to, uint64_t bytes) {
   if (!c || !to) return INGOT_E_ARGUMENT;
   ingot_ctx *own = (ingot_ctx *)(uintptr_t)c; // the lock and the text change, the state does not
-  if (!ctx_enter(own)) return INGOT_E_BUSY;
-  uint64_t want = model_state_bytes(c->model);
+  if (!ingot_ctx_enter(own)) return INGOT_E_BUSY;
+  uint64_t want = ingot_api_state_bytes(c->model);
   if (bytes < want)
-    return ctx_leave(own, ctx_fail(own, INGOT_E_BYTES, "state: %llu bytes given, %llu needed",
-                                   (unsigned long long)bytes, (unsigned long long)want));
+    return ingot_ctx_leave(own, ingot_ctx_fail(own, INGOT_E_BYTES, "state: %llu bytes given, %llu needed",
+                                               (unsigned long long)bytes, (unsigned long long)want));
   save(c, to, want);
-  return ctx_leave(own, INGOT_OK);
+  return ingot_ctx_leave(own, INGOT_OK);
 }
 
 // Checks the whole copy before anything is changed.
 static int check_copy(ingot_ctx *c, const char *from, uint64_t bytes, uint64_t want) {
   StateHead head;
   if (bytes < want)
-    return ctx_fail(c, INGOT_E_BYTES, "state: %llu bytes given, %llu needed", (unsigned long long)bytes,
-                    (unsigned long long)want);
+    return ingot_ctx_fail(c, INGOT_E_BYTES, "state: %llu bytes given, %llu needed", (unsigned long long)bytes,
+                          (unsigned long long)want);
   memcpy(&head, from, sizeof head);
   if (head.model != c->model->id || head.bytes != want)
-    return ctx_fail(c, INGOT_E_FORMAT, "state: not a copy of a state of '%s'", c->model->name);
+    return ingot_ctx_fail(c, INGOT_E_FORMAT, "state: not a copy of a state of '%s'", c->model->name);
   from += sizeof head;
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
     int64_t value;
@@ -84,16 +84,16 @@ static int check_copy(ingot_ctx *c, const char *from, uint64_t bytes, uint64_t w
     memcpy(&value, from, sizeof value);
     from += sizeof value;
     if (value < c->model->symbols[s].min || value > c->model->symbols[s].bound)
-      return ctx_fail(c, INGOT_E_FORMAT, "state: '%s' is out of its range", c->model->symbols[s].name);
+      return ingot_ctx_fail(c, INGOT_E_FORMAT, "state: '%s' is out of its range", c->model->symbols[s].name);
   }
   return INGOT_OK;
 }
 
-int ctx_state_restore(ingot_ctx *c, const void *from, uint64_t bytes) {
+int ingot_api_state_restore(ingot_ctx *c, const void *from, uint64_t bytes) {
   if (!c || !from) return INGOT_E_ARGUMENT;
-  if (!ctx_enter(c)) return INGOT_E_BUSY;
-  int code = check_copy(c, from, bytes, model_state_bytes(c->model));
-  if (code) return ctx_leave(c, code);
+  if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
+  int code = check_copy(c, from, bytes, ingot_api_state_bytes(c->model));
+  if (code) return ingot_ctx_leave(c, code);
   const char *p = (const char *)from + sizeof(StateHead);
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
     if (!kept(c->model, s)) continue;
@@ -102,5 +102,5 @@ int ctx_state_restore(ingot_ctx *c, const void *from, uint64_t bytes) {
   }
   if (c->model->state_bytes) memcpy(c->state, p, (size_t)c->model->state_bytes);
   c->dirty = true;
-  return ctx_leave(c, INGOT_OK);
+  return ingot_ctx_leave(c, INGOT_OK);
 }

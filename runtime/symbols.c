@@ -8,14 +8,14 @@ static const struct ingot_symbol *symbol(const ingot_ctx *c, int32_t s) {
   return &c->model->symbols[s];
 }
 
-void symbols_init(ingot_ctx *c) {
+void ingot_symbols_init(ingot_ctx *c) {
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
     c->has_step_symbols |= symbol(c, s)->kind == INGOT_SYM_STEP;
     c->next_sym[s] = c->sym[s] = symbol(c, s)->min;
   }
 }
 
-bool symbol_settled(const ingot_ctx *c, int32_t s) {
+bool ingot_symbol_settled(const ingot_ctx *c, int32_t s) {
   int32_t kind = symbol(c, s)->kind;
   return kind != INGOT_SYM_STEP && !(kind == INGOT_SYM_DERIVED && c->has_step_symbols);
 }
@@ -24,8 +24,8 @@ static void derive(ingot_ctx *c) {
   if (c->model->shapes) c->model->shapes(c->sym);
 }
 
-// The first DERIVED symbol out of its range, or -1: a joint limit such as past + length <= 512 does not follow from
-// the ranges of the others.
+// The first DERIVED symbol out of its range, or -1: a joint limit such as past + length <= 512 does not
+// follow from the ranges of the others.
 static int32_t derived_out_of_range(const ingot_ctx *c) {
   for (int32_t s = 0; s < c->model->n_symbols; s++)
     if (symbol(c, s)->kind == INGOT_SYM_DERIVED &&
@@ -39,11 +39,11 @@ static int derive_checked(ingot_ctx *c) {
   int32_t bad = derived_out_of_range(c);
   if (bad < 0) return INGOT_OK;
   const struct ingot_symbol *s = symbol(c, bad);
-  return ctx_fail(c, INGOT_E_SHAPE, "'%s' would be %lld, the model allows %lld to %lld", s->name,
-                  (long long)c->sym[bad], (long long)s->min, (long long)s->bound);
+  return ingot_ctx_fail(c, INGOT_E_SHAPE, "'%s' would be %lld, the model allows %lld to %lld", s->name,
+                        (long long)c->sym[bad], (long long)s->min, (long long)s->bound);
 }
 
-// ---- before a run -------------------------------------------------------------------------------------------------
+// ---- before a run ------------------------------------------------------------------------------------
 
 static int from_extent(ingot_ctx *c, int32_t s) {
   const struct ingot_symbol *y = symbol(c, s);
@@ -53,10 +53,10 @@ static int from_extent(ingot_ctx *c, int32_t s) {
     c->sym[s] = value;
     return INGOT_OK;
   }
-  return ctx_fail(c, INGOT_E_SHAPE, "input '%s': extent %d is %lld, the model allows %lld to %lld%s (%s)",
-                  c->model->inputs[y->input].name, y->dim, (long long)extent,
-                  (long long)(y->min * y->mul + y->add), (long long)(y->bound * y->mul + y->add),
-                  y->mul > 1 ? " in steps" : "", y->name);
+  return ingot_ctx_fail(
+      c, INGOT_E_SHAPE, "input '%s': extent %d is %lld, the model allows %lld to %lld%s (%s)",
+      c->model->inputs[y->input].name, y->dim, (long long)extent, (long long)(y->min * y->mul + y->add),
+      (long long)(y->bound * y->mul + y->add), y->mul > 1 ? " in steps" : "", y->name);
 }
 
 static int check_extents(ingot_ctx *c, int32_t i) {
@@ -64,14 +64,14 @@ static int check_extents(ingot_ctx *c, int32_t i) {
   for (int32_t d = 0; d < t->rank; d++) {
     int64_t want = ingot_dim_value(&t->dims[d], c->sym);
     if (c->in[i].dims[d] == want) continue;
-    return ctx_fail(c, INGOT_E_SHAPE,
-                    "input '%s': extent %d is %lld, but %lld follows from the other extents (%s)", t->name, d,
-                    (long long)c->in[i].dims[d], (long long)want, symbol(c, t->dims[d].sym)->name);
+    return ingot_ctx_fail(
+        c, INGOT_E_SHAPE, "input '%s': extent %d is %lld, but %lld follows from the other extents (%s)",
+        t->name, d, (long long)c->in[i].dims[d], (long long)want, symbol(c, t->dims[d].sym)->name);
   }
   return INGOT_OK;
 }
 
-int symbols_from_inputs(ingot_ctx *c) {
+int ingot_symbols_from_inputs(ingot_ctx *c) {
   int code = INGOT_OK;
   for (int32_t s = 0; s < c->model->n_symbols && !code; s++) {
     if (symbol(c, s)->kind == INGOT_SYM_INPUT) code = from_extent(c, s);
@@ -86,16 +86,16 @@ int symbols_from_inputs(ingot_ctx *c) {
 static int check_value(ingot_ctx *c, int32_t s, int64_t value) {
   const struct ingot_symbol *y = symbol(c, s);
   if (value >= y->min && value <= y->bound) return INGOT_OK;
-  return ctx_fail(c, INGOT_E_SHAPE, "'%s' is %lld, the model allows %lld to %lld", y->name, (long long)value,
-                  (long long)y->min, (long long)y->bound);
+  return ingot_ctx_fail(c, INGOT_E_SHAPE, "'%s' is %lld, the model allows %lld to %lld", y->name,
+                        (long long)value, (long long)y->min, (long long)y->bound);
 }
 
-int symbols_from_values(ingot_ctx *c, const int64_t *values) {
+int ingot_symbols_from_values(ingot_ctx *c, const int64_t *values) {
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
     int32_t kind = symbol(c, s)->kind;
     if (kind == INGOT_SYM_STEP) c->sym[s] = symbol(c, s)->bound;
     if (kind != INGOT_SYM_INPUT && kind != INGOT_SYM_CALLER) continue;
-    if (!values) return ctx_fail(c, INGOT_E_ARGUMENT, "no value given for '%s'", symbol(c, s)->name);
+    if (!values) return ingot_ctx_fail(c, INGOT_E_ARGUMENT, "no value given for '%s'", symbol(c, s)->name);
     int code = check_value(c, s, *values);
     if (code) return code;
     c->next_sym[s] = c->sym[s] = *values++;
@@ -103,30 +103,30 @@ int symbols_from_values(ingot_ctx *c, const int64_t *values) {
   return derive_checked(c);
 }
 
-// ---- during a run ---------------------------------------------------------------------------------------------------
+// ---- during a run ------------------------------------------------------------------------------------
 
 // With nothing newly bound only the symbols that the last run's steps set must go back to their bounds.
-void symbols_start_run(ingot_ctx *c) {
+void ingot_symbols_start_run(ingot_ctx *c) {
   if (!c->has_step_symbols) return;
   for (int32_t s = 0; s < c->model->n_symbols; s++)
     if (symbol(c, s)->kind == INGOT_SYM_STEP) c->sym[s] = symbol(c, s)->bound;
   derive(c);
 }
 
-// What a step gives to a CALLER symbol is seen by the next run: all steps of a run agree on its value, and a run
-// that fails leaves it as it was.
-int symbols_set(ingot_ctx *c, int32_t s, int64_t value, const char *step) {
+// What a step gives to a CALLER symbol is seen by the next run: all steps of a run agree on its value, and a
+// run that fails leaves it as it was.
+int ingot_symbols_set(ingot_ctx *c, int32_t s, int64_t value, const char *step) {
   const struct ingot_symbol *y = symbol(c, s);
   if (value < y->min || value > y->bound)
-    return ctx_fail(c, INGOT_E_DATA, "step '%s': '%s' would be %lld, the model allows %lld to %lld", step,
-                    y->name, (long long)value, (long long)y->min, (long long)y->bound);
+    return ingot_ctx_fail(c, INGOT_E_DATA, "step '%s': '%s' would be %lld, the model allows %lld to %lld",
+                          step, y->name, (long long)value, (long long)y->min, (long long)y->bound);
   c->next_sym[s] = value;
   if (y->kind == INGOT_SYM_CALLER) return INGOT_OK;
   c->sym[s] = value;
   return derive_checked(c) ? INGOT_E_DATA : INGOT_OK;
 }
 
-void symbols_end_run(ingot_ctx *c, bool ok) {
+void ingot_symbols_end_run(ingot_ctx *c, bool ok) {
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
     if (symbol(c, s)->kind != INGOT_SYM_CALLER || c->next_sym[s] == c->sym[s]) continue;
     if (!ok) c->next_sym[s] = c->sym[s];
@@ -134,22 +134,23 @@ void symbols_end_run(ingot_ctx *c, bool ok) {
   }
 }
 
-// ---- the caller's view --------------------------------------------------------------------------------------------------
+// ---- the caller's view -------------------------------------------------------------------------------
 
-int ctx_set_symbol(ingot_ctx *c, int32_t s, int64_t value) {
+int ingot_api_set_symbol(ingot_ctx *c, int32_t s, int64_t value) {
   if (!c) return INGOT_E_ARGUMENT;
-  if (!ctx_enter(c)) return INGOT_E_BUSY;
+  if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
   if (s < 0 || s >= c->model->n_symbols)
-    return ctx_leave(c, ctx_fail(c, INGOT_E_ARGUMENT, "no symbol number %d", s));
+    return ingot_ctx_leave(c, ingot_ctx_fail(c, INGOT_E_ARGUMENT, "no symbol number %d", s));
   if (symbol(c, s)->kind != INGOT_SYM_CALLER)
-    return ctx_leave(
-        c, ctx_fail(c, INGOT_E_ARGUMENT, "'%s' follows from inputs and cannot be set", symbol(c, s)->name));
+    return ingot_ctx_leave(c,
+                           ingot_ctx_fail(c, INGOT_E_ARGUMENT, "'%s' follows from inputs and cannot be set",
+                                          symbol(c, s)->name));
   int code = check_value(c, s, value);
   if (!code) c->next_sym[s] = value, c->dirty = true;
-  return ctx_leave(c, code);
+  return ingot_ctx_leave(c, code);
 }
 
-int ctx_get_symbol(const ingot_ctx *c, int32_t s, int64_t *value) {
+int ingot_api_get_symbol(const ingot_ctx *c, int32_t s, int64_t *value) {
   if (!c || !value || s < 0 || s >= c->model->n_symbols) return INGOT_E_ARGUMENT;
   *value = symbol(c, s)->kind == INGOT_SYM_CALLER ? c->next_sym[s] : c->sym[s];
   return INGOT_OK;

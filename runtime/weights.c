@@ -1,4 +1,4 @@
-// weights.c: where a model's weights are: inside the library, given by the caller, or mapped from a file beside it.
+// weights.c: where a model's weights are: inside the library, given by the caller, or in a file beside it.
 // SPDX-License-Identifier: Apache-2.0
 #include "internal.h"
 
@@ -70,8 +70,8 @@ static int open_file(Weights *w, const struct ingot_model *m, const struct ingot
   return code;
 }
 
-int weights_open(Weights *w, const struct ingot_model *m, const struct ingot_options *o, char *err,
-                 size_t size) {
+int ingot_weights_open(Weights *w, const struct ingot_model *m, const struct ingot_options *o, char *err,
+                       size_t size) {
   *w = (Weights){.data = m->weights.data};
   if (w->data || m->weights.bytes == 0) return INGOT_OK;
   if (!o->weights) return open_file(w, m, o, err, size);
@@ -81,6 +81,6 @@ int weights_open(Weights *w, const struct ingot_model *m, const struct ingot_opt
   return INGOT_E_ALIGN;
 }
 
-void weights_close(Weights *w) {
+void ingot_weights_close(Weights *w) {
   if (w->map) munmap(w->map, (size_t)w->map_bytes);
 }

@@ -1,8 +1,10 @@
-// test_runtime.c: contexts, bindings, control flow, state, weights and the loader, on artefacts written by hand.
+// test_runtime.c: contexts, binding, control flow, state, weights and the loader, on hand-written artefacts.
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/ingot_abi.h"
+#include "runtime/internal.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +47,7 @@ static bool has(const char *text, const char *part) {
       cr_assert(has(ingot_last_error(c), parts[k]), "'%s' not in '%s'", parts[k], ingot_last_error(c));      \
   } while (0)
 
-// ---- the rows model ----------------------------------------------------------------------------------------------
+// ---- the rows model ----------------------------------------------------------------------------------
 
 static float x[ROWS * COLUMNS], y[ROWS * COLUMNS], total[1];
 static int32_t odd[2 * ROWS + 1];
@@ -191,7 +193,7 @@ Test(runtime, wrong_options_are_explained) {
   ingot_ctx_destroy(NULL);
 }
 
-// ---- hooks and threads of the caller -------------------------------------------------------------------------------
+// ---- hooks and threads of the caller -----------------------------------------------------------------
 
 typedef struct Seen {
   int begins, ends;
@@ -237,7 +239,7 @@ Test(runtime, callers_parallel_for) {
   ingot_ctx_destroy(c);
 }
 
-// ---- control flow ----------------------------------------------------------------------------------------------------
+// ---- control flow ------------------------------------------------------------------------------------
 
 static int run_control(ingot_ctx *c, int64_t n, uint8_t negate, uint8_t ok, int64_t *sum, int64_t *list) {
   int code = ingot_set_input(c, 0, &n, INGOT_I64, 0, NULL, 8);
@@ -273,7 +275,7 @@ Test(runtime, loops_branches_and_data_dependent_extents) {
   }
 }
 
-// ---- state -------------------------------------------------------------------------------------------------------------
+// ---- state -------------------------------------------------------------------------------------------
 
 static int feed(ingot_ctx *c, int64_t n, float value, float *sum) {
   float in[4] = {value, value, value, value};
@@ -341,7 +343,7 @@ Test(runtime, symbols_of_the_caller) {
   ingot_ctx_destroy(c);
 }
 
-// ---- weights files -------------------------------------------------------------------------------------------------------
+// ---- weights files -----------------------------------------------------------------------------------
 
 static void write_weights(const char *path, uint64_t bytes, uint64_t hash, const float *data, size_t n) {
   struct ingot_weights_header h = {INGOT_WEIGHTS_MAGIC, 1, bytes, hash};
@@ -397,7 +399,7 @@ Test(runtime, weights_in_a_file) {
   cr_assert_eq(make_aside(NULL, 0, good + 1, err, &c), INGOT_E_ALIGN);
 }
 
-// ---- the loader -------------------------------------------------------------------------------------------------------------
+// ---- the loader --------------------------------------------------------------------------------------
 
 static int open_error(const char *path, char *err, size_t size) {
   ingot_library *lib = (ingot_library *)1;
@@ -462,6 +464,67 @@ Test(runtime, the_loader_takes_plain_names_as_paths) {
   ingot_library_close(lib);
   ingot_library_close(NULL);
 }
+
+static int count_threads(void) {
+  int n = 0;
+  DIR *d = opendir("/proc/self/task");
+  for (struct dirent *e; d && (e = readdir(d));) n += e->d_name[0] != '.';
+  if (d) closedir(d);
+  return n;
+}
+
+// Workers must be gone before their code is.
+Test(runtime, unloading_ends_the_threads_of_convenience_calls) {
+  setenv("INGOT_THREADS", "3", 1);
+  int before = count_threads();
+  void *lib = dlopen(LIB("fake"), RTLD_NOW | RTLD_LOCAL);
+  int (*run)(const float *, int64_t, float *, float *, int32_t *);
+  cr_assert_not_null(lib);
+  *(void **)&run = dlsym(lib, "rows_run");
+  for (int64_t rows = 1; rows < 20; rows++) cr_assert_eq(run(x, rows, y, total, odd), INGOT_OK);
+  cr_assert_eq(run(x, 1025, y, total, odd), INGOT_E_SHAPE);
+  cr_assert_eq(run(x, 20, y, total, odd), INGOT_OK);
+  cr_assert_eq(count_threads(), before + 2);
+  dlclose(lib);
+  cr_assert_eq(count_threads(), before);
+}
+
+#if defined(__x86_64__) && defined(__linux__)
+static bool flag_of_cpuinfo(const char *name) {
+  static char text[1 << 16];
+  char word[32];
+  if (!text[0]) {
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[n] = 0;
+    if (f) fclose(f);
+  }
+  snprintf(word, sizeof word, " %s", name);
+  for (const char *p = strstr(text, word); p; p = strstr(p + 1, word))
+    if (p[strlen(word)] == ' ' || p[strlen(word)] == '\n') return true;
+  return false;
+}
+
+Test(runtime, processor_features_agree_with_the_kernels) {
+  static const char *const names[][2] = {
+      {"sse4.2", "sse4_2"},     {"popcnt", "popcnt"},     {"movbe", "movbe"},
+      {"cx16", "cx16"},         {"sahf", "lahf_lm"},      {"lzcnt", "abm"},
+      {"bmi", "bmi1"},          {"bmi2", "bmi2"},         {"avx", "avx"},
+      {"f16c", "f16c"},         {"fma", "fma"},           {"avx2", "avx2"},
+      {"avxvnni", "avx_vnni"},  {"avx512f", "avx512f"},   {"avx512vl", "avx512vl"},
+      {"avx512bw", "avx512bw"}, {"avx512dq", "avx512dq"}, {"avx512vnni", "avx512_vnni"}};
+  char missing[32];
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    cr_assert_eq(ingot_cpu_check(names[i][0], missing, sizeof missing) == INGOT_OK,
+                 flag_of_cpuinfo(names[i][1]), "%s", names[i][0]);
+  cr_assert_eq(ingot_cpu_check("+sse2,-avx512f,imaginary,more", missing, sizeof missing), INGOT_E_CPU);
+  cr_assert_str_eq(missing, "imaginary");
+  cr_assert_eq(ingot_cpu_check("", missing, sizeof missing), INGOT_OK);
+  setenv("INGOT_CPU", "sse2", 1);
+  cr_assert_eq(ingot_cpu_check("sse2", missing, sizeof missing), INGOT_OK);
+  cr_assert_eq(ingot_cpu_check("sse", missing, sizeof missing), INGOT_E_CPU);
+}
+#endif
 
 Test(runtime, variants_fall_back) {
   const ingot_model *m = ingot_library_model(open_fake(), "variant");

@@ -1,4 +1,4 @@
-// fake.c: an artefact written by hand: five small models that together use every kind of step, argument and symbol.
+// fake.c: an artefact written by hand: small models that use every kind of step, argument and symbol.
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ingot_abi.h"
 
@@ -6,6 +6,7 @@
 #define FAKE_ABI_MAJOR INGOT_ABI_MAJOR
 #endif
 
+#define EXPORT __attribute__((visibility("default")))
 #define LEN(a) ((int32_t)(sizeof(a) / sizeof((a)[0])))
 #define FIXED(x)                                                                                             \
   { (x), -1, 0 }
@@ -29,7 +30,7 @@ enum { R = INGOT_ARG_READ, W = INGOT_ARG_WRITE };
 // So expensive that every step is split over all threads, or so cheap that none is.
 enum { DEAR = 1000000000, CHEAP = 1 };
 
-// ---- rows: x[T, 16] -> y[T, 16] = (x * w + 1)^2, total[1] = sum of y, odd[2 T + 1] = 0, 1, 2 ... --------------------
+// ---- rows: x[T, 16] -> y[T, 16] = (x * w + 1)^2, total[1] = sum of y, odd[2 T + 1] = 0, 1, 2 ... -----
 
 static void rows_affine(void *const *buf, const int64_t *sym, int64_t lo, int64_t hi, void *scratch) {
   const float *x = buf[0], *w = buf[1];
@@ -99,7 +100,7 @@ static const struct ingot_step rows_steps[] = {
 static const _Alignas(64) float rows_weights[32] = {[16] = 1, 2,  3,  4,  5,  6,  7,  8,
                                                     9,        10, 11, 12, 13, 14, 15, 16};
 
-const struct ingot_model ingot_model_rows = {
+EXPORT const struct ingot_model ingot_model_rows = {
     HEAD("rows"),
     .inputs = rows_inputs,
     .outputs = rows_outputs,
@@ -119,13 +120,13 @@ const struct ingot_model ingot_model_rows = {
     .id = 1,
 };
 
-int rows_run(const float *x, int64_t T, float *y, float *total, int32_t *odd) {
+EXPORT int rows_run(const float *x, int64_t T, float *y, float *total, int32_t *odd) {
   const void *in[] = {x};
   void *out[] = {y, total, odd};
   return ingot_run_simple(&ingot_model_rows, in, &T, out);
 }
 
-// ---- control: n(i64), negate(bool), ok(bool) -> sum(i64) = +-(0 + 1 + ... + n - 1), list(i64)[n] = 0 .. n - 1 --------
+// ---- control: n(i64), negate(bool), ok(bool) -> sum(i64) = +-(0 + ... + n - 1), list(i64)[n] = 0 .. n - 1
 
 static void control_zero(void *const *buf, const int64_t *sym, int64_t lo, int64_t hi, void *scratch) {
   (void)sym, (void)lo, (void)hi, (void)scratch;
@@ -210,7 +211,7 @@ static const struct ingot_model control_model = {
     .id = 2,
 };
 
-// ---- memory: x[L] goes to the end of a cache of 8 -> sum[1] of all that is in the cache --------------------------------
+// ---- memory: x[L] goes to the end of a cache of 8 -> sum[1] of all that is in the cache --------------
 
 static void memory_store(void *const *buf, const int64_t *sym, int64_t lo, int64_t hi, void *scratch) {
   (void)scratch;
@@ -276,7 +277,7 @@ static const struct ingot_model memory_model = {
     .id = 3,
 };
 
-// ---- aside: weights in a file -> y[4] = the weights ---------------------------------------------------------------------
+// ---- aside: weights in a file -> y[4] = the weights --------------------------------------------------
 
 static const struct ingot_tensor_info aside_outputs[] = {TENSOR("y", INGOT_F32, 1, 16, FIXED(4))};
 static const struct ingot_arg aside_args[] = {ARG(WEIGHT, 0, 0, -1, R), ARG(OUTPUT, 0, 0, -1, W)};
@@ -304,7 +305,7 @@ static const struct ingot_model aside_model = {
     .id = 4,
 };
 
-// ---- variant: the first form needs a processor that nobody has ------------------------------------------------------------
+// ---- variant: the first form needs a processor that nobody has ---------------------------------------
 
 static const struct ingot_model imaginary_model = {HEAD("imaginary"), .cpu_features = "imaginary", .id = 5};
 static const struct ingot_model variant_model = {HEAD("variant"), .cpu_features = "imaginary",
@@ -317,7 +318,7 @@ static const struct ingot_model *const models[] = {&ingot_model_rows, &control_m
 #endif
 };
 
-__attribute__((visibility("default"))) const struct ingot_artefact ingot_artefact = {
+EXPORT const struct ingot_artefact ingot_artefact = {
     .magic = INGOT_MAGIC,
     .abi_major = FAKE_ABI_MAJOR,
     .size = sizeof(struct ingot_artefact),

@@ -1,4 +1,4 @@
-// heap.c: counts and fails allocations: none in a run, and each one that fails elsewhere is reported and undone.
+// heap.c: counts and fails allocations: none in a run, and any that fails elsewhere is reported and undone.
 // SPDX-License-Identifier: Apache-2.0
 //
 // Defines malloc and its kin, mmap and pthread_create in front of libc's. Usage: runtime_heap libfake.so

@@ -1,4 +1,4 @@
-// stress.c: contexts and threads under load: usage `runtime_stress ROUNDS`. A plain program, so that TSan can run it.
+// stress.c: contexts and threads under load (usage: runtime_stress ROUNDS); a plain program, for TSan.
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ingot_abi.h"
 
@@ -101,7 +101,7 @@ static void in_threads(void *(*fn)(void *), int n, int rounds) {
   for (int i = 0; i < n; i++) pthread_join(t[i], NULL);
 }
 
-// ---- one context, two threads: refused, never mixed up ------------------------------------------------------------
+// ---- one context, two threads: refused, never mixed up -----------------------------------------------
 
 typedef struct Shared {
   ingot_ctx *c;
@@ -132,7 +132,7 @@ static void check_shared(int rounds) {
   free(d);
 }
 
-// ---- fork -----------------------------------------------------------------------------------------------------------
+// ---- fork --------------------------------------------------------------------------------------------
 
 static void check_fork(void) {
   Data *d = malloc(sizeof *d);
@@ -153,7 +153,7 @@ static void check_fork(void) {
   free(d);
 }
 
-// ---- a caller's threads ---------------------------------------------------------------------------------------------
+// ---- a caller's threads ------------------------------------------------------------------------------
 
 static void backwards(void *user, int32_t n, void (*fn)(void *, int32_t), void *arg) {
   (void)user;
