@@ -127,6 +127,33 @@ bool op_same_dim(Ctx *c, const Node *n, Dim a, Dim b, const char *what) {
   return op_fail(c, n, "%s differ: %s", what, text + 3);
 }
 
+// ---- extents that depend on data ------------------------------------------------------------------------------
+
+static bool sym_known(const Module *m, const char *name) {
+  for (int i = 0; i < m->syms.n; i++)
+    if (strcmp(m->syms.data[i]->name, name) == 0) return true;
+  return false;
+}
+
+bool op_data_extent(Ctx *c, Node *n, int64_t max, Dim *out) {
+  const Attr *a = node_attr(n, "extent");
+  Module *m = n->graph->module;
+  if (a->given && a->n == 1) {
+    *out = a->dims[0];
+    return out->n >= max ||
+           op_fail(c, n, "extent is at most %lld, must allow %lld", (long long)out->n, (long long)max);
+  }
+  char *name = arena_printf(c->arena, "%s_%d", n->op->name, n->id);
+  for (int i = 1; sym_known(m, name); i++) name = arena_printf(c->arena, "%s_%d_%d", n->op->name, n->id, i);
+  Sym *s = module_sym(m, name, 0, max, n->loc);
+  if (!s) return false;
+  s->data_dependent = true;
+  Dim *dim = NEW(c->arena, Dim);
+  *dim = *out = dim_expr(c, ex_sym(c, s));
+  op_put_attr(n, (Attr){.name = "extent", .kind = ATTR_SHAPE, .given = true, .n = 1, .dims = dim});
+  return true;
+}
+
 // ---- expressions ----------------------------------------------------------------------------------------------
 
 DType acc_dtype(DType t) {

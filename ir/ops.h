@@ -55,6 +55,10 @@ static inline bool attr_given(const Node *n, const char *name) {
 // Sets an attribute from infer (a symbol made for a data-dependent extent).
 void op_put_attr(Node *n, Attr a);
 
+// The extent, known only when the model runs, that attribute `extent` names; a symbol of at most `max` is made if
+// it is not given. It becomes part of the node's attributes, so that printing a node keeps it.
+bool op_data_extent(Ctx *c, Node *n, int64_t max, Dim *out);
+
 bool dim_is(Dim d, int64_t n); // the constant n
 // May a and b be the same extent? Symbols that differ are not.
 bool op_same_dim(Ctx *c, const Node *n, Dim a, Dim b, const char *what);
