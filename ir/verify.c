@@ -1,0 +1,203 @@
+// verify.c: checks every invariant of a module at its level.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Runs between passes (--verify-each) and on every text that is read: what it accepts, the later stages can
+// rely on, whoever wrote it. At loops level every access to memory is proved to stay inside its buffer.
+#include "ir/expr_impl.h"
+#include "ir/verify.h"
+
+bool verify_fail(Verify *v, Loc loc, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  char *text = arena_vprintf(v->ctx->arena, fmt, ap);
+  va_end(ap);
+  if (v->pass) {
+    diag_error(v->ctx->diag, loc, "internal error after pass '%s': %s", v->pass, text);
+  } else {
+    diag_error(v->ctx->diag, loc, "%s", text);
+  }
+  v->ok = false;
+  return false;
+}
+
+// ---- nodes --------------------------------------------------------------------------------------------------
+
+static bool verify_links(Verify *v, const Graph *g, const Node *n) {
+  if (n->graph != g || (n->prev ? n->prev->next : g->first) != n ||
+      (n->next ? n->next->prev : g->last) != n) {
+    return verify_fail(v, n->loc, "the list of nodes is broken at '%s'", n->op->name);
+  }
+  for (int i = 0; i < n->nout; i++) {
+    if (n->out[i]->def == n && n->out[i]->def_index == i && !n->out[i]->data) continue;
+    return verify_fail(v, n->loc, "%%%s does not know its definition", n->out[i]->name);
+  }
+  return true;
+}
+
+static bool verify_operands(Verify *v, const Node *n) {
+  if (n->nin > MAX_OPERANDS || n->nout > MAX_OPERANDS) return verify_fail(v, n->loc, "too many operands");
+  for (int i = 0; i < n->nin; i++) {
+    const Value *x = n->in[i];
+    if (!x || (verify_access(v, x) & ACCESS_READ)) continue;
+    if (x->forward) return verify_fail(v, n->loc, "%%%s was replaced but is still used", x->name);
+    return verify_fail(v, n->loc, "%%%s is used before it is defined", x->name);
+  }
+  return true;
+}
+
+static bool verify_attrs(Verify *v, const Node *n) {
+  for (int i = 0; i < n->op->nattr; i++) {
+    const Attr *a = &n->attr[i], *spec = &n->op->attr[i];
+    if (strcmp(a->name, spec->name) != 0 || a->kind != spec->kind) {
+      return verify_fail(v, n->loc, "%s: the attributes are not those of the op", n->op->name);
+    }
+    if (spec->given && !a->given)
+      return verify_fail(v, n->loc, "%s: attribute '%s' is missing", n->op->name, a->name);
+  }
+  return true;
+}
+
+// The types that the op infers from its operands, compared with those that the results have.
+static bool verify_results(Verify *v, const Node *n) {
+  Ctx *c = v->ctx;
+  int want = op_results(n), values = c->next_value;
+  if (want != n->nout) return verify_fail(v, n->loc, "%s has %d results, not %d", n->op->name, want, n->nout);
+  Node copy = *n;
+  Value *results = NEW_ARRAY(c->arena, Value, n->nout);
+  copy.out = NEW_ARRAY(c->arena, Value *, n->nout);
+  copy.attr = arena_dup(c->arena, n->attr, sizeof(Attr) * (size_t)n->op->nattr);
+  for (int i = 0; i < n->nout; i++) {
+    results[i] = *n->out[i];
+    results[i].type = (Type){.dtype = DT_NONE};
+    copy.out[i] = &results[i];
+  }
+  bool ok = node_check(c, &copy);
+  c->next_value = values;
+  if (!ok) return verify_fail(v, n->loc, "'%s' does not fit its operands", n->op->name);
+  for (int i = 0; i < n->nout; i++) {
+    if (type_equal(&results[i].type, &n->out[i]->type)) continue;
+    return verify_fail(v, n->loc, "%%%s is %s, but %s gives %s", n->out[i]->name,
+                       type_text(c, &n->out[i]->type), n->op->name, type_text(c, &results[i].type));
+  }
+  return true;
+}
+
+static bool verify_graph(Verify *v, const Graph *g);
+
+// What a region defines is known inside it only.
+static bool verify_regions(Verify *v, const Node *n) {
+  bool ok = true;
+  for (int i = 0; i < n->nregions; i++) {
+    if (n->region[i]->parent != n->graph) ok = verify_fail(v, n->loc, "a region has the wrong parent");
+    uint8_t *outer = v->access;
+    v->access = arena_dup(v->ctx->arena, outer, (size_t)v->nvalues);
+    ok &= verify_graph(v, n->region[i]);
+    v->access = outer;
+  }
+  return ok;
+}
+
+static bool verify_level(Verify *v, const Node *n) {
+  if (v->module->level == LEVEL_GRAPH) return !n->kernel || verify_fail(v, n->loc, "a kernel at graph level");
+  return n->kernel || (n->op->info->flags & OP_REGION) ||
+         verify_fail(v, n->loc, "the op '%s' is left at kernels level", n->op->name);
+}
+
+static bool verify_node(Verify *v, const Graph *g, const Node *n) {
+  if (!verify_links(v, g, n) || !verify_operands(v, n) || !verify_attrs(v, n)) return false;
+  if (!verify_regions(v, n) || !verify_level(v, n)) return false;
+  for (int i = 0; i < n->nout; i++) {
+    if (!verify_declare(v, n->out[i], ACCESS_READ)) return false;
+  }
+  return n->kernel ? verify_kernel(v, n) : verify_results(v, n);
+}
+
+// ---- graphs -------------------------------------------------------------------------------------------------
+
+static bool verify_const(Verify *v, const Value *x) {
+  if (!x->data || x->def) return verify_fail(v, x->loc, "%%%s is no constant", x->name);
+  if (!type_equal(&x->data->type, &x->type) || !type_is_static(&x->type)) {
+    return verify_fail(v, x->loc, "%%%s has another type than its data", x->name);
+  }
+  return (int64_t)x->data->bytes == type_bytes(&x->type) ||
+         verify_fail(v, x->loc, "%%%s has %zu bytes of data", x->name, x->data->bytes);
+}
+
+static bool verify_values(Verify *v, const Graph *g) {
+  bool ok = true;
+  for (int i = 0; i < g->inputs.n; i++) ok &= verify_declare(v, g->inputs.data[i], ACCESS_READ);
+  for (int i = 0; i < g->consts.n; i++) {
+    ok &= verify_declare(v, g->consts.data[i], ACCESS_READ) && verify_const(v, g->consts.data[i]);
+  }
+  return ok;
+}
+
+static bool verify_outputs(Verify *v, const Graph *g) {
+  bool ok = true;
+  if (g->output_names.n != g->outputs.n) return verify_fail(v, NO_LOC, "outputs without names");
+  for (int i = 0; i < g->outputs.n; i++) {
+    const Value *x = g->outputs.data[i];
+    if (verify_access(v, x) & ACCESS_READ) continue;
+    ok = verify_fail(v, x->loc, "the output %%%s is not defined", x->name);
+  }
+  return ok;
+}
+
+static bool verify_graph(Verify *v, const Graph *g) {
+  int count = 0;
+  bool ok = verify_values(v, g);
+  for (const Node *n = g->first; n && ok; n = n->next) {
+    ok = verify_node(v, g, n);
+    count++;
+  }
+  if (!ok) return false;
+  if (count != g->nnodes)
+    return verify_fail(v, NO_LOC, "graph '%s' has %d nodes, not %d", g->name, count, g->nnodes);
+  return verify_outputs(v, g);
+}
+
+// Inputs and outputs are the artefact's interface: each needs a name of its own.
+static bool verify_interface(Verify *v, const Graph *g) {
+  Map *names = map_new(v->ctx->arena);
+  bool ok = true;
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Value *x = g->inputs.data[i];
+    if (!x->name || !*x->name)
+      ok = verify_fail(v, x->loc, "an input without a name");
+    else if (!map_put(names, x->name, v))
+      ok = verify_fail(v, x->loc, "two inputs are named '%s'", x->name);
+  }
+  names = map_new(v->ctx->arena);
+  for (int i = 0; i < g->outputs.n; i++) {
+    const char *name = g->output_names.data[i];
+    Loc loc = g->outputs.data[i]->loc;
+    if (!name || !*name)
+      ok = verify_fail(v, loc, "an output without a name");
+    else if (!map_put(names, name, v))
+      ok = verify_fail(v, loc, "two outputs are named '%s'", name);
+  }
+  return ok;
+}
+
+static bool verify_symbols(Verify *v) {
+  const Module *m = v->module;
+  for (int i = 0; i < m->syms.n; i++) {
+    const Sym *s = m->syms.data[i];
+    if (s->index != i) return verify_fail(v, s->loc, "symbol '%s' has the wrong number", s->name);
+    if (s->min < 0 || s->max < s->min || s->max > MAX_ELEMENTS) {
+      return verify_fail(v, s->loc, "symbol '%s' has an impossible range", s->name);
+    }
+  }
+  return true;
+}
+
+bool module_verify(Module *m, const char *after_pass) {
+  Ctx *c = m->ctx;
+  Verify v = {.ctx = c, .module = m, .pass = after_pass, .ok = true, .nvalues = c->next_value};
+  v.values = NEW_ARRAY(c->arena, const Value *, v.nvalues);
+  v.access = NEW_ARRAY(c->arena, uint8_t, v.nvalues);
+  v.kernel_names = map_new(c->arena);
+  if (!m->main) return verify_fail(&v, NO_LOC, "the module has no graph");
+  if (!verify_symbols(&v) || !verify_graph(&v, m->main)) return false;
+  return verify_interface(&v, m->main) && v.ok;
+}
