@@ -355,7 +355,7 @@ static const Expr *make(Parser *p, ExprOp op, DType t, const Expr *const *args, 
 
 // op applied to operands whose types are settled.
 static Operand apply(Parser *p, ExprOp op, const Operand *terms, int n, Loc loc) {
-  DType t[3];
+  DType t[3] = {DT_NONE, DT_NONE, DT_NONE};
   const Expr *args[3];
   for (int i = 0; i < n; i++) {
     args[i] = terms[i].e;

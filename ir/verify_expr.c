@@ -125,7 +125,7 @@ static bool is_compare(ExprOp op) {
 }
 
 static bool check_op(Check *k, const Expr *e) {
-  DType t[3];
+  DType t[3] = {DT_NONE, DT_NONE, DT_NONE};
   if (e->nargs > 3) return verify_fail(k->v, k->loc, "'%s' has too many operands", expr_op_name(e->op));
   for (int i = 0; i < e->nargs; i++) t[i] = e->args[i]->dtype;
   const char *why = NULL;
