@@ -331,9 +331,7 @@ static void run_of_tiles(Emit *s, TileAt t, int64_t first, int64_t count, int mr
     return;
   }
   for (int64_t n = 0; n < count; n++) {
-    Loop block;
     t.row0 = ex_idx(s->c, first + n * mr);
-    (void)block;
     emit_tile(s, t, true);
   }
 }
@@ -476,12 +474,10 @@ static void emit_parallel(Emit *s) {
   for (int pass = 0; pass < 2; pass++) { // rows of the image belong with the blocks, batch dims lie outside
     for (int i = p->ndims - 1; i >= 0; i--) {
       if (i == p->lane || i == p->tile || (p->dim[i].role == ROLE_M) != (pass == 0)) continue;
-      s->at[i] = lower_let(s->l, p->dim[i].var->name, take_index(c, &left, p->dim[i].var->extent));
+      s->at[i] = take_index(c, &left, p->dim[i].var->extent);
     }
     if (pass == 0 && s->tile.n_outer) column = take_index(c, &left, columns);
   }
-  block = lower_let(s->l, "block", block);
-  column = lower_let(s->l, "column", column);
   emit_columns(s, column, block);
   loop_end(s, &loop);
 }

@@ -108,19 +108,27 @@ static bool is_const_operand(const Expr *e) {
   return r && const_of(r->value);
 }
 
-// Which operand is the vector one: it should own the unit-stride dimension of the result, or, where the
-// result's layout is free to follow (images), the channels, which are those of the constant operand.
+// Are the result's channels (dim 1) spanned by `w` and its last dim not? Then the result is an image, whose
+// layout is free to put channels where lanes want them.
+static bool spans_channels(const Product *p, const Expr *w) {
+  if (p->stage->out->type.rank < 3 || !is_const_operand(w)) return false;
+  bool channels = false, last = false;
+  for (int i = 0; i < p->ndims; i++) {
+    if (p->dim[i].extent == 1 || !expr_uses_var(p->c, w, p->dim[i].var)) continue;
+    channels |= p->dim[i].out_dim == 1;
+    last |= p->dim[i].out_dim > 1;
+  }
+  return channels && !last;
+}
+
+// Which operand is the vector one: for images the one that spans the channels, else the one that owns the
+// unit-stride dimension of the result.
 static void order_operands(Product *p) {
   const Var *last = p->dim[p->ndims - 1].var;
   bool in_a = expr_uses_var(p->c, p->a, last), in_b = expr_uses_var(p->c, p->b, last);
-  bool image = p->stage->out->type.rank >= 3 && p->nk > 1;
-  if (image && is_const_operand(p->a) != is_const_operand(p->b)) {
-    if (is_const_operand(p->a)) swap_operands(p);
-  } else if (in_a != in_b) {
-    if (in_a) swap_operands(p);
-  } else if (is_const_operand(p->a)) {
-    swap_operands(p);
-  }
+  bool a_channels = spans_channels(p, p->a), b_channels = spans_channels(p, p->b);
+  bool swap = a_channels != b_channels ? a_channels : in_a != in_b ? in_a : is_const_operand(p->a);
+  if (swap) swap_operands(p);
 }
 
 static void set_roles(Product *p) {

@@ -1,6 +1,6 @@
 // schedule.c: the table of schedule classes and the pass that chooses one for every kernel.
 // SPDX-License-Identifier: Apache-2.0
-#include "passes/schedule.h"
+#include "passes/product.h"
 
 // Vector lowering wants stages that write every element once.
 static bool choose_vector(Module *m, Node *n, const PassOptions *o, bool reduces, bool rows) {
@@ -34,10 +34,11 @@ static bool choose_serial(Module *m, Node *n, const PassOptions *o) {
 
 // In order of preference.
 static const ScheduleClass CLASSES[] = {
-    {"row", choose_row, lower_vector, NULL},       // reductions over the same rows and what reads them
-    {"reduce", choose_reduce, lower_vector, NULL}, // one reduction with its epilogue
-    {"map", choose_map, lower_vector, NULL},       // element-wise
-    {"serial", choose_serial, lower_serial, NULL}, // anything
+    {"product", product_choose, product_lower, NULL}, // sums of products in register tiles
+    {"row", choose_row, lower_vector, NULL},          // reductions over the same rows and what reads them
+    {"reduce", choose_reduce, lower_vector, NULL},    // one reduction with its epilogue
+    {"map", choose_map, lower_vector, NULL},          // element-wise
+    {"serial", choose_serial, lower_serial, NULL},    // anything
 };
 
 int schedule_class_count(void) {
@@ -77,6 +78,7 @@ typedef struct ScheduleAll {
 
 static bool schedule_graph(Graph *g, void *data) {
   ScheduleAll *all = data;
+  graph_count_uses(g);
   for (Node *n = g->first; n; n = n->next) {
     if (!n->kernel || n->kernel->routine || n->kernel->schedule.kind) continue;
     int i = 0;
