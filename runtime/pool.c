@@ -19,6 +19,7 @@ static const unsigned PARKED = 1u << 31;
 enum {
   SPIN_US = 100,          // between runs: default of options.spin_us
   SPIN_IN_RUN_US = 2000,  // inside a run: longer than any sensible serial stretch
+  YIELD_AFTER_US = 10,    // of spinning
   PAUSES_PER_LOOK = 32,   // turns of a spin loop between looks at the clock
   MIN_STACK = 1024 * 1024 // of workers; some C libraries give much less
 };
@@ -66,6 +67,14 @@ static int64_t spin_limit(Pool *p) {
   return atomic_load_explicit(&p->in_run, memory_order_relaxed) ? SPIN_IN_RUN_US * 1000 : p->spin_ns;
 }
 
+// One look at the clock of a spin loop that began at `start`; false when its time is over. Who has spun for a while
+// lets others have the processor between looks: the thread that is waited for may be among them.
+static bool keep_spinning(Pool *p, int64_t start) {
+  int64_t spun = ingot_park_now() - start;
+  if (spun > YIELD_AFTER_US * 1000) sched_yield();
+  return spun < spin_limit(p);
+}
+
 // Spins until mail comes; false if it did not come in time.
 static bool spin_for_mail(Worker *w) {
   if (spin_limit(w->pool) == 0) return false;
@@ -75,7 +84,7 @@ static bool spin_for_mail(Worker *w) {
       if (atomic_load_explicit(&w->mail, memory_order_relaxed) != IDLE) return true;
       ingot_park_pause();
     }
-  } while (ingot_park_now() - start < spin_limit(w->pool));
+  } while (keep_spinning(w->pool, start));
   return false;
 }
 
@@ -109,15 +118,20 @@ static bool send_mail(Worker *w, unsigned mail) {
 
 // ---- jobs --------------------------------------------------------------------------------------------
 
+static bool workers_done(Pool *p) {
+  return atomic_load_explicit(&p->pending, memory_order_acquire) == 0;
+}
+
 static bool spin_for_workers(Pool *p) {
-  int64_t start = 0, limit = spin_limit(p);
+  if (workers_done(p)) return true;
+  if (spin_limit(p) == 0) return false;
+  int64_t start = ingot_park_now();
   do {
     for (int i = 0; i < PAUSES_PER_LOOK; i++) {
-      if (atomic_load_explicit(&p->pending, memory_order_acquire) == 0) return true;
-      if (limit) ingot_park_pause();
+      if (workers_done(p)) return true;
+      ingot_park_pause();
     }
-    if (start == 0) start = ingot_park_now();
-  } while (limit && ingot_park_now() - start < limit);
+  } while (keep_spinning(p, start));
   return false;
 }
 
