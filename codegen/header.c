@@ -1,0 +1,179 @@
+// header.c: the artefact's C header: a typed function and everything a caller must know, as text and constants.
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/internal.h"
+
+#include <ctype.h>
+
+// ---- names ------------------------------------------------------------------------------------------------------
+
+static bool is_keyword(const char *s) {
+  static const char *const words[] = {
+      "auto",      "break",   "case",     "catch",    "char",      "class",    "const",    "continue",
+      "default",   "delete",  "do",       "double",   "else",      "enum",     "extern",   "false",
+      "float",     "for",     "friend",   "goto",     "if",        "inline",   "int",      "long",
+      "namespace", "new",     "operator", "private",  "protected", "public",   "register", "restrict",
+      "return",    "short",   "signed",   "sizeof",   "static",    "struct",   "switch",   "template",
+      "this",      "throw",   "true",     "try",      "typedef",   "typename", "union",    "unsigned",
+      "using",     "virtual", "void",     "volatile", "while",     "bool",     "and",      "or",
+      "not",       "xor"};
+  for (int i = 0; i < ARRAY_LEN(words); i++)
+    if (strcmp(words[i], s) == 0) return true;
+  return false;
+}
+
+// A C identifier like `name`; `kind` and `i` name what cannot be spelled.
+static char *identifier(const Plan *p, const char *name, const char *kind, int i) {
+  bool usable = name && (isalpha((unsigned char)*name) || *name == '_');
+  char *s =
+      usable ? arena_strdup(p->arena, name) : arena_printf(p->arena, "%s%d_%s", kind, i, name ? name : "");
+  for (char *c = s; *c; c++)
+    if (!isalnum((unsigned char)*c)) *c = '_';
+  return is_keyword(s) ? arena_printf(p->arena, "%s_", s) : s;
+}
+
+static char *upper(const Plan *p, const char *s) {
+  char *u = arena_strdup(p->arena, s);
+  for (char *c = u; *c; c++) *c = (char)toupper((unsigned char)*c);
+  return u;
+}
+
+static const char *c_type(int32_t dtype) {
+  static const char *const names[] = {"void",     "uint8_t",  "int8_t",   "uint8_t", "int16_t",
+                                      "uint16_t", "int32_t",  "uint32_t", "int64_t", "uint64_t",
+                                      "uint16_t", "uint16_t", "float",    "double"};
+  return names[dtype];
+}
+
+// ---- parameters -------------------------------------------------------------------------------------------------
+
+typedef struct Param {
+  char *name;
+  const struct ingot_tensor_info *info; // NULL: a symbol
+  bool output;
+} Param;
+
+// Names become unique within the list.
+static void add_param(const Plan *p, Param *list, int *n, Param param) {
+  for (int i = 0; i < *n; i++)
+    if (strcmp(list[i].name, param.name) == 0) {
+      param.name = arena_printf(p->arena, "%s_%d", param.name, *n);
+      break;
+    }
+  list[(*n)++] = param;
+}
+
+static int list_params(const Plan *p, Param **out) {
+  const struct ingot_model *m = &p->model;
+  Param *list = NEW_ARRAY(p->arena, Param, m->n_inputs + m->n_symbols + m->n_outputs + 1);
+  int n = 0;
+  for (int i = 0; i < m->n_inputs; i++)
+    add_param(p, list, &n, (Param){identifier(p, m->inputs[i].name, "in", i), &m->inputs[i], false});
+  for (int i = 0; i < m->n_symbols; i++)
+    if (m->symbols[i].kind == INGOT_SYM_INPUT || m->symbols[i].kind == INGOT_SYM_CALLER)
+      add_param(p, list, &n, (Param){identifier(p, m->symbols[i].name, "sym", i), NULL, false});
+  for (int i = 0; i < m->n_outputs; i++)
+    add_param(p, list, &n, (Param){identifier(p, m->outputs[i].name, "out", i), &m->outputs[i], true});
+  *out = list;
+  return n;
+}
+
+// "[1][3][224][224]", extents by symbol at their bounds.
+static void print_shape(const Plan *p, FILE *out, const struct ingot_tensor_info *t) {
+  for (int i = 0; i < t->rank; i++) {
+    fprintf(out, "[%lld", (long long)t->dims[i].n);
+    if (t->dims[i].sym >= 0) fprintf(out, " >= %s", p->model.symbols[t->dims[i].sym].name);
+    fputs("]", out);
+  }
+}
+
+// A pointer to the whole as one flat array, except that C lets the first extents be seen: the size is in the
+// constants below, so a plain pointer is what fits every caller.
+static void print_param(FILE *out, const Param *q) {
+  if (!q->info)
+    fprintf(out, "int64_t %s", q->name);
+  else
+    fprintf(out, "%s%s *%s", q->output ? "" : "const ", c_type(q->info->dtype), q->name);
+}
+
+static void print_function(const Plan *p, FILE *out, const Param *list, int n) {
+  fprintf(out, "int %s_run(", p->model.name);
+  for (int i = 0; i < n; i++) {
+    if (i) fputs(", ", out);
+    print_param(out, &list[i]);
+  }
+  fputs(n ? ");\n" : "void);\n", out);
+}
+
+// ---- text -------------------------------------------------------------------------------------------------------
+
+// Text from the model may hold anything, also the end of the comment.
+static void print_comment_text(FILE *out, const char *s) {
+  for (; *s; s++)
+    fputc((unsigned char)*s < 0x20 || (*s == '/' && s[1] == '*') ? ' ' : *s == '\\' ? '/' : *s, out);
+}
+
+static void print_tensor(const Plan *p, FILE *out, const Param *q) {
+  fprintf(out, "//   %-6s %s: %s", q->output ? "output" : "input", q->name, ingot_dtype_name(q->info->dtype));
+  print_shape(p, out, q->info);
+  fprintf(out, ", %lld bytes", (long long)q->info->bytes);
+  if (strcmp(q->name, q->info->name) != 0) {
+    fputs(", in the model '", out);
+    print_comment_text(out, q->info->name);
+    fputs("'", out);
+  }
+  fputs("\n", out);
+}
+
+static void print_intro(const Plan *p, FILE *out, const Param *list, int n) {
+  const struct ingot_model *m = &p->model;
+  fprintf(out, "// %s: a model compiled by Ingot for %s.\n//\n", m->name, p->m->target->name);
+  for (int i = 0; i < n; i++)
+    if (list[i].info) print_tensor(p, out, &list[i]);
+  for (int i = 0; i < m->n_symbols; i++)
+    if (m->symbols[i].kind != INGOT_SYM_DERIVED)
+      fprintf(out, "//   symbol %s: %lld to %lld\n", m->symbols[i].name, (long long)m->symbols[i].min,
+              (long long)m->symbols[i].bound);
+  fprintf(out,
+          "//\n// Working memory %lld bytes, weights %lld bytes, %lld floating point operations a run.\n",
+          (long long)m->arena_bytes, (long long)m->weights.bytes, (long long)m->flops);
+}
+
+static void print_constants(const Plan *p, FILE *out, const Param *list, int n) {
+  const char *model = upper(p, p->model.name);
+  fputs("enum {\n", out);
+  for (int i = 0; i < n; i++) {
+    if (!list[i].info) continue;
+    const char *name = upper(p, list[i].name);
+    int64_t size = dtype_bytes(DT_U8), elem = ingot_dtype_size(list[i].info->dtype);
+    (void)size;
+    fprintf(out, "  %s_%s_ALIGN = %d,\n", model, name, list[i].info->align);
+    if (list[i].info->bytes < INT32_MAX)
+      fprintf(out, "  %s_%s_SIZE = %lld, // elements\n", model, name,
+              (long long)(list[i].info->bytes / elem));
+  }
+  fprintf(out, "  %s_INPUTS = %d,\n  %s_OUTPUTS = %d\n};\n", model, p->model.n_inputs, model,
+          p->model.n_outputs);
+  fprintf(out, "#define %s_ARENA_BYTES %lldll\n", model, (long long)p->model.arena_bytes);
+  fprintf(out, "#define %s_WEIGHT_BYTES %lldll\n", model, (long long)p->model.weights.bytes);
+  fprintf(out, "#define %s_FLOPS %lldll\n", model, (long long)p->model.flops);
+}
+
+void header_print(const Plan *p, FILE *out) {
+  Param *list;
+  int n = list_params(p, &list);
+  const char *guard = upper(p, p->model.name);
+  print_intro(p, out, list, n);
+  fprintf(out, "#ifndef INGOT_MODEL_%s_H\n#define INGOT_MODEL_%s_H\n\n#include <stdint.h>\n\n", guard, guard);
+  fputs("#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", out);
+  print_constants(p, out, list, n);
+  fputs("\n// Returns 0, or an error code (enum ingot_error of ingot.h). Inputs are only read; extents that "
+        "symbols\n"
+        "// give are those of the call. May be called from several threads at once.\n",
+        out);
+  print_function(p, out, list, n);
+  fprintf(out,
+          "\n// For ingot.h, the interface with contexts: your own memory, threads, shapes and error texts.\n"
+          "extern const struct ingot_model ingot_model_%s;\n",
+          p->model.name);
+  fputs("\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n", out);
+}

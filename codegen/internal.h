@@ -1,0 +1,303 @@
+// internal.h: what the files of code generation share; LLVM's types appear here and nowhere outside codegen/.
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Module at loops level becomes a Plan (plan.c): the tables of runtime/ingot_abi.h, the list of distinct
+// kernels and the constants' places. Workers (emit.c), each with an LLVM context, a target machine and an IR
+// context of its own, lower kernels (gen*.c, math*.c) and compile them to objects; weights.c writes the
+// constants, link.c makes the artefact, jit.c runs it in this process.
+#ifndef INGOT_CODEGEN_INTERNAL_H
+#define INGOT_CODEGEN_INTERNAL_H
+
+#include "codegen/codegen.h"
+#include "codegen/llvm.h"
+#include "runtime/ingot_abi.h"
+
+// ---- target.c: machines ---------------------------------------------------------------------------------
+
+// A target with LLVM's view of it, owned by one worker.
+typedef struct Machine {
+  const Target *target;
+  LLVMTargetMachineRef tm;
+  LLVMTargetDataRef layout;
+  char *layout_text;
+} Machine;
+
+// Registers LLVM's back ends; once, before workers start.
+void machine_init(void);
+// Reports and returns false if LLVM does not know the target.
+bool machine_open(Machine *m, Ctx *c, const Target *t, int opt_level);
+void machine_close(Machine *m);
+// The short pass pipeline. Reports and returns false on failure (our bug).
+bool machine_optimise(const Machine *m, Ctx *c, LLVMModuleRef module);
+// Instructions that decide how something is lowered.
+// What a processor must have, by LLVM's names, for the loader to check: "avx2,fma".
+const char *target_cpu_features(const Target *t);
+bool target_has_f16(const Target *t);   // conversions between f16 and f32
+bool target_has_round(const Target *t); // floor, ceil, trunc and round-to-even
+
+// ---- clone.c: kernels into another Ctx --------------------------------------------------------------------
+
+// Pointer -> pointer.
+typedef struct PMap {
+  Arena *arena;
+  const void **keys;
+  void **values;
+  int n, cap;
+} PMap;
+void *pmap_get(const PMap *m, const void *key);
+void pmap_put(PMap *m, const void *key, void *value);
+
+// Rebuilds expressions and statements in `ctx`, so that a worker can simplify them without touching the
+// module's tables. Variables and values are copied; symbols are shared (they never change).
+typedef struct Clone {
+  Ctx *ctx;
+  PMap exprs, vars, values;
+  bool canonical; // names become b0, b1, ... v0, v1, ...: equal kernels print equally
+} Clone;
+Clone clone_new(Ctx *to, bool canonical);
+const Expr *clone_expr(Clone *k, const Expr *e);
+Value *clone_value(Clone *k, const Value *v);
+Stmt *clone_stmt(Clone *k, const Stmt *s);
+
+// ---- plan.c, plan_symbols.c: the tables of the artefact -----------------------------------------------------
+
+// A buffer of a kernel, in the order node->in, node->out.
+typedef struct Buffer {
+  const Value *value; // NULL: absent
+  const char *name;
+  int64_t align;      // bytes, of its address
+  int place;          // buffers of different places never overlap
+  int64_t begin, end; // bytes within the place
+} Buffer;
+
+// One kernel to be compiled; several steps may call it.
+typedef struct Unit {
+  const Kernel *kernel;
+  const char *symbol;
+  const char *text; // canonical: equal texts mean equal code
+  int nbuffers, nsyms;
+  Buffer *buffers;
+  Sym *const *syms;
+} Unit;
+bool unit_overlap(const Unit *u, int j, int k); // may these two buffers share bytes?
+
+// A constant as it lies in the weights.
+typedef struct Constant {
+  const Tensor *tensor;
+  const Layout *layout;
+  int64_t offset, bytes;
+} Constant;
+
+typedef struct Plan {
+  Arena *arena;
+  Ctx *c;
+  Module *m;
+  const CodegenOptions *options;
+  // Complete but for addresses of functions and weights, which live in units, routine, and constants.
+  struct ingot_model model;
+  Vec(struct ingot_tensor_info) tensors;
+  Vec(struct ingot_symbol) symbols;
+  Vec(const Expr *) symbol_value; // DERIVED: how it is computed; else NULL
+  Vec(struct ingot_arg) args;
+  Vec(struct ingot_step) steps;
+  Vec(const Unit *) step_unit;    // by step; NULL: not a kernel
+  Vec(const char *) step_routine; // by step; NULL: not a routine
+  Vec(Unit *) units;
+  Vec(Constant *) constants; // by rising offset
+  Map *unit_by_text, *constant_by_hash;
+  PMap tensor_of;   // Value -> number + 1
+  PMap constant_of; // Value -> Constant
+} Plan;
+
+// Reports and returns NULL if the module cannot be put into tables.
+Plan *plan_make(Module *m, const CodegenOptions *o);
+// An extent of the ABI; compound expressions become DERIVED symbols.
+struct ingot_dim plan_dim(Plan *p, Dim d);
+void plan_symbols(Plan *p);          // those of the module
+int32_t plan_dtype(DType t);         // enum ingot_dtype
+int plan_run_symbols(const Plan *p); // how many the entry function takes
+// JSON text.
+const char *plan_metadata(Plan *p);
+
+// ---- gen*.c: loops -> LLVM IR ---------------------------------------------------------------------------
+
+// What one thread of the compiler owns.
+typedef struct Worker {
+  Arena *arena;
+  Ctx *ctx;
+  LLVMContextRef llvm;
+  Machine machine;
+} Worker;
+
+LLVMModuleRef worker_module(Worker *w, const char *name); // empty, for the worker's target
+
+// Adds the function of `u` to `module`. Reports and returns false where the loops are not legal.
+bool gen_kernel(Worker *w, LLVMModuleRef module, const Unit *u);
+
+// Adds the function that computes derived symbols; NULL if there are none.
+LLVMValueRef gen_shapes(Worker *w, LLVMModuleRef module, const Plan *p);
+
+// Memory behind a value during lowering.
+typedef struct Slot {
+  LLVMValueRef ptr;
+  int64_t elements;                  // that surely exist; 0: not known
+  int64_t room;                      // elements at the bounds
+  int rank;                          // physical
+  const Expr *stride[MAX_PHYS_RANK]; // in elements
+  unsigned align;                    // bytes, of ptr
+  bool local;
+  bool per_lane;              // local of a vector loop's body: one instance per lane, lanes innermost
+  LLVMValueRef scope, others; // alias metadata, or NULL
+} Slot;
+
+// A reduction over lanes that is not stored yet.
+typedef struct Pending {
+  const Value *dst;
+  const Expr *flat;
+  StoreKind op;
+  LLVMValueRef partial[11]; // by log2 of the number of lanes
+} Pending;
+
+// State of lowering one kernel.
+typedef struct Gen {
+  Worker *w;
+  Ctx *c;
+  const Target *target;
+  LLVMContextRef llvm;
+  LLVMModuleRef module;
+  LLVMBuilderRef b;
+  LLVMValueRef fn, scratch;
+  LLVMBasicBlockRef entry; // holds buffers, symbols and allocas
+  LLVMValueRef zeros;      // page that redirected reads go to
+  LLVMValueRef sink;       // where lanes that are off write to, once needed
+  LLVMValueRef *syms;      // by Sym.index
+  PMap slots;              // Value -> Slot
+  PMap vars;               // Var -> LLVMValueRef: loop counters and lets
+  // Variables that stand for expressions now: unrolled counters, lanes, integer lets.
+  Vec(const Var *) subst_var;
+  Vec(const Expr *) subst_expr;
+  // Expressions computed already at a place that dominates this one, with no store since.
+  PMap known;
+  Vec(const Expr *) cached;
+  // The vector loop at hand.
+  const Var *lane; // runs over the lanes of the chunk; NULL: scalar code
+  unsigned lanes;
+  LLVMValueRef mask; // <lanes x i1>: lanes that do anything; NULL: all
+  LLVMValueRef pred; // i1: reads are allowed only if true; NULL: they are
+  unsigned branches; // branches and loops entered within the vector loop
+  PMap read_in_loop;
+  Vec(Pending) pending;
+  bool failed;
+} Gen;
+
+// gen.c
+void gen_stmts(Gen *g, const Stmt *s);
+const Expr *gen_subst(Gen *g, const Expr *e);
+void gen_fail(Gen *g, Loc loc, const char *what); // a broken invariant
+
+// gen_vector.c
+void gen_vector_loop(Gen *g, const Stmt *s);
+void gen_reduce_store(Gen *g, const Value *dst, const Expr *flat, StoreKind op, LLVMValueRef v);
+
+// gen_expr.c
+LLVMValueRef gen_expr(Gen *g, const Expr *e);
+LLVMValueRef gen_cond(Gen *g, const Expr *e); // as a mask
+bool gen_varies(Gen *g, const Expr *e);       // between lanes
+int gen_cache_mark(Gen *g);
+void gen_cache_forget(Gen *g, int mark);
+
+// gen_memory.c
+Slot *gen_slot_new(Gen *g, const Value *v);
+Slot *gen_slot(Gen *g, const Value *v); // NULL if there is none
+const Expr *gen_flat(Gen *g, const Slot *slot, const Expr *const *index, int n);
+LLVMValueRef gen_load(Gen *g, const Expr *read);
+void gen_store(Gen *g, const Stmt *s);
+void gen_store_flat(Gen *g, const Slot *slot, DType t, const Expr *flat, StoreKind op, LLVMValueRef v);
+
+// gen_op.c: one operation on values that are already there; scalars meet vectors by splatting.
+LLVMValueRef gen_unary(Gen *g, ExprOp op, DType t, LLVMValueRef a);
+LLVMValueRef gen_binary(Gen *g, ExprOp op, DType t, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef gen_combine(Gen *g, StoreKind op, DType t, LLVMValueRef old, LLVMValueRef v);
+LLVMValueRef gen_fma(Gen *g, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d);
+LLVMValueRef gen_select(Gen *g, LLVMValueRef cond, LLVMValueRef a, LLVMValueRef b);
+
+// gen_cast.c
+LLVMValueRef gen_cast(Gen *g, LLVMValueRef v, DType from, DType to);
+LLVMValueRef gen_cast_bits(Gen *g, LLVMValueRef v, DType from, DType to);
+// Between the form in memory and the form in registers.
+LLVMValueRef gen_loaded(Gen *g, LLVMValueRef raw, DType t);
+LLVMValueRef gen_stored(Gen *g, LLVMValueRef v, DType t);
+
+// gen_types.c: types, constants, splats, intrinsics
+LLVMTypeRef gen_type_register(Gen *g, DType t);                 // scalar; bool is i1, f16 and bf16 are float
+LLVMTypeRef gen_type_memory(Gen *g, DType t);                   // scalar; bool is i8, f16 and bf16 are i16
+LLVMTypeRef gen_type_lanes(LLVMTypeRef scalar, unsigned lanes); // scalar itself if lanes == 0
+unsigned gen_lanes(LLVMValueRef v);                             // 0 for a scalar
+static inline bool is_vector(LLVMValueRef v) {
+  return LLVMGetTypeKind(LLVMTypeOf(v)) == LLVMVectorTypeKind;
+}
+LLVMTypeRef gen_type_scalar(LLVMValueRef v); // element type of a vector, type of a scalar
+LLVMValueRef gen_splat(Gen *g, LLVMValueRef scalar, unsigned lanes);
+// Makes two operands alike: if one is a vector, the other becomes one.
+void gen_match(Gen *g, LLVMValueRef *a, LLVMValueRef *b);
+LLVMValueRef gen_iota(Gen *g, LLVMTypeRef scalar, unsigned lanes);
+// A constant of the type (scalar or vector) of `like`.
+LLVMValueRef gen_num(LLVMValueRef like, double v);
+LLVMValueRef gen_int(LLVMValueRef like, int64_t v);
+LLVMValueRef gen_i64(Gen *g, int64_t v);
+LLVMValueRef gen_i32(Gen *g, int v);
+// Same lanes as `like`, another element type.
+LLVMTypeRef gen_type_with(LLVMValueRef like, LLVMTypeRef scalar);
+LLVMValueRef gen_intrinsic(Gen *g, const char *name, LLVMTypeRef t, LLVMValueRef *args, int n);
+LLVMValueRef gen_intrinsic2(Gen *g, const char *name, LLVMTypeRef *types, int ntypes, LLVMValueRef *args,
+                            int n);
+LLVMValueRef gen_contract(LLVMValueRef v); // lets a multiplication and an addition fuse; returns v
+
+// math.c: functions as polynomials; t is F32 or F64, operands scalars or vectors of it.
+LLVMValueRef math_unary(Gen *g, ExprOp op, DType t, LLVMValueRef x);
+LLVMValueRef math_pow(Gen *g, DType t, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef math_atan2(Gen *g, DType t, LLVMValueRef y, LLVMValueRef x);
+LLVMValueRef math_rem(Gen *g, DType t, LLVMValueRef x, LLVMValueRef y); // fmod
+// a * b + d rounded once; t as for math_unary, or F16 and BF16 (floats).
+LLVMValueRef math_fma(Gen *g, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d);
+LLVMValueRef math_round(Gen *g, ExprOp op, LLVMValueRef x); // floor, ceil, trunc, round
+
+// ---- tables.c, workers.c: all modules -------------------------------------------------------------------
+
+// Model, artefact (in shared libraries) and entry function.
+LLVMModuleRef tables_build(Worker *w, const Plan *p, bool shared);
+
+typedef enum CompileForm { COMPILE_OBJECT, COMPILE_BITCODE } CompileForm;
+typedef enum TablesKind { TABLES_NONE, TABLES_STATIC, TABLES_SHARED } TablesKind;
+typedef Vec(LLVMMemoryBufferRef) Compiled; // in an order that depends on the plan alone
+// Compiles all kernels and the tables on options->jobs threads. Reports and returns false on failure.
+bool workers_compile(const Plan *p, CompileForm form, TablesKind tables, Compiled *out);
+void compiled_free(Compiled *c);
+
+// ---- rodata.c: constants --------------------------------------------------------------------------------
+
+// Writes all constants, in their layouts, from offset 0 on.
+bool rodata_stream(const Plan *p, FILE *out);
+// Into memory of p->model.weights.bytes bytes.
+void rodata_fill(const Plan *p, void *to);
+// An object file that defines ingot_weights_<name>.
+bool rodata_write_object(const Plan *p, FILE *out);
+
+// ---- archive.c, link.c: files ---------------------------------------------------------------------------
+
+// An ar archive of objects named by their order.
+bool archive_write(Ctx *c, FILE *out, const Compiled *objects);
+// The runtime as an ar archive, embedded in the compiler.
+const void *runtime_archive(size_t *size);
+typedef struct LinkInput {
+  const char *path;
+  bool whole; // archive of which every member is wanted
+} LinkInput;
+bool link_shared(const Plan *p, const LinkInput *in, int n, const char *version_script, const char *out);
+bool link_relocatable(const Plan *p, const LinkInput *in, int n, const char *out);
+
+// ---- header.c -------------------------------------------------------------------------------------------
+
+void header_print(const Plan *p, FILE *out);
+
+#endif

@@ -1,0 +1,156 @@
+// jit.c: compiled modules in this process: the artefact's own tables and kernels, linked by ORC in memory.
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/internal.h"
+
+#include <llvm-c/LLJIT.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+struct Jit {
+  Plan *plan;
+  LLVMOrcLLJITRef lljit;
+  const ingot_model *model;
+  void *weights; // mapped
+  ingot_ctx *ctx;
+  int threads; // of ctx
+};
+
+static void jit_free(void *data) {
+  Jit *j = data;
+  ingot_ctx_destroy(j->ctx);
+  if (j->lljit) LLVMConsumeError(LLVMOrcDisposeLLJIT(j->lljit));
+  if (j->weights) munmap(j->weights, (size_t)j->plan->model.weights.bytes);
+}
+
+// Reports e, if it is one.
+static bool check(Jit *j, LLVMErrorRef e) {
+  if (!e) return true;
+  char *text = LLVMGetErrorMessage(e);
+  diag_error(j->plan->c->diag, NO_LOC, "internal error: LLVM: %s", text);
+  LLVMDisposeErrorMessage(text);
+  return false;
+}
+
+// ---- linking ----------------------------------------------------------------------------------------------------
+
+// What generated code refers to, where it is in this process.
+typedef struct Known {
+  const char *name;
+  void *address;
+} Known;
+
+// ISO C has no conversion between pointers to functions and to data; POSIX does.
+#define FUNCTION(f)                                                                                          \
+  { #f, (void *)(uintptr_t)(f) }
+
+static bool define_symbols(Jit *j) {
+  const char *weights = arena_printf(j->plan->arena, "ingot_weights_%s", j->plan->model.name);
+  const Known known[] = {{"ingot_runtime_api", (void *)(uintptr_t)&ingot_runtime_api},
+                         {weights, j->weights},
+                         FUNCTION(ingot_run_simple),
+                         FUNCTION(ingot_rt_topk),
+                         FUNCTION(ingot_rt_nonzero),
+                         FUNCTION(ingot_rt_unique),
+                         FUNCTION(ingot_rt_nms)};
+  LLVMOrcCSymbolMapPair pairs[ARRAY_LEN(known)];
+  for (int i = 0; i < ARRAY_LEN(known); i++) {
+    pairs[i].Name = LLVMOrcLLJITMangleAndIntern(j->lljit, known[i].name);
+    pairs[i].Sym.Address = (LLVMOrcExecutorAddress)(uintptr_t)known[i].address;
+    pairs[i].Sym.Flags = (LLVMJITSymbolFlags){LLVMJITSymbolGenericFlagsExported, 0};
+  }
+  LLVMOrcMaterializationUnitRef unit = LLVMOrcAbsoluteSymbols(pairs, ARRAY_LEN(pairs));
+  return check(j, LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->lljit), unit));
+}
+
+static bool add_objects(Jit *j) {
+  Compiled objects = {0};
+  if (!workers_compile(j->plan, COMPILE_OBJECT, TABLES_STATIC, &objects)) return false;
+  LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
+  bool ok = true;
+  for (int i = 0; i < objects.n; i++) { // takes the buffers, in failure too
+    if (ok)
+      ok = check(j, LLVMOrcLLJITAddObjectFile(j->lljit, lib, objects.data[i]));
+    else
+      LLVMDisposeMemoryBuffer(objects.data[i]);
+  }
+  return ok;
+}
+
+static bool map_weights(Jit *j) {
+  size_t bytes = (size_t)j->plan->model.weights.bytes;
+  if (bytes == 0) return true;
+  void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) {
+    diag_error(j->plan->c->diag, NO_LOC, "out of memory");
+    return false;
+  }
+  j->weights = at;
+  rodata_fill(j->plan, at);
+  return true;
+}
+
+static bool find_model(Jit *j) {
+  LLVMOrcExecutorAddress at = 0;
+  const char *name = arena_printf(j->plan->arena, "ingot_model_%s", j->plan->model.name);
+  if (!check(j, LLVMOrcLLJITLookup(j->lljit, &at, name))) return false;
+  j->model = (const ingot_model *)(uintptr_t)at;
+  return true;
+}
+
+Jit *jit_compile(Module *m, const CodegenOptions *o) {
+  Jit *j = NEW(m->ctx->arena, Jit);
+  j->plan = plan_make(m, o);
+  if (!j->plan) return NULL;
+  machine_init();
+  if (!check(j, LLVMOrcCreateLLJIT(&j->lljit, LLVMOrcCreateLLJITBuilder()))) return NULL;
+  arena_defer(m->ctx->arena, jit_free, j);
+  return map_weights(j) && define_symbols(j) && add_objects(j) && find_model(j) ? j : NULL;
+}
+
+// ---- running ------------------------------------------------------------------------------------------------------
+
+static bool failed(Jit *j, int code) {
+  if (code == INGOT_OK) return false;
+  const char *text = j->ctx ? ingot_last_error(j->ctx) : ingot_error_text(j->model, code);
+  diag_error(j->plan->c->diag, NO_LOC, "%s: %s", j->plan->model.name, text);
+  return true;
+}
+
+static bool make_context(Jit *j, int threads) {
+  if (j->ctx && j->threads == threads) return true;
+  ingot_ctx_destroy(j->ctx);
+  j->ctx = NULL;
+  struct ingot_options o = {.size = sizeof o, .threads = threads, .flags = INGOT_OWN_OUTPUTS};
+  j->threads = threads;
+  return !failed(j, ingot_ctx_create(j->model, &o, &j->ctx));
+}
+
+static bool bind_input(Jit *j, int i, const Tensor *t) {
+  const void *data = t->data;
+  int64_t dims[MAX_RANK];
+  for (int d = 0; d < t->type.rank; d++) dims[d] = t->type.dim[d].n;
+  if ((uintptr_t)data % (uintptr_t)dtype_bytes(t->type.dtype))
+    data = arena_dup(j->plan->arena, data, t->bytes);
+  int32_t dtype = plan_dtype(t->type.dtype);
+  return !failed(j, ingot_set_input(j->ctx, i, data, dtype, t->type.rank, dims, t->bytes));
+}
+
+static bool fetch_output(Jit *j, int i, Tensor **out) {
+  Type type = j->plan->m->main->outputs.data[i]->type;
+  int64_t dims[INGOT_MAX_RANK];
+  if (failed(j, ingot_output_shape(j->ctx, i, dims))) return false;
+  for (int d = 0; d < type.rank; d++) type.dim[d] = dim_const(dims[d]);
+  *out = tensor_new(j->plan->c, &type);
+  memcpy(tensor_data(*out), ingot_output_data(j->ctx, i), (*out)->bytes);
+  return true;
+}
+
+bool jit_run(Jit *j, const Tensor *const *in, Tensor **out, int threads) {
+  if (!make_context(j, threads)) return false;
+  for (int i = 0; i < j->plan->model.n_inputs; i++)
+    if (!bind_input(j, i, in[i])) return false;
+  if (failed(j, ingot_run(j->ctx))) return false;
+  for (int i = 0; i < j->plan->model.n_outputs; i++)
+    if (!fetch_output(j, i, &out[i])) return false;
+  return true;
+}

@@ -1,0 +1,381 @@
+// plan.c: a module at loops level -> the tables of runtime/ingot_abi.h and the list of distinct kernels.
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/internal.h"
+
+// ---- places -------------------------------------------------------------------------------------------------
+
+static const Value *base_of(const Value *v) {
+  while (v->base) v = v->base;
+  return v;
+}
+
+static Space space_of(const Value *v) {
+  v = base_of(v);
+  return v->data ? SPACE_CONST : v->space;
+}
+
+static bool is_numbered(Space s) {
+  return s == SPACE_INPUT || s == SPACE_OUTPUT;
+}
+
+// Bytes from the start of the input, output, arena, state block or constant.
+static int64_t offset_of(const Value *v) {
+  int64_t offset = 0;
+  for (; v->base; v = v->base) offset += v->offset;
+  return v->data || is_numbered(v->space) ? offset : offset + v->offset;
+}
+
+static int64_t value_bytes(Plan *p, const Value *v) {
+  return v->layout ? layout_bytes(p->c, v->layout, &v->type) : type_bytes(&v->type);
+}
+
+// ---- constants ------------------------------------------------------------------------------------------------
+
+static bool same_constant(const Constant *k, const Value *v) {
+  return layout_equal(k->layout, v->layout) && type_equal(&k->tensor->type, &v->data->type) &&
+         tensor_equal(k->tensor, v->data);
+}
+
+// Equal bytes in the same layout are stored once; `salt` keeps different ones with one hash apart.
+static Constant *constant_find(Plan *p, const Value *v) {
+  const Tensor *t = v->data;
+  for (int salt = 0;; salt++) {
+    char *key = arena_printf(p->arena, "%016llx %s %s %d", (unsigned long long)tensor_hash(t),
+                             type_text(p->c, &t->type), v->layout ? layout_text(p->c, v->layout) : "", salt);
+    Constant *k = map_get(p->constant_by_hash, key);
+    if (k && !same_constant(k, v)) continue;
+    if (k) return k;
+    int n = p->constants.n;
+    const Constant *last = n ? p->constants.data[n - 1] : NULL;
+    k = NEW(p->arena, Constant);
+    *k = (Constant){t, v->layout, last ? round_up(last->offset + last->bytes, INGOT_ALIGN) : 0,
+                    value_bytes(p, v)};
+    vec_push(p->arena, &p->constants, k);
+    map_put(p->constant_by_hash, key, k);
+    return k;
+  }
+}
+
+static const Constant *constant_of(Plan *p, const Value *v) {
+  v = base_of(v);
+  Constant *k = pmap_get(&p->constant_of, v);
+  if (k) return k;
+  k = constant_find(p, v);
+  pmap_put(&p->constant_of, v, k);
+  return k;
+}
+
+// ---- descriptions ---------------------------------------------------------------------------------------------
+
+int32_t plan_dtype(DType t) {
+  static const int32_t to[DT_COUNT] = {
+      [DT_BOOL] = INGOT_BOOL, [DT_I8] = INGOT_I8,   [DT_U8] = INGOT_U8,     [DT_I16] = INGOT_I16,
+      [DT_U16] = INGOT_U16,   [DT_I32] = INGOT_I32, [DT_U32] = INGOT_U32,   [DT_I64] = INGOT_I64,
+      [DT_U64] = INGOT_U64,   [DT_F16] = INGOT_F16, [DT_BF16] = INGOT_BF16, [DT_F32] = INGOT_F32,
+      [DT_F64] = INGOT_F64};
+  return to[t];
+}
+
+static struct ingot_tensor_info describe(Plan *p, const char *name, const Value *v, int32_t align) {
+  Dim dim[MAX_PHYS_RANK];
+  int rank = layout_rank(v->layout, &v->type);
+  layout_shape(p->c, v->layout, &v->type, dim);
+  struct ingot_dim *dims = NEW_ARRAY(p->arena, struct ingot_dim, rank);
+  for (int i = 0; i < rank; i++) dims[i] = plan_dim(p, dim[i]);
+  return (struct ingot_tensor_info){.name = name,
+                                    .dims = dims,
+                                    .dtype = plan_dtype(v->type.dtype),
+                                    .rank = rank,
+                                    .bytes = value_bytes(p, v),
+                                    .align = align};
+}
+
+static int32_t tensor_number(Plan *p, const Value *v) {
+  int known = (int)(intptr_t)pmap_get(&p->tensor_of, v);
+  if (known) return known - 1;
+  vec_push(p->arena, &p->tensors, describe(p, v->name ? v->name : "", v, dtype_bytes(v->type.dtype)));
+  pmap_put(&p->tensor_of, v, (void *)(intptr_t)p->tensors.n);
+  return p->tensors.n - 1;
+}
+
+static void plan_interface(Plan *p) {
+  const Graph *g = p->m->main;
+  struct ingot_tensor_info *in = NEW_ARRAY(p->arena, struct ingot_tensor_info, g->inputs.n);
+  struct ingot_tensor_info *out = NEW_ARRAY(p->arena, struct ingot_tensor_info, g->outputs.n);
+  for (int i = 0; i < g->inputs.n; i++) {
+    const Value *v = g->inputs.data[i];
+    in[i] = describe(p, v->name, v, dtype_bytes(v->type.dtype));
+  }
+  for (int i = 0; i < g->outputs.n; i++) {
+    const Value *v = g->outputs.data[i];
+    out[i] = describe(p, g->output_names.data[i], v, dtype_bytes(v->type.dtype));
+  }
+  p->model.inputs = in;
+  p->model.outputs = out;
+  p->model.n_inputs = g->inputs.n;
+  p->model.n_outputs = g->outputs.n;
+}
+
+// ---- arguments ------------------------------------------------------------------------------------------------
+
+static int32_t arg_kind(Space s) {
+  switch (s) {
+  case SPACE_ARENA: return INGOT_ARG_ARENA;
+  case SPACE_INPUT: return INGOT_ARG_INPUT;
+  case SPACE_OUTPUT: return INGOT_ARG_OUTPUT;
+  case SPACE_CONST: return INGOT_ARG_WEIGHT;
+  case SPACE_STATE: return INGOT_ARG_STATE;
+  default: return INGOT_ARG_NONE;
+  }
+}
+
+static struct ingot_arg make_arg(Plan *p, const Value *v, int32_t flags) {
+  if (!v) return (struct ingot_arg){.kind = INGOT_ARG_NONE, .tensor = -1};
+  Space space = space_of(v);
+  struct ingot_arg a = {.kind = arg_kind(space), .offset = offset_of(v), .flags = flags};
+  a.tensor = tensor_number(p, v);
+  if (is_numbered(space)) a.index = (int32_t)base_of(v)->offset;
+  if (space == SPACE_CONST) a.offset += constant_of(p, v)->offset;
+  if (a.kind == INGOT_ARG_NONE)
+    diag_error(p->c->diag, v->loc, "internal error: '%s' has no place in memory", v->name ? v->name : "");
+  return a;
+}
+
+static void add_args(Plan *p, struct ingot_step *s, Value *const *v, int n, int32_t flags) {
+  if (s->n_args == 0) s->first_arg = p->args.n;
+  for (int i = 0; i < n; i++) vec_push(p->arena, &p->args, make_arg(p, v[i], flags));
+  s->n_args += n;
+}
+
+// ---- kernels --------------------------------------------------------------------------------------------------
+
+static int64_t alignment_of(Plan *p, const Value *v) {
+  Space space = space_of(v);
+  int64_t align = is_numbered(space) ? dtype_bytes(v->type.dtype) : INGOT_ALIGN;
+  int64_t offset = offset_of(v);
+  (void)p;
+  while (offset % align) align /= 2;
+  return align;
+}
+
+static Buffer make_buffer(Plan *p, const Value *v) {
+  if (!v) return (Buffer){.place = -1};
+  Space space = space_of(v);
+  Buffer b = {.value = v, .name = v->name ? v->name : "", .align = alignment_of(p, v)};
+  b.place = (int)space * 65536 + (is_numbered(space) ? (int)base_of(v)->offset : 0);
+  b.begin = offset_of(v) + (space == SPACE_CONST ? constant_of(p, v)->offset : 0);
+  b.end = b.begin + value_bytes(p, v);
+  return b;
+}
+
+bool unit_overlap(const Unit *u, int j, int k) {
+  const Buffer *a = &u->buffers[j], *b = &u->buffers[k];
+  return a->place == b->place && a->begin < b->end && b->begin < a->end;
+}
+
+// What decides the code of a kernel: types, layouts, alignment and overlap of its buffers, and its loops with
+// names replaced by numbers.
+static const char *unit_text(Plan *p, const Unit *u) {
+  Str s = {.arena = p->arena};
+  Clone k = clone_new(p->c, true);
+  for (int i = 0; i < u->nbuffers; i++) {
+    const Value *v = u->buffers[i].value;
+    if (!v) {
+      str_puts(&s, "-\n");
+      continue;
+    }
+    Value *own = clone_value(&k, v);
+    str_printf(&s, "%s %s %s align %lld", own->name, type_text(p->c, &own->type),
+               v->layout ? layout_text(p->c, v->layout) : "", (long long)u->buffers[i].align);
+    for (int j = 0; j < i; j++)
+      if (unit_overlap(u, i, j)) str_printf(&s, " overlaps %d", j);
+    str_puts(&s, "\n");
+  }
+  stmt_print(&s, clone_stmt(&k, u->kernel->body), 0);
+  return str_text(&s);
+}
+
+// A name for the symbol table, from the kernel's own.
+static const char *unit_symbol(Plan *p, const Kernel *k) {
+  char *name = arena_printf(p->arena, "k%d_%.60s", p->units.n, k->name ? k->name : "");
+  for (char *c = name; *c; c++)
+    if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9'))) *c = '_';
+  return name;
+}
+
+static const Unit *unit_of(Plan *p, const Node *n) {
+  Unit *u = NEW(p->arena, Unit);
+  u->kernel = n->kernel;
+  u->nbuffers = n->nin + n->nout;
+  u->buffers = NEW_ARRAY(p->arena, Buffer, u->nbuffers);
+  for (int i = 0; i < n->nin; i++) u->buffers[i] = make_buffer(p, n->in[i]);
+  for (int i = 0; i < n->nout; i++) u->buffers[n->nin + i] = make_buffer(p, n->out[i]);
+  u->nsyms = p->m->syms.n;
+  u->syms = p->m->syms.data;
+  u->text = unit_text(p, u);
+  Unit *same = map_get(p->unit_by_text, u->text);
+  if (same) return same;
+  u->symbol = unit_symbol(p, n->kernel);
+  map_put(p->unit_by_text, u->text, u);
+  vec_push(p->arena, &p->units, u);
+  return u;
+}
+
+// ---- steps ----------------------------------------------------------------------------------------------------
+
+// Steps of one range, before they are put into the table: bodies of regions come before their owner.
+typedef struct PlannedStep {
+  struct ingot_step step;
+  const Unit *unit;
+  const char *routine;
+} PlannedStep;
+typedef Vec(PlannedStep) StepList;
+
+static const char *origins_text(Plan *p, const Node *n) {
+  Str s = {.arena = p->arena};
+  for (int i = 0; i < n->origins.n; i++) str_printf(&s, "%s%s", i ? ", " : "", n->origins.data[i].name);
+  return str_text(&s);
+}
+
+static struct ingot_dim trip_of(Plan *p, const Kernel *k) {
+  const Stmt *s = k->body;
+  bool parallel = s && s->kind == S_FOR && s->loop.kind == LOOP_PARALLEL && !s->next;
+  if (!parallel) return (struct ingot_dim){.n = 1, .sym = -1};
+  return plan_dim(p, dim_expr(p->c, s->loop.var->extent));
+}
+
+// Picoseconds of one iteration, roughly: what decides how many threads are worth waking.
+static int64_t cost_of(const Kernel *k, int64_t trip) {
+  int64_t all = k->flops * 15 + k->bytes * 40;
+  return trip > 0 && all > 0 ? all / trip + 1 : 0;
+}
+
+static struct ingot_step new_step(Plan *p, const Node *n, int32_t kind, const char *name) {
+  return (struct ingot_step){.kind = kind,
+                             .trip = {.n = 1, .sym = -1},
+                             .grain = 1,
+                             .sym = -1,
+                             .name = name ? name : "",
+                             .source = n ? origins_text(p, n) : ""};
+}
+
+static void plan_kernel(Plan *p, const Node *n, StepList *list) {
+  const Kernel *k = n->kernel;
+  PlannedStep s = {.step = new_step(p, n, INGOT_STEP_KERNEL, k->name), .unit = unit_of(p, n)};
+  s.step.trip = trip_of(p, k);
+  s.step.cost = cost_of(k, s.step.trip.n);
+  s.step.scratch = k->scratch;
+  s.step.flops = k->flops;
+  s.step.bytes = k->bytes;
+  add_args(p, &s.step, n->in, n->nin, INGOT_ARG_READ);
+  add_args(p, &s.step, n->out, n->nout, INGOT_ARG_READ | INGOT_ARG_WRITE);
+  vec_push(p->arena, list, s);
+}
+
+static void plan_node(Plan *p, const Node *n, StepList *list) {
+  if (n->kernel && n->kernel->body)
+    plan_kernel(p, n, list);
+  else
+    diag_error(p->c->diag, n->loc, "internal error: op '%s' is not lowered to a kernel", n->op->name);
+}
+
+// dst = src, both of one type.
+static void plan_copy(Plan *p, Value *src, Value *dst, struct ingot_arg to, StepList *list) {
+  PlannedStep s = {.step = new_step(p, NULL, INGOT_STEP_COPY, "copy")};
+  const Expr *count = ex_idx(p->c, 1);
+  for (int i = 0; i < src->type.rank; i++) count = ex_mul(p->c, count, dim_to_expr(p->c, src->type.dim[i]));
+  s.step.trip = plan_dim(p, dim_expr(p->c, count));
+  s.step.imm = dtype_bytes(src->type.dtype);
+  s.step.cost = s.step.imm * 80;
+  s.step.bytes = 2 * value_bytes(p, src);
+  add_args(p, &s.step, &src, 1, INGOT_ARG_READ);
+  (void)dst;
+  vec_push(p->arena, &p->args, to);
+  s.step.n_args++;
+  vec_push(p->arena, list, s);
+}
+
+static struct ingot_range append_steps(Plan *p, const StepList *list) {
+  struct ingot_range r = {p->steps.n, list->n};
+  for (int i = 0; i < list->n; i++) {
+    vec_push(p->arena, &p->steps, list->data[i].step);
+    vec_push(p->arena, &p->step_unit, list->data[i].unit);
+    vec_push(p->arena, &p->step_routine, list->data[i].routine);
+  }
+  return r;
+}
+
+static void plan_nodes(Plan *p, const Graph *g, StepList *list) {
+  for (const Node *n = g->first; n; n = n->next) plan_node(p, n, list);
+}
+
+// Outputs that are inputs, constants or other outputs are copied at the end.
+static void plan_outputs(Plan *p, StepList *list) {
+  const Graph *g = p->m->main;
+  for (int i = 0; i < g->outputs.n; i++) {
+    Value *v = g->outputs.data[i];
+    if (space_of(v) == SPACE_OUTPUT && !v->base && v->offset == i) continue;
+    struct ingot_arg to = {
+        .kind = INGOT_ARG_OUTPUT, .index = i, .tensor = tensor_number(p, v), .flags = INGOT_ARG_WRITE};
+    plan_copy(p, v, v, to, list);
+  }
+}
+
+// ---- the whole ------------------------------------------------------------------------------------------------
+
+static void finish(Plan *p) {
+  struct ingot_model *m = &p->model;
+  m->magic = INGOT_MAGIC;
+  m->abi_major = INGOT_ABI_MAJOR;
+  m->abi_minor = INGOT_ABI_MINOR;
+  m->size = sizeof *m;
+  m->name = p->m->name;
+  m->target = p->m->target->triple;
+  m->cpu_features = target_cpu_features(p->m->target);
+  m->tensors = p->tensors.data;
+  m->symbols = p->symbols.data;
+  m->args = p->args.data;
+  m->steps = p->steps.data;
+  m->n_tensors = p->tensors.n;
+  m->n_symbols = p->symbols.n;
+  m->n_args = p->args.n;
+  m->n_steps = p->steps.n;
+  m->arena_bytes = p->m->arena_bytes;
+  const Constant *last = p->constants.n ? p->constants.data[p->constants.n - 1] : NULL;
+  m->weights.bytes = last ? last->offset + last->bytes : 0;
+  for (int i = 0; i < p->steps.n; i++) {
+    const struct ingot_step *s = &p->steps.data[i];
+    if (s->scratch > m->scratch_bytes) m->scratch_bytes = s->scratch;
+    m->flops += s->flops;
+  }
+}
+
+static void identify(Plan *p) {
+  Str s = {.arena = p->arena};
+  str_printf(&s, "%s\n%s\n", p->m->target->name, p->model.metadata);
+  for (int i = 0; i < p->units.n; i++) str_puts(&s, p->units.data[i]->text);
+  for (int i = 0; i < p->constants.n; i++)
+    str_printf(&s, "%016llx %lld\n", (unsigned long long)tensor_hash(p->constants.data[i]->tensor),
+               (long long)p->constants.data[i]->offset);
+  p->model.id = hash_bytes(s.s, s.n);
+}
+
+Plan *plan_make(Module *m, const CodegenOptions *o) {
+  Arena *a = m->ctx->arena;
+  Plan *p = NEW(a, Plan);
+  *p = (Plan){.arena = a, .c = m->ctx, .m = m, .options = o};
+  p->tensor_of = p->constant_of = (PMap){.arena = a};
+  p->unit_by_text = map_new(a);
+  p->constant_by_hash = map_new(a);
+  int errors = diag_errors(m->ctx->diag);
+  plan_symbols(p);
+  plan_interface(p);
+  StepList list = {0};
+  plan_nodes(p, m->main, &list);
+  plan_outputs(p, &list);
+  p->model.main = append_steps(p, &list);
+  finish(p);
+  p->model.metadata = plan_metadata(p);
+  identify(p);
+  return diag_errors(m->ctx->diag) == errors ? p : NULL;
+}

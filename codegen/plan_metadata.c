@@ -1,0 +1,88 @@
+// plan_metadata.c: the artefact's description of itself, as JSON text.
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/internal.h"
+
+static void put_string(Str *s, const char *text) {
+  str_puts(s, "\"");
+  for (const unsigned char *c = (const unsigned char *)(text ? text : ""); *c; c++) {
+    if (*c == '"' || *c == '\\')
+      str_printf(s, "\\%c", *c);
+    else if (*c < 0x20)
+      str_printf(s, "\\u%04x", *c);
+    else
+      str_put(s, (const char *)c, 1);
+  }
+  str_puts(s, "\"");
+}
+
+static void put_field(Str *s, const char *key, const char *value) {
+  put_string(s, key);
+  str_puts(s, ":");
+  put_string(s, value);
+}
+
+static void put_schedule(Str *s, const Schedule *k) {
+  str_puts(s, ",\"schedule\":{");
+  put_field(s, "kind", k->kind ? k->kind : "serial");
+  for (int i = 0; i < k->params.n; i++) {
+    str_puts(s, ",");
+    put_string(s, k->params.data[i].name);
+    str_printf(s, ":%lld", (long long)k->params.data[i].value);
+  }
+  str_puts(s, "}");
+}
+
+static void put_kernels(Str *s, Plan *p) {
+  str_puts(s, ",\"kernels\":[");
+  for (int i = 0; i < p->steps.n; i++) {
+    const struct ingot_step *step = &p->steps.data[i];
+    const Unit *u = p->step_unit.data[i];
+    str_puts(s, i ? ",{" : "{");
+    put_field(s, "name", step->name);
+    str_puts(s, ",");
+    put_field(s, "from", step->source);
+    if (u) {
+      str_puts(s, ",");
+      put_field(s, "function", u->symbol);
+      put_schedule(s, &u->kernel->schedule);
+    }
+    str_printf(s, ",\"flops\":%lld,\"bytes\":%lld,\"scratch\":%lld}", (long long)step->flops,
+               (long long)step->bytes, (long long)step->scratch);
+  }
+  str_puts(s, "]");
+}
+
+static void put_meta(Str *s, const Module *m) {
+  str_puts(s, ",\"meta\":{");
+  for (int i = 0; i < m->meta.n; i++) {
+    if (i) str_puts(s, ",");
+    put_field(s, m->meta.data[i].key, m->meta.data[i].value);
+  }
+  str_puts(s, "}");
+}
+
+const char *plan_metadata(Plan *p) {
+  Str s = {.arena = p->arena};
+  const CodegenOptions *o = p->options;
+  str_puts(&s, "{");
+  put_field(&s, "model", p->m->name);
+  str_puts(&s, ",");
+  put_field(&s, "target", p->m->target->name);
+  str_puts(&s, ",");
+  put_field(&s, "source", o->source_path);
+  str_puts(&s, ",");
+  put_field(&s, "options", o->options_text);
+  str_printf(&s, ",\"arena_bytes\":%lld,\"scratch_bytes\":%lld,\"weights_bytes\":%lld,\"flops\":%lld",
+             (long long)p->model.arena_bytes, (long long)p->model.scratch_bytes,
+             (long long)p->model.weights.bytes, (long long)p->model.flops);
+  str_puts(&s, ",\"passes\":[");
+  for (int i = 0; i < p->m->passes.n; i++) {
+    if (i) str_puts(&s, ",");
+    put_string(&s, p->m->passes.data[i]);
+  }
+  str_puts(&s, "]");
+  put_kernels(&s, p);
+  put_meta(&s, p->m);
+  str_puts(&s, "}");
+  return str_text(&s);
+}
