@@ -106,7 +106,7 @@ Test(text, formulas_print_as_they_read) {
       "select(p, x, y)",
       "select(x < y, x, 0.0)",
       "f64(x)",
-      "x < y & p",
+      "p & x < y",
       "exp(-x)",
       "!p",
       "n // 3 + n % 3",
