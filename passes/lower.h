@@ -33,7 +33,8 @@ typedef struct Lower {
   LowerScope *scope;
   PtrMap locals; // Value -> LocalBuffer
   int64_t scratch;
-  Loc loc; // of the stage being lowered
+  bool physical; // reads in expressions given to lower_value are physical already
+  Loc loc;       // of the stage being lowered
 } Lower;
 
 // ---- lower_emit.c: statements -------------------------------------------------------------------------------
@@ -63,6 +64,8 @@ void lower_accumulate(Lower *l, ReduceKind k, Value *acc, const Expr *const *ind
 
 // One read with physical indices.
 const Expr *lower_read(Lower *l, const Expr *e);
+// The buffer that stands for v: v itself, or a local's storage.
+Value *lower_storage(Lower *l, Value *v);
 // Physical indices of v at a logical index; returns their number.
 int lower_index(Lower *l, const Value *v, const Expr *const *index, const Expr **out);
 // Makes e computable in one statement at the current place: reductions become loops into accumulators

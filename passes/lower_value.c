@@ -15,15 +15,16 @@ int lower_index(Lower *l, const Value *v, const Expr *const *index, const Expr *
   return n;
 }
 
-static Value *storage_of(Lower *l, Value *v) {
+Value *lower_storage(Lower *l, Value *v) {
   const LocalBuffer *local = ptr_get(&l->locals, v);
   return local ? local->storage : v;
 }
 
 const Expr *lower_read(Lower *l, const Expr *e) {
+  if (l->physical) return e;
   const Expr *index[MAX_PHYS_RANK];
   int n = lower_index(l, e->value, e->args, index);
-  return ex_read(l->c, storage_of(l, e->value), index, n);
+  return ex_read(l->c, lower_storage(l, e->value), index, n);
 }
 
 // ---- expressions without reductions -------------------------------------------------------------------------
@@ -127,5 +128,5 @@ void lower_locals(Lower *l, int at) {
 void lower_stage_store(Lower *l, const Stage *s, const Expr *const *index, const Expr *value) {
   const Expr *at[MAX_PHYS_RANK];
   int n = lower_index(l, s->out, index, at);
-  lower_store(l, storage_of(l, s->out), at, n, s->store, value);
+  lower_store(l, lower_storage(l, s->out), at, n, s->store, value);
 }

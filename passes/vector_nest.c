@@ -1,0 +1,282 @@
+// vector_nest.c: from a stage to a nest of axes: strides, joining of axes, the choice of the lanes.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/vector.h"
+
+// ---- substitution -------------------------------------------------------------------------------------------
+
+void nest_subst(Nest *n, const Var *v, const Expr *by) {
+  n->value = expr_subst(n->c, n->value, &v, &by, 1);
+  for (int i = 0; i < n->nindex; i++) n->index[i] = expr_subst(n->c, n->index[i], &v, &by, 1);
+}
+
+static bool is_one(Ctx *c, const Expr *extent) {
+  return extent == ex_idx(c, 1);
+}
+
+// The stage with its first `at` dims replaced by `shared`; dims of extent 1 are no axes.
+void nest_of_stage(Lower *l, const Stage *s, int at, const Expr *const *shared, Nest *n) {
+  Ctx *c = l->c;
+  const Expr *logical[MAX_AXES];
+  l->physical = false;
+  *n = (Nest){.l = l, .c = c, .out = lower_storage(l, s->out)};
+  const Expr *value = expr_subst(c, s->value, s->dims, shared, at);
+  for (int i = 0; i < s->ndims; i++) {
+    if (i < at) {
+      logical[i] = shared[i];
+    } else if (is_one(c, s->dims[i]->extent)) {
+      logical[i] = ex_idx(c, 0);
+      value = expr_subst(c, value, &s->dims[i], &logical[i], 1);
+    } else {
+      logical[i] = ex_var(c, s->dims[i]);
+      n->axis[n->naxes++] = s->dims[i];
+    }
+  }
+  n->nindex = lower_index(l, s->out, logical, n->index);
+  n->value = lower_reads(l, value);
+  l->physical = true; // what lower_value gets from here on
+}
+
+// ---- strides ------------------------------------------------------------------------------------------------
+
+// The flat index of an access; NULL if extents are symbolic in a way that leaves strides unknown.
+static const Expr *flat_index(Ctx *c, const Value *v, const Expr *const *index, int nindex) {
+  int rank = layout_rank(v->layout, &v->type);
+  if (nindex == 1) return index[0];
+  if (nindex != rank) return NULL;
+  Dim shape[MAX_PHYS_RANK];
+  layout_shape(c, v->layout, &v->type, shape);
+  const Expr *flat = ex_idx(c, 0);
+  for (int i = 0; i < nindex; i++) flat = ex_add(c, ex_mul(c, flat, dim_to_expr(c, shape[i])), index[i]);
+  return flat;
+}
+
+bool access_stride(Ctx *c, const Value *v, const Expr *const *index, int nindex, const Var *var,
+                   int64_t *stride) {
+  const Expr *flat = flat_index(c, v, index, nindex), *rest;
+  return flat && expr_affine(c, flat, var, stride, &rest);
+}
+
+// ---- joining ------------------------------------------------------------------------------------------------
+
+// Two neighbours, to become one variable that runs over both.
+typedef struct Join {
+  Ctx *c;
+  const Var *outer, *inner;
+  int64_t n; // extent of inner
+  const Var *both;
+  bool failed;
+} Join;
+
+static bool uses_either(const Join *j, const Expr *const *index, int n) {
+  for (int i = 0; i < n; i++)
+    if (expr_uses_var(j->c, index[i], j->outer) || expr_uses_var(j->c, index[i], j->inner)) return true;
+  return false;
+}
+
+// The flat index in terms of the joint variable; NULL if the access does not walk through both in one go.
+static const Expr *joint_index(const Join *j, const Value *v, const Expr *const *index, int n) {
+  Ctx *c = j->c;
+  int64_t so, si;
+  const Expr *flat = flat_index(c, v, index, n), *rest, *base;
+  if (!flat || !expr_affine(c, flat, j->outer, &so, &rest) || !expr_affine(c, rest, j->inner, &si, &base))
+    return NULL;
+  int64_t whole;
+  if (!mul_ok(si, j->n, &whole) || so != whole) return NULL;
+  return ex_add(c, ex_mul(c, ex_var(c, j->both), ex_idx(c, si)), base);
+}
+
+static const Expr *join_read(Ctx *c, const Expr *e, void *data) {
+  Join *j = data;
+  if (e->op == E_REDUCE) {
+    const Var *vars[MAX_AXES];
+    int n = 0;
+    for (int i = 0; i < e->reduce.nvars && n < MAX_AXES; i++) {
+      const Var *v = e->reduce.vars[i];
+      if (v != j->outer) vars[n++] = v == j->inner ? j->both : v;
+    }
+    return n == e->reduce.nvars ? e : ex_reduce(c, e->reduce.kind, vars, n, e->args[0]);
+  }
+  if (e->op != E_READ || !uses_either(j, e->args, e->nargs)) return e;
+  const Expr *flat = joint_index(j, e->value, e->args, e->nargs);
+  if (!flat) j->failed = true;
+  return flat ? ex_read(c, e->value, &flat, 1) : e;
+}
+
+static bool is_free_of(const Join *j, const Expr *e) {
+  return !expr_uses_var(j->c, e, j->outer) && !expr_uses_var(j->c, e, j->inner);
+}
+
+static bool try_join(Nest *n, const Var *outer, const Var *inner, const Var **both) {
+  Ctx *c = n->c;
+  Join j = {.c = c, .outer = outer, .inner = inner};
+  if (!expr_is_const_int(inner->extent, &j.n)) return false;
+  j.both = var_new(c, outer->name, ex_mul(c, outer->extent, inner->extent));
+  const Expr *value = expr_rewrite(c, n->value, join_read, &j);
+  const Expr *index = NULL;
+  bool stores = uses_either(&j, n->index, n->nindex);
+  if (stores) index = joint_index(&j, n->out, n->index, n->nindex);
+  if (j.failed || !is_free_of(&j, value) || (stores && !index)) return false;
+  n->value = value;
+  if (stores) {
+    n->index[0] = index;
+    n->nindex = 1;
+  }
+  *both = j.both;
+  return true;
+}
+
+static void join_axes(Nest *n) {
+  for (int i = n->naxes - 2; i >= 0; i--) {
+    const Var *both;
+    if (!try_join(n, n->axis[i], n->axis[i + 1], &both)) continue;
+    n->axis[i] = both;
+    for (int k = i + 1; k < n->naxes - 1; k++) n->axis[k] = n->axis[k + 1];
+    n->naxes--;
+  }
+}
+
+// A reduction whose variables could still be joined.
+typedef struct FindReduce {
+  const Var *vars[MAX_AXES];
+  int n, skip;
+} FindReduce;
+
+static bool find_reduce(const Expr *e, void *data) {
+  FindReduce *f = data;
+  if (e->op != E_REDUCE || e->reduce.nvars < 2 || e->reduce.nvars > MAX_AXES || f->skip-- > 0) return true;
+  f->n = e->reduce.nvars;
+  for (int i = 0; i < f->n; i++) f->vars[i] = e->reduce.vars[i];
+  return false;
+}
+
+static void join_reductions(Nest *n) {
+  for (int skip = 0;;) {
+    FindReduce f = {.skip = skip};
+    expr_visit(n->c, n->value, find_reduce, &f);
+    if (!f.n) return;
+    const Var *both;
+    bool joined = false;
+    for (int i = f.n - 2; i >= 0 && !joined; i--) joined = try_join(n, f.vars[i], f.vars[i + 1], &both);
+    if (!joined) skip++;
+  }
+}
+
+void nest_join(Nest *n) {
+  join_axes(n);
+  join_reductions(n);
+}
+
+// ---- the lanes ----------------------------------------------------------------------------------------------
+
+typedef struct Score {
+  Ctx *c;
+  const Var *v;
+  int unit, splat, other; // accesses with stride 1, 0, anything else
+} Score;
+
+static void score_access(Score *s, const Value *v, const Expr *const *index, int n) {
+  int64_t stride;
+  if (!access_stride(s->c, v, index, n, s->v, &stride))
+    s->other++;
+  else if (stride == 0)
+    s->splat++;
+  else if (stride == 1)
+    s->unit++;
+  else
+    s->other++;
+}
+
+static bool score_read(const Expr *e, void *data) {
+  Score *s = data;
+  if (e->op == E_READ) score_access(s, e->value, e->args, e->nargs);
+  return true;
+}
+
+// Is the stride of v 1 (or 0) wherever it counts?
+static int score_var(Nest *n, const Expr *e, const Var *v, bool store) {
+  Score s = {.c = n->c, .v = v};
+  expr_visit(n->c, e, score_read, &s);
+  if (store) {
+    Score own = {.c = n->c, .v = v};
+    score_access(&own, n->out, n->index, n->nindex);
+    s.unit += own.unit;
+    s.other += 2 * (own.other + own.splat);
+  }
+  return 4 * s.unit - 16 * s.other;
+}
+
+static bool widest(const Expr *e, void *data) {
+  int *bytes = data, b = e->op == E_READ || e->op == E_CAST ? dtype_bytes(e->dtype) : 1;
+  if ((e->op == E_READ || e->dtype != DT_I64) && b > *bytes) *bytes = b;
+  return true;
+}
+
+static int lanes_of(Nest *n) {
+  int bytes = dtype_bytes(n->out->type.dtype);
+  expr_visit(n->c, n->value, widest, &bytes);
+  int vector = n->l->target ? n->l->target->vector_bytes : 32;
+  return vector / bytes > 1 ? vector / bytes : 1;
+}
+
+static int64_t fixed_extent(const Var *v) {
+  int64_t n;
+  return expr_is_const_int(v->extent, &n) ? n : 0;
+}
+
+static bool is_reordered(const Nest *n, const Expr *reduction) {
+  ReduceKind k = reduction->reduce.kind;
+  bool rounds = dtype_is_float(reduction->dtype) && (k == R_SUM || k == R_PROD);
+  return !(rounds && n->l->o->fp_strict) && k != R_ALL && k != R_ANY && reduction->dtype != DT_BOOL;
+}
+
+const Var *reduce_lane(Nest *n, const Expr *reduction) {
+  const Var *best = NULL;
+  int most = 0;
+  if (!is_reordered(n, reduction)) return NULL;
+  for (int i = 0; i < reduction->reduce.nvars; i++) {
+    const Var *v = reduction->reduce.vars[i];
+    int64_t extent = fixed_extent(v);
+    int score = score_var(n, reduction->args[0], v, false);
+    if (extent && extent < n->unit) continue;
+    if (score > most) {
+      most = score;
+      best = v;
+    }
+  }
+  return best;
+}
+
+typedef struct Largest {
+  Ctx *c;
+  const Expr *e;
+} Largest;
+
+static bool last_reduction(const Expr *e, void *data) {
+  Largest *l = data;
+  if (e->op == E_REDUCE) l->e = e;
+  return true;
+}
+
+// Of two equals the inner axis. A reduction over contiguous elements beats an axis with strides.
+void nest_choose_lane(Nest *n) {
+  n->unit = lanes_of(n);
+  int best = -1, most = -1000000;
+  Largest r = {n->c, NULL};
+  expr_visit(n->c, n->value, last_reduction, &r);
+  for (int i = 0; i < n->naxes; i++) {
+    int64_t extent = fixed_extent(n->axis[i]);
+    int score = score_var(n, r.e ? r.e->args[0] : n->value, n->axis[i], true);
+    if (extent && extent < n->unit) score -= extent * 2 > n->unit ? 4 : 24;
+    if (score >= most) {
+      most = score;
+      best = i;
+    }
+  }
+  bool along = r.e && reduce_lane(n, r.e) && (most <= 0 || best < 0);
+  if (best >= 0 && !along) {
+    n->lane = n->axis[best];
+    for (int k = best; k < n->naxes - 1; k++) n->axis[k] = n->axis[k + 1];
+    n->naxes--;
+  }
+  n->block = n->lane && !fixed_extent(n->lane) ? n->unit : 4 * n->unit;
+}
