@@ -119,7 +119,7 @@ Test(text, formulas_print_as_they_read) {
       "x / (y / x)",
       "select(p, x, inf)",
       "select(x == y, nan, x)",
-      "select(p, -inf, -0.0)",
+      "select(p, x, -0.0)",
       "rem(n, 7)",
       "(x + y) * (x + y)",
   };
