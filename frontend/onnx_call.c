@@ -212,14 +212,17 @@ Value *mk_const(Call *c, const Tensor *t) {
 }
 
 static bool small_enough(const Value *v) {
-  return type_is_static(&v->type) && type_elements(&v->type) <= ONNX_FOLD_ELEMENTS;
+  return type_elements(&v->type) <= ONNX_FOLD_ELEMENTS;
 }
 
+// Does a shape among the attributes depend on the extents of inputs? (Symbols for what the node itself
+// finds out, as the number of elements that are not zero, do no harm: the evaluator finds out, too.)
 static bool has_symbols(const Node *n) {
   for (int i = 0; i < n->op->nattr; i++) {
     const Attr *a = &n->attr[i];
     for (int k = 0; a->kind == ATTR_SHAPE && k < a->n; k++) {
-      if (a->dims[k].sym) return true;
+      const Expr *e = a->dims[k].sym;
+      if (e && !(e->op == E_SYM && e->sym->data_dependent)) return true;
     }
   }
   return false;

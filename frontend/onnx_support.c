@@ -3,7 +3,8 @@
 #include "frontend/onnx_scope.h"
 
 static const OnnxOp *const TABLES[] = {
-    ONNX_OPS_ELEMENTWISE, ONNX_OPS_SHAPE, ONNX_OPS_INDEX, ONNX_OPS_REDUCE, ONNX_OPS_LINEAR, ONNX_OPS_CONV,
+    ONNX_OPS_ELEMENTWISE, ONNX_OPS_SHAPE, ONNX_OPS_INDEX, ONNX_OPS_REDUCE, ONNX_OPS_LINEAR,
+    ONNX_OPS_CONV,        ONNX_OPS_POOL,  ONNX_OPS_NORM,  ONNX_OPS_SORT,   ONNX_OPS_QUANT,
 };
 
 static const char *plain_domain(const char *domain) {
