@@ -193,6 +193,43 @@ Test(runtime, wrong_options_are_explained) {
   ingot_ctx_destroy(NULL);
 }
 
+// Models that differ from one in the library by their size only.
+static ingot_model resized(int64_t arena, int64_t scratch) {
+  ingot_model m = *ingot_library_model(open_fake(), "rows");
+  m.arena_bytes = arena;
+  m.scratch_bytes = scratch;
+  return m;
+}
+
+Test(runtime, large_contexts_are_mapped) {
+  for (int64_t bytes = 1 << 20; bytes <= 64 << 20; bytes *= 8) {
+    const ingot_model m = resized(bytes + 12345, 100);
+    struct ingot_options o = {.size = sizeof o, .threads = 3};
+    for (o.flags = 0; o.flags <= INGOT_NO_HUGE_PAGES; o.flags += INGOT_NO_HUGE_PAGES) {
+      ingot_ctx *c;
+      cr_assert_eq(ingot_ctx_create(&m, &o, &c), INGOT_OK);
+      cr_assert_geq(ingot_ctx_bytes(&m, &o), (uint64_t)bytes);
+      cr_assert_eq((uintptr_t)ingot_step_arg(c, 0, 2, NULL) % INGOT_ALIGN, 0);
+      bind_rows(c, ROWS);
+      cr_assert_eq(ingot_run(c), INGOT_OK);
+      ingot_ctx_destroy(c);
+    }
+  }
+}
+
+Test(runtime, contexts_beyond_memory_are_refused) {
+  static const int64_t sizes[][2] = {
+      {INT64_MAX, 0}, {0, INT64_MAX}, {INT64_MAX / 2, INT64_MAX / 8}, {(int64_t)1 << 60, 0}};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    const ingot_model m = resized(sizes[i][0], sizes[i][1]);
+    char err[200] = "";
+    struct ingot_options o = {.size = sizeof o, .threads = 16, .error = err, .error_size = sizeof err};
+    ingot_ctx *c;
+    cr_assert_eq(ingot_ctx_create(&m, &o, &c), INGOT_E_MEMORY, "%zu", i);
+    cr_assert(c == NULL && err[0] != 0);
+  }
+}
+
 // ---- hooks and threads of the caller -----------------------------------------------------------------
 
 typedef struct Seen {
