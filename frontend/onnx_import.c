@@ -184,22 +184,6 @@ bool import_inline(Call *c, const OnnxGraph *g, Val *const *args, int nargs, Val
   return ok;
 }
 
-Graph *import_region(Call *c, const OnnxGraph *g, const Type *in_types, const int32_t *elems, int nin,
-                     Val **outs) {
-  Import *im = c->im;
-  Builder outer = im->b;
-  Graph *region = graph_new(im->module, g->name, outer.graph);
-  Val **args = NEW_ARRAY(im->ctx->arena, Val *, nin + 1);
-  for (int i = 0; i < nin; i++) {
-    const char *name = i < g->nin ? g->in[i].name : "";
-    args[i] = val_tensor(im, name, graph_input(region, name, in_types[i], c->loc), elems[i]);
-  }
-  im->b = builder_at(region, NULL, c->loc);
-  bool ok = import_inline(c, g, args, nin, outs);
-  im->b = outer;
-  return ok ? region : NULL;
-}
-
 // ---- the model ------------------------------------------------------------------------------------------------
 
 static bool output_val(Import *im, const char *name, const Val *v) {

@@ -48,9 +48,9 @@ typedef struct OnnxOp {
 
 extern const OnnxOp ONNX_OPS_ELEMENTWISE[], ONNX_OPS_SHAPE[], ONNX_OPS_INDEX[], ONNX_OPS_REDUCE[],
     ONNX_OPS_LINEAR[], ONNX_OPS_CONV[], ONNX_OPS_POOL[], ONNX_OPS_NORM[], ONNX_OPS_RECURRENT[],
-    ONNX_OPS_CONTROL[], ONNX_OPS_IMAGE[], ONNX_OPS_QUANT[], ONNX_OPS_SIGNAL[], ONNX_OPS_LOSS[],
-    ONNX_OPS_TRAINING[], ONNX_OPS_RANDOM[], ONNX_OPS_ATTENTION[], ONNX_OPS_SORT[], ONNX_OPS_CONTRIB[],
-    ONNX_OPS_REFUSED[];
+    ONNX_OPS_CONTROL[], ONNX_OPS_SEQUENCE[], ONNX_OPS_IMAGE[], ONNX_OPS_QUANT[], ONNX_OPS_SIGNAL[],
+    ONNX_OPS_LOSS[], ONNX_OPS_TRAINING[], ONNX_OPS_RANDOM[], ONNX_OPS_ATTENTION[], ONNX_OPS_SORT[],
+    ONNX_OPS_CONTRIB[], ONNX_OPS_REFUSED[];
 
 struct Call {
   Import *im;
@@ -161,9 +161,5 @@ struct Import {
 // Translates a subgraph in place (in the builder's graph), with `args` for its inputs (nargs may be fewer
 // than the inputs, never more). Its outputs go to `outs`. False after reporting.
 bool import_inline(Call *c, const OnnxGraph *g, Val *const *args, int nargs, Val **outs);
-// Translates a subgraph into a new region graph of the builder's graph whose inputs are of the given types
-// (and names from the subgraph). `extra` outputs may be added by the caller. NULL after reporting.
-Graph *import_region(Call *c, const OnnxGraph *g, const Type *in_types, const int32_t *elems, int nin,
-                     Val **outs);
 
 #endif
