@@ -310,6 +310,35 @@ static void add_run(Tables *t, LLVMValueRef model) {
   LLVMDisposeBuilder(b);
 }
 
+// What a C compiler's start files would bring into a shared library: the handle under which libc keeps this
+// library's fork and exit handlers, and the call that drops them when the library is unloaded. Weak and
+// repeatable, because a compiler driver as linker adds its own.
+static void add_unload(Tables *t) {
+  LLVMValueRef handle = LLVMAddGlobal(t->module, t->ptr, "__dso_handle");
+  LLVMSetInitializer(handle, handle);
+  LLVMSetLinkage(handle, LLVMWeakAnyLinkage);
+  LLVMSetVisibility(handle, LLVMHiddenVisibility);
+  LLVMTypeRef none = LLVMVoidTypeInContext(t->llvm);
+  LLVMTypeRef type = LLVMFunctionType(none, NULL, 0, false),
+              takes_handle = LLVMFunctionType(none, &t->ptr, 1, false);
+  LLVMValueRef finalize = LLVMAddFunction(t->module, "__cxa_finalize", takes_handle);
+  LLVMValueRef fn = LLVMAddFunction(t->module, "unload", type);
+  LLVMSetLinkage(fn, LLVMInternalLinkage);
+  LLVMBuilderRef b = LLVMCreateBuilderInContext(t->llvm);
+  LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(t->llvm, fn, ""));
+  LLVMBuildCall2(b, takes_handle, finalize, &handle, 1, "");
+  LLVMBuildRetVoid(b);
+  LLVMDisposeBuilder(b);
+  Row r = {.n = 0};
+  put_i32(t, &r, 65535); // the default priority
+  put(&r, fn);
+  put_null(t, &r);
+  LLVMValueRef row = make_struct(t, &r);
+  LLVMValueRef list = constant(t, "llvm.global_dtors", LLVMConstArray2(LLVMTypeOf(row), &row, 1));
+  LLVMSetGlobalConstant(list, false);
+  LLVMSetLinkage(list, LLVMAppendingLinkage);
+}
+
 LLVMModuleRef tables_build(Worker *w, const Plan *p, bool shared) {
   Tables tables = {.plan = p, .arena = w->arena, .llvm = w->llvm};
   Tables *t = &tables;
@@ -323,6 +352,7 @@ LLVMModuleRef tables_build(Worker *w, const Plan *p, bool shared) {
                                 model_row(t, shapes ? shapes : LLVMConstNull(t->ptr)));
   LLVMSetLinkage(model, LLVMExternalLinkage);
   if (shared) add_artefact(t, model);
+  if (shared) add_unload(t);
   add_run(t, model);
   return t->module;
 }
