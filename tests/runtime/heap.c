@@ -1,7 +1,7 @@
-// heap.c: counts and fails allocations: none in a run, and any that fails elsewhere is reported and undone.
+// heap.c: no allocation and no system call in a run; allocations that fail elsewhere are reported and undone.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Defines malloc and its kin, mmap and pthread_create in front of libc's. Usage: runtime_heap libfake.so
+// Defines malloc and its kin and pthread_create in front of libc's. Usage: runtime_heap libfake.so
 #include "runtime/ingot.h"
 
 #include <dlfcn.h>
@@ -11,7 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 void *__libc_malloc(size_t);
 void *__libc_calloc(size_t, size_t);
@@ -92,6 +96,25 @@ static void check_run(const ingot_model *m, int threads) {
   ingot_ctx_destroy(c);
 }
 
+// In a process that the kernel kills for anything but read, write and exit. One thread: more may have to sleep.
+static void check_system_calls(const ingot_model *m) {
+  struct ingot_options o = {.size = sizeof o, .threads = 1};
+  ingot_ctx *c = NULL;
+  expect(ingot_ctx_create(m, &o, &c) == INGOT_OK, "creation");
+  pid_t child = fork();
+  if (child == 0) {
+    int bad = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+    for (int r = 1; r < ROWS && !bad; r++) {
+      bad = bind(c, r) != INGOT_OK || ingot_run(c) != INGOT_OK;
+      bad |= ingot_set_input(c, 0, x, INGOT_F64, 2, (int64_t[]){r, 16}, sizeof x) != INGOT_E_DTYPE;
+    }
+    syscall(SYS_exit, bad);
+  }
+  int status = 1;
+  expect(waitpid(child, &status, 0) == child && status == 0, "a run made a system call");
+  ingot_ctx_destroy(c);
+}
+
 // The n-th allocation fails, for n = 1, 2, ... until nothing fails any more.
 static void check_failures(const char *path) {
   struct ingot_options o = {.size = sizeof o, .threads = 4};
@@ -125,6 +148,7 @@ int main(int argc, char **argv) {
   expect(ingot_library_open(argv[1], &lib, err, sizeof err) == INGOT_OK, err);
   if (faults) return 1;
   for (int threads = 1; threads <= 4; threads++) check_run(ingot_library_model(lib, "rows"), threads);
+  check_system_calls(ingot_library_model(lib, "rows"));
   ingot_library_close(lib);
   check_failures(argv[1]);
   if (!faults) printf("heap: fine\n");
