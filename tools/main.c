@@ -66,9 +66,8 @@ static void on_crash(int sig) {
 }
 
 static void catch_signals(void) {
-  static const int fatal[] = {SIGINT, SIGTERM, SIGHUP};
+  static const int fatal[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
   for (int i = 0; i < ARRAY_LEN(fatal); i++) signal(fatal[i], on_signal);
-  signal(SIGPIPE, SIG_IGN);     // a closed pipe is an ordinary write error
 #ifndef __SANITIZE_ADDRESS__    // which reports crashes better
   static char stack[64 * 1024]; // a crash by stack overflow has none left
   sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
