@@ -52,7 +52,7 @@ static uint32_t next(uint32_t *seed) {
   return *seed = *seed * 1664525u + 1013904223u;
 }
 
-// ---- top k ---------------------------------------------------------------------------------------------------------
+// ---- top k -------------------------------------------------------------------------------------------
 
 // True if a[i] comes before a[j]: by value, NaN above all, equal ones by index.
 static bool first(const float *a, int64_t i, int64_t j, bool largest) {
@@ -166,7 +166,7 @@ Test(runtime_routines, minus_zero_equals_zero) {
   rig_free(r);
 }
 
-// ---- nonzero -----------------------------------------------------------------------------------------------------------
+// ---- nonzero -----------------------------------------------------------------------------------------
 
 Test(runtime_routines, nonzero) {
   float x[2][3] = {{0, 1, -0.0f}, {NAN, 0, -2}};
@@ -197,7 +197,7 @@ Test(runtime_routines, nonzero_of_nothing_and_of_a_scalar) {
   rig_free(r);
 }
 
-// ---- unique --------------------------------------------------------------------------------------------------------------
+// ---- unique ------------------------------------------------------------------------------------------
 
 static Rig *unique(void *x, int32_t dtype, int32_t rank, const int64_t *dims, int64_t n, int64_t *ints,
                    void *y, int64_t *indices, int64_t *inverse, int64_t *counts) {
@@ -263,7 +263,7 @@ Test(runtime_routines, unique_of_many) {
   rig_free(r);
 }
 
-// ---- non-maximum suppression ------------------------------------------------------------------------------------------------
+// ---- non-maximum suppression -------------------------------------------------------------------------
 
 static Rig *nms(float *boxes, float *scores, int64_t n, int64_t classes, int64_t *most, float *iou,
                 float *score, int64_t *out, int64_t *ints, int64_t bound) {

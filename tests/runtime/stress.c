@@ -144,6 +144,7 @@ static void check_fork(void) {
     alarm(20);
     run_once(c, d, 77); // its workers stayed with the parent
     ingot_ctx_destroy(c);
+    free(d);
     _exit(atomic_load(&faults) != 0);
   }
   int status = 1;
