@@ -26,13 +26,22 @@ const char *fuse_kernel_name(Fuse *f, const char *what, const char *op) {
   return unique;
 }
 
+// "u (softmax)", the origin of what a pass made of it, else value and op themselves.
+static const char *name_after(Fuse *f, const Node *n) {
+  const char *origin = n->made_by && n->origins.n == 1 ? n->origins.data[0].name : NULL;
+  const char *paren = origin ? strrchr(origin, '(') : NULL;
+  if (!paren || paren < origin + 2 || paren[1] == ')') return fuse_kernel_name(f, n->out[0]->name, n->op->name);
+  const char *what = arena_strndup(f->c->arena, origin, (size_t)(paren - origin) - 1);
+  return fuse_kernel_name(f, what, arena_strndup(f->c->arena, paren + 1, strlen(paren) - 2));
+}
+
 // The node that a kernel is named after: its product, else its last reduction, else its root.
 static const Node *main_member(Fuse *f, const Group *g) {
   const Node *best = g->root;
   double most = 0;
   for (int i = 0; i < g->members.n; i++) {
     const Node *n = g->members.data[i];
-    bool reduces = strcmp(n->op->info->group, "linear") == 0 || strcmp(n->op->info->group, "conv") == 0;
+    bool reduces = strcmp(n->op->info->group, "linear") == 0 || strcmp(n->op->info->group, "convolution") == 0;
     double size = 0;
     for (int k = 0; reduces && k < n->nin; k++)
       if (n->in[k]) size += (double)type_elements(&n->in[k]->type);
@@ -112,7 +121,7 @@ bool fuse_build(Fuse *f, Group *g) {
     vec_push(c->arena, &k->locals, g->locals.data[i]);
   }
   const Node *named = main_member(f, g);
-  k->name = fuse_kernel_name(f, named->out[0]->name, named->op->name);
+  k->name = name_after(f, named);
   k->bytes = bytes_of(ins.data, ins.n) + bytes_of(g->outs.data, g->outs.n);
   k->parallel = 1;
   Builder b = builder_replacing(g->root, "fuse");

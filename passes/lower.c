@@ -1,4 +1,5 @@
-// lower.c: kernels -> loops: hands every kernel to the lowering of its schedule class.
+// lower.c: kernels -> loops: hands every kernel to the lowering of its schedule class. The stages stay beside
+// the loops, to say what these compute.
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/schedule.h"
 
@@ -31,12 +32,6 @@ static bool lower_kernel(Module *m, Node *n, const PassOptions *o) {
   return false;
 }
 
-// What the loops replace goes, so that nothing after this pass can depend on it.
-static void drop_stages(Kernel *k) {
-  k->stages.n = 0;
-  k->locals.n = 0;
-}
-
 typedef struct LowerAll {
   Module *m;
   const PassOptions *o;
@@ -47,7 +42,6 @@ static bool lower_graph(Graph *g, void *data) {
   for (Node *n = g->first; n; n = n->next) {
     if (!n->kernel || n->kernel->routine) continue;
     if (!lower_kernel(all->m, n, all->o)) return false;
-    drop_stages(n->kernel);
   }
   return true;
 }
