@@ -1,0 +1,243 @@
+// yaml.h: what the files of the YAML front end share. The format is described in docs/yaml.md.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The way of a file: yaml_tree.c reads it into nodes that know their places; yaml_expr.c parses the
+// expressions in them; yaml_model.c goes through the sections and runs the graph's steps, which is a small
+// language evaluated while the model is read: numbers and lists are values of this evaluation, tensors are
+// values of the graph being built.
+#ifndef INGOT_YAML_H
+#define INGOT_YAML_H
+
+#include "frontend/frontend.h"
+#include "frontend/weights.h"
+
+enum {
+  YAML_MAX_NODES = 1000000,  // with aliases expanded
+  YAML_MAX_STEPS = 1000000,  // evaluated expressions, repetitions included
+  YAML_MAX_CALLS = 64,       // blocks inside blocks
+  YAML_MAX_LIST = 1 << 20,   // items of a list that is computed
+};
+
+// ---- yaml_tree.c: the document ------------------------------------------------------------------------------
+
+typedef enum YKind { Y_SCALAR, Y_LIST, Y_MAP } YKind;
+
+typedef struct YNode YNode;
+typedef struct YPair {
+  YNode *key, *value; // keys are scalars
+} YPair;
+
+struct YNode {
+  YKind kind;
+  Loc loc;
+  const char *text; // of a scalar, NUL-terminated
+  size_t n;
+  size_t begin, end; // bytes of the source it comes from
+  Vec(YNode *) items;
+  Vec(YPair) pairs;
+  int64_t weight; // nodes in it, aliases expanded
+  bool open;      // being read: an alias to it would be endless
+};
+
+YNode *yaml_read(Ctx *c, const Source *src); // NULL after reporting
+Loc yaml_place(const YNode *scalar, size_t offset); // of a character of its text
+YNode *yaml_get(const YNode *map, const char *key); // NULL if absent
+
+// ---- yaml_expr.c: expressions as trees ----------------------------------------------------------------------
+
+typedef enum XKind {
+  X_INT,
+  X_FLOAT,
+  X_STRING,
+  X_NAME,
+  X_LIST,   // args
+  X_UNARY,  // op args[0]
+  X_BINARY, // args[0] op args[1]
+  X_RANGE,  // args[0] .. args[1], both included
+  X_CALL,   // text@label(args)
+  X_INDEX,  // args[0][args[1], ...]
+  X_SLICE,  // args[0] : args[1] : args[2], each may be NULL
+  X_ELLIPSIS
+} XKind;
+
+typedef struct XExpr XExpr;
+
+// A name with computed parts: layer{i}.conv
+typedef struct XPart {
+  const char *text;
+  const XExpr *expr; // instead of text
+} XPart;
+typedef struct XName {
+  Vec(XPart) parts;
+} XName;
+
+struct XExpr {
+  XKind kind;
+  Loc loc;
+  const char *text; // name, string, operator
+  int64_t i;
+  double f;
+  const XName *label; // of a call, or NULL
+  Vec(const XExpr *) args;
+  Vec(const char *) keys; // of a call's arguments, NULL where positional
+};
+
+const XExpr *yaml_expr(Ctx *c, const YNode *n);          // scalars and lists of them; NULL after reporting
+const XName *yaml_name(Ctx *c, const YNode *n);          // a step's key
+bool yaml_signature(Ctx *c, const YNode *n, XExpr *out); // f(a, b=1) as call
+
+// ---- values --------------------------------------------------------------------------------------------------
+
+typedef enum VKind {
+  V_ERROR, // was reported; silently spreads
+  V_NONE,
+  V_INT,
+  V_FLOAT,
+  V_BOOL,
+  V_STRING,
+  V_DTYPE,
+  V_DIM, // symbolic
+  V_LIST,
+  V_TENSOR
+} VKind;
+
+typedef struct Val Val;
+struct Val {
+  VKind kind;
+  union {
+    int64_t i;
+    double f;
+    const char *s;
+    DType t;
+    Dim dim;
+    Value *v;
+    struct {
+      int n;
+      const Val *items;
+    };
+  };
+};
+
+static const Val VAL_ERROR = {.kind = V_ERROR};
+static inline Val val_int(int64_t i) {
+  return (Val){.kind = V_INT, .i = i};
+}
+static inline Val val_float(double f) {
+  return (Val){.kind = V_FLOAT, .f = f};
+}
+static inline Val val_bool(bool b) {
+  return (Val){.kind = V_BOOL, .i = b};
+}
+static inline Val val_tensor(Value *v) {
+  return v ? (Val){.kind = V_TENSOR, .v = v} : VAL_ERROR;
+}
+static inline Val val_list(const Val *items, int n) {
+  return (Val){.kind = V_LIST, .n = n, .items = items};
+}
+
+// ---- the model being read --------------------------------------------------------------------------------------
+
+typedef struct Frame {
+  Map *vars; // name -> Val *
+  const YNode *steps;
+} Frame;
+
+typedef struct Block {
+  const char *name;
+  XExpr signature;
+  const YNode *body;
+} Block;
+
+typedef struct WeightSet WeightSet;
+
+typedef struct Yaml {
+  Ctx *ctx;
+  Module *module;
+  Graph *graph;
+  const FrontendOptions *options;
+  Frame *frame;   // of the block being run
+  Frame *globals; // parameters and symbols
+  Map *blocks;
+  const YNode *defaults; // layer -> arguments
+  WeightSet *weights;
+  Map *taken;        // names of values and layers
+  const char *scope; // of layers: "" or "layer1.0"
+  // the step being run:
+  const char *key;  // its name, with the scope
+  bool key_is_free; // the one unnamed layer in it gets the name
+  int calls;        // blocks inside blocks
+  int steps;        // evaluated so far
+} Yaml;
+
+Module *yaml_load(Ctx *c, const Source *src, const FrontendOptions *o);
+
+// ---- yaml_eval.c ------------------------------------------------------------------------------------------------
+
+Val yaml_eval(Yaml *y, const XExpr *e);
+const char *yaml_eval_name(Yaml *y, const XName *n, Loc loc); // NULL after reporting
+const Val *yaml_lookup(const Yaml *y, const char *name);
+void yaml_bind(Yaml *y, const char *name, Val v);
+Val yaml_fail(Yaml *y, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4); // VAL_ERROR
+const char *val_kind(const Val *v);                                      // "a number", for messages
+bool yaml_known_function(Yaml *y, const char *name);
+
+// ---- yaml_call.c: ops -------------------------------------------------------------------------------------------
+
+// A call with its arguments evaluated.
+typedef struct Arg {
+  const char *key; // NULL: positional
+  Val val;
+  Loc loc;
+  bool used;
+  const XExpr *expr;
+} Arg;
+
+typedef struct Args {
+  Vec(Arg) list;
+  const char *what; // "conv", for messages
+  Loc loc;
+} Args;
+
+Val yaml_build(Yaml *y, const char *op, Loc loc, Value *const *in, int nin, const Attr *attrs, int nattrs);
+Val yaml_op(Yaml *y, const Op *op, Args *args);
+Value *yaml_scalar(Yaml *y, DType t, const Val *v, Loc loc);
+bool yaml_dim(Yaml *y, const Val *v, Loc loc, Dim *d);                     // an extent: number or symbol
+bool yaml_dims(Yaml *y, const Val *v, Loc loc, const Dim **dims, int *n); // a list of them, or one
+// Collects the unused named arguments as attributes of op.
+bool yaml_attrs(Yaml *y, const Op *op, Args *args, Attr **attrs, int *n);
+char *yaml_unique(Yaml *y, const char *name); // name, or name_2 ...
+
+// ---- yaml_builtin.c: functions of the evaluation, indexing --------------------------------------------------------
+
+typedef Val (*YamlFn)(Yaml *y, Args *args);
+YamlFn yaml_builtin(const char *name); // NULL if there is none
+Val yaml_index(Yaml *y, const XExpr *e);
+// Argument `name`, or positional number k (from 0, not counting named ones); NULL if absent. Marks it used.
+const Arg *args_take(Args *a, const char *name, int k);
+
+// ---- yaml_layers.c ------------------------------------------------------------------------------------------------
+
+// Layers make their own weights. NULL if `name` is no layer or the arguments are those of the plain op.
+YamlFn yaml_layer(const char *name, const Args *args);
+bool yaml_is_layer(const char *name);
+const char *const *yaml_layer_names(int *n);
+
+// ---- yaml_weights.c -----------------------------------------------------------------------------------------------
+
+typedef enum InitKind { INIT_DEFAULT, INIT_HE, INIT_GLOROT, INIT_NORMAL, INIT_UNIFORM, INIT_CONSTANT } InitKind;
+
+typedef struct Init {
+  InitKind kind;
+  double value;            // standard deviation, range or constant
+  int64_t fan_in, fan_out; // for He and Glorot
+} Init;
+
+WeightSet *yaml_weights_open(Yaml *y, const YNode *n); // NULL after reporting
+bool yaml_init_parse(Yaml *y, const Val *v, Loc loc, Init *init); // "he", "zeros", normal(0.02) ...
+// The constant `name` of the given type: from the files, or initialised. NULL after reporting.
+Value *yaml_weight(Yaml *y, Loc loc, const char *name, const Type *type, Init init);
+// From the files, whatever its type.
+Value *yaml_weight_untyped(Yaml *y, Loc loc, const char *name);
+void init_fill(Tensor *t, Init init, uint64_t seed);
+
+#endif
