@@ -32,10 +32,23 @@ static bool report_access(Verify *v, const Value *x, const Expr *index, Dim exte
   return false;
 }
 
+// A flat index counts elements from the buffer's start.
+static bool verify_flat_index(Verify *v, const Value *x, const Expr *index, const Dim *shape, int rank,
+                              Loc loc) {
+  Dim all = dim_const(1);
+  for (int i = 0; i < rank; i++) all = dim_binary(v->ctx, E_MUL, all, shape[i]);
+  if (index->dtype != DT_I64) return verify_fail(v, loc, "the index of %%%s is no i64", x->name);
+  return proves_in_range(v, index, all) || report_access(v, x, index, all, 0, loc);
+}
+
 bool verify_index(Verify *v, const Value *x, const Expr *const *index, int n, bool physical, Loc loc) {
   Dim shape[MAX_PHYS_RANK];
   const Layout *l = physical ? x->layout : NULL;
   int rank = layout_rank(l, &x->type);
+  if (physical && n == 1 && rank != 1) {
+    layout_shape(v->ctx, l, &x->type, shape);
+    return verify_flat_index(v, x, index[0], shape, rank, loc);
+  }
   if (n != rank) return verify_fail(v, loc, "%%%s has %d dimensions, not %d", x->name, rank, n);
   layout_shape(v->ctx, l, &x->type, shape);
   for (int i = 0; i < n; i++) {

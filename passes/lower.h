@@ -44,11 +44,14 @@ typedef struct LowerMark {
   Block block;
   LowerScope scope;
   LowerScope *outer;
+  bool inside; // of a statement
 } LowerMark;
 void lower_for(Lower *l, const Var *v, LoopKind kind, LowerMark *mark);
 // if (cond) ...; lower_else begins the other branch.
 void lower_if(Lower *l, const Expr *cond, LowerMark *mark);
 void lower_else(Lower *l, LowerMark *mark);
+void lower_begin(Lower *l,
+                 LowerMark *mark); // no statement at all: until lower_end everything goes right here
 void lower_end(Lower *l, LowerMark *mark);
 Value *lower_alloc(Lower *l, const char *name, Space space, DType t, int rank, const int64_t *shape);
 void lower_store(Lower *l, Value *dst, const Expr *const *index, int n, StoreKind op, const Expr *value);

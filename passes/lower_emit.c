@@ -13,14 +13,19 @@ static Stmt *emit(Lower *l, StmtKind kind) {
 
 static void enter(Lower *l, Stmt **body, LowerMark *mark) {
   mark->block = l->block;
+  mark->inside = body != NULL;
   mark->scope = (LowerScope){.outer = l->scope};
   mark->outer = l->scope;
   l->scope = &mark->scope;
-  l->block.tail = body;
+  if (body) l->block.tail = body;
+}
+
+void lower_begin(Lower *l, LowerMark *mark) {
+  enter(l, NULL, mark);
 }
 
 void lower_end(Lower *l, LowerMark *mark) {
-  l->block = mark->block;
+  if (mark->inside) l->block = mark->block;
   l->scope = mark->outer;
 }
 

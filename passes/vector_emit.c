@@ -75,25 +75,37 @@ static void accumulate(Lower *l, ReduceKind k, Value *acc, const Expr *body, con
   lower_end(l, &mark);
 }
 
+// A loop over blocks, or, if there is just one, no loop.
+static void open_blocks(Lower *l, const Expr *count, const Expr **at, LowerMark *mark) {
+  int64_t n;
+  if (expr_is_const_int(count, &n) && n == 1) {
+    *at = ex_idx(l->c, 0);
+    lower_begin(l, mark);
+    return;
+  }
+  const Var *b = var_new(l->c, "b", count);
+  lower_for(l, b, LOOP_SERIAL, mark);
+  *at = ex_var(l->c, b);
+}
+
 // The whole range of one reduction variable, in blocks of lanes.
 static void accumulate_range(Nest *n, const Expr *e, Value *acc, const Var *lane, int64_t block) {
   Lower *l = n->l;
   Ctx *c = n->c;
   const Expr *size = ex_idx(c, block), *extent = lane->extent;
-  const Expr *full = ex_binary(c, E_FDIV, extent, size);
-  const Var *b = var_new(c, "b", full);
+  const Expr *full = ex_binary(c, E_FDIV, extent, size), *from = ex_mul(c, full, size), *at;
   LowerMark mark;
-  lower_for(l, b, LOOP_SERIAL, &mark);
-  accumulate(l, e->reduce.kind, acc, e->args[0], lane, ex_mul(c, ex_var(c, b), size), block);
+  open_blocks(l, full, &at, &mark);
+  accumulate(l, e->reduce.kind, acc, e->args[0], lane, ex_mul(c, at, size), block);
   lower_end(l, &mark);
   int64_t total;
-  const Expr *from = ex_mul(c, full, size);
   if (expr_is_const_int(extent, &total)) {
     if (total % block) accumulate(l, e->reduce.kind, acc, e->args[0], lane, from, total % block);
     return;
   }
   const Var *t = lower_var(l, "t", block); // symbolic: the rest one by one
-  const Expr *at = ex_add(c, from, ex_var(c, t)), *zero = ex_idx(c, 0);
+  const Expr *zero = ex_idx(c, 0);
+  at = ex_add(c, from, ex_var(c, t));
   LowerMark rest;
   lower_for(l, t, LOOP_SERIAL, &mark);
   lower_if(l, ex_binary(c, E_LT, at, extent), &rest);
@@ -231,12 +243,11 @@ static void vector_range(Nest *n, const Expr *from, int64_t count) {
     return;
   }
   int64_t full = count / n->block;
-  if (full == 1) emit_block(n, from, n->block);
-  if (full > 1) {
-    const Var *b = lower_var(n->l, "b", full);
+  if (full > 0) {
+    const Expr *at;
     LowerMark mark;
-    lower_for(n->l, b, LOOP_SERIAL, &mark);
-    emit_block(n, ex_add(c, from, ex_mul(c, ex_var(c, b), ex_idx(c, n->block))), n->block);
+    open_blocks(n->l, ex_idx(c, full), &at, &mark);
+    emit_block(n, ex_add(c, from, ex_mul(c, at, ex_idx(c, n->block))), n->block);
     lower_end(n->l, &mark);
   }
   if (count % n->block) emit_block(n, ex_add(c, from, ex_idx(c, full * n->block)), count % n->block);
