@@ -35,7 +35,14 @@ typedef struct Jit Jit;
 Jit *jit_compile(Module *m, const CodegenOptions *o); // NULL after reporting; freed with the arena
 // Runs the compiled module; in/out as eval_module (out tensors are allocated). threads >= 1.
 bool jit_run(Jit *j, const Tensor *const *in, Tensor **out, int threads);
-// What PassOptions.compiled_eval wants; data is a CodegenOptions.
+void jit_close(Jit *j); // frees code and constants now rather than with the arena
+// What PassOptions.compiled_eval wants; data is a JitEval.
+typedef struct JitEval {
+  const CodegenOptions *options;
+  bool (*lower)(void *lower_data,
+                Module *m); // takes a module from graph to loops level: the pass driver's part
+  void *lower_data;
+} JitEval;
 bool jit_eval_values(void *data, Module *m, Value *const *want, int n, const Tensor **out);
 
 #endif

@@ -104,6 +104,7 @@ typedef struct Plan {
   Vec(const char *) step_routine; // by step; NULL: not a routine
   Vec(Unit *) units;
   Vec(Constant *) constants; // by rising offset
+  int64_t arena_bytes;       // the memory plan's, and what control flow needs beyond it
   Map *unit_by_text, *constant_by_hash;
   PMap tensor_of;   // Value -> number + 1
   PMap constant_of; // Value -> Constant
@@ -111,6 +112,35 @@ typedef struct Plan {
 
 // Reports and returns NULL if the module cannot be put into tables.
 Plan *plan_make(Module *m, const CodegenOptions *o);
+
+// plan.c
+Space plan_space(const Value *v);
+int64_t plan_bytes(Plan *p, const Value *v);  // in its layout, at the bounds
+int32_t plan_tensor(Plan *p, const Value *v); // number of its description
+struct ingot_arg plan_arg(Plan *p, const Value *v, int32_t flags);
+void plan_add_args(Plan *p, struct ingot_step *s, Value *const *v, int n, int32_t flags);
+// The unit of this kernel on these buffers: an equal one that is there already, or a new one.
+const Unit *plan_unit(Plan *p, const Kernel *k, Value *const *in, int nin, Value *const *out, int nout);
+
+// plan_steps.c, plan_control.c: steps of one range are gathered in a list, before they are put into the table:
+// bodies of regions come before their owner.
+typedef struct PlannedStep {
+  struct ingot_step step;
+  const Unit *unit;
+  const char *routine;
+} PlannedStep;
+typedef Vec(PlannedStep) StepList;
+PlannedStep plan_step(Plan *p, const Node *n, int32_t kind, const char *name);
+struct ingot_range plan_append(Plan *p, const StepList *list);
+void plan_kernel(Plan *p, const Kernel *k, const Node *n, Value *const *in, int nin, Value *const *out,
+                 int nout, StepList *list);
+void plan_copy(Plan *p, Value *src, Value *dst, StepList *list); // of one type
+void plan_nodes(Plan *p, const Graph *g, StepList *list);
+void plan_if(Plan *p, const Node *n, StepList *list);
+void plan_loop(Plan *p, const Node *n, StepList *list);
+void plan_main(Plan *p);
+
+// plan_symbols.c, plan_metadata.c
 // An extent of the ABI; compound expressions become DERIVED symbols.
 struct ingot_dim plan_dim(Plan *p, Dim d);
 void plan_symbols(Plan *p);          // those of the module

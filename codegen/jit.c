@@ -15,11 +15,17 @@ struct Jit {
   int threads; // of ctx
 };
 
-static void jit_free(void *data) {
-  Jit *j = data;
+void jit_close(Jit *j) {
   ingot_ctx_destroy(j->ctx);
   if (j->lljit) LLVMConsumeError(LLVMOrcDisposeLLJIT(j->lljit));
   if (j->weights) munmap(j->weights, (size_t)j->plan->model.weights.bytes);
+  j->ctx = NULL;
+  j->lljit = NULL;
+  j->weights = NULL;
+}
+
+static void jit_free(void *data) {
+  jit_close(data);
 }
 
 // Reports e, if it is one.

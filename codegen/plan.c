@@ -9,7 +9,7 @@ static const Value *base_of(const Value *v) {
   return v;
 }
 
-static Space space_of(const Value *v) {
+Space plan_space(const Value *v) {
   v = base_of(v);
   return v->data ? SPACE_CONST : v->space;
 }
@@ -25,7 +25,7 @@ static int64_t offset_of(const Value *v) {
   return v->data || is_numbered(v->space) ? offset : offset + v->offset;
 }
 
-static int64_t value_bytes(Plan *p, const Value *v) {
+int64_t plan_bytes(Plan *p, const Value *v) {
   return v->layout ? layout_bytes(p->c, v->layout, &v->type) : type_bytes(&v->type);
 }
 
@@ -49,7 +49,7 @@ static Constant *constant_find(Plan *p, const Value *v) {
     const Constant *last = n ? p->constants.data[n - 1] : NULL;
     k = NEW(p->arena, Constant);
     *k = (Constant){t, v->layout, last ? round_up(last->offset + last->bytes, INGOT_ALIGN) : 0,
-                    value_bytes(p, v)};
+                    plan_bytes(p, v)};
     vec_push(p->arena, &p->constants, k);
     map_put(p->constant_by_hash, key, k);
     return k;
@@ -86,11 +86,11 @@ static struct ingot_tensor_info describe(Plan *p, const char *name, const Value 
                                     .dims = dims,
                                     .dtype = plan_dtype(v->type.dtype),
                                     .rank = rank,
-                                    .bytes = value_bytes(p, v),
+                                    .bytes = plan_bytes(p, v),
                                     .align = align};
 }
 
-static int32_t tensor_number(Plan *p, const Value *v) {
+int32_t plan_tensor(Plan *p, const Value *v) {
   int known = (int)(intptr_t)pmap_get(&p->tensor_of, v);
   if (known) return known - 1;
   vec_push(p->arena, &p->tensors, describe(p, v->name ? v->name : "", v, dtype_bytes(v->type.dtype)));
@@ -129,11 +129,11 @@ static int32_t arg_kind(Space s) {
   }
 }
 
-static struct ingot_arg make_arg(Plan *p, const Value *v, int32_t flags) {
+struct ingot_arg plan_arg(Plan *p, const Value *v, int32_t flags) {
   if (!v) return (struct ingot_arg){.kind = INGOT_ARG_NONE, .tensor = -1};
-  Space space = space_of(v);
+  Space space = plan_space(v);
   struct ingot_arg a = {.kind = arg_kind(space), .offset = offset_of(v), .flags = flags};
-  a.tensor = tensor_number(p, v);
+  a.tensor = plan_tensor(p, v);
   if (is_numbered(space)) a.index = (int32_t)base_of(v)->offset;
   if (space == SPACE_CONST) a.offset += constant_of(p, v)->offset;
   if (a.kind == INGOT_ARG_NONE)
@@ -141,30 +141,29 @@ static struct ingot_arg make_arg(Plan *p, const Value *v, int32_t flags) {
   return a;
 }
 
-static void add_args(Plan *p, struct ingot_step *s, Value *const *v, int n, int32_t flags) {
+void plan_add_args(Plan *p, struct ingot_step *s, Value *const *v, int n, int32_t flags) {
   if (s->n_args == 0) s->first_arg = p->args.n;
-  for (int i = 0; i < n; i++) vec_push(p->arena, &p->args, make_arg(p, v[i], flags));
+  for (int i = 0; i < n; i++) vec_push(p->arena, &p->args, plan_arg(p, v[i], flags));
   s->n_args += n;
 }
 
 // ---- kernels --------------------------------------------------------------------------------------------------
 
-static int64_t alignment_of(Plan *p, const Value *v) {
-  Space space = space_of(v);
+static int64_t alignment_of(const Value *v) {
+  Space space = plan_space(v);
   int64_t align = is_numbered(space) ? dtype_bytes(v->type.dtype) : INGOT_ALIGN;
   int64_t offset = offset_of(v);
-  (void)p;
   while (offset % align) align /= 2;
   return align;
 }
 
 static Buffer make_buffer(Plan *p, const Value *v) {
   if (!v) return (Buffer){.place = -1};
-  Space space = space_of(v);
-  Buffer b = {.value = v, .name = v->name ? v->name : "", .align = alignment_of(p, v)};
+  Space space = plan_space(v);
+  Buffer b = {.value = v, .name = v->name ? v->name : "", .align = alignment_of(v)};
   b.place = (int)space * 65536 + (is_numbered(space) ? (int)base_of(v)->offset : 0);
   b.begin = offset_of(v) + (space == SPACE_CONST ? constant_of(p, v)->offset : 0);
-  b.end = b.begin + value_bytes(p, v);
+  b.end = b.begin + plan_bytes(p, v);
   return b;
 }
 
@@ -203,122 +202,22 @@ static const char *unit_symbol(Plan *p, const Kernel *k) {
   return name;
 }
 
-static const Unit *unit_of(Plan *p, const Node *n) {
+const Unit *plan_unit(Plan *p, const Kernel *k, Value *const *in, int nin, Value *const *out, int nout) {
   Unit *u = NEW(p->arena, Unit);
-  u->kernel = n->kernel;
-  u->nbuffers = n->nin + n->nout;
+  u->kernel = k;
+  u->nbuffers = nin + nout;
   u->buffers = NEW_ARRAY(p->arena, Buffer, u->nbuffers);
-  for (int i = 0; i < n->nin; i++) u->buffers[i] = make_buffer(p, n->in[i]);
-  for (int i = 0; i < n->nout; i++) u->buffers[n->nin + i] = make_buffer(p, n->out[i]);
+  for (int i = 0; i < nin; i++) u->buffers[i] = make_buffer(p, in[i]);
+  for (int i = 0; i < nout; i++) u->buffers[nin + i] = make_buffer(p, out[i]);
   u->nsyms = p->m->syms.n;
   u->syms = p->m->syms.data;
   u->text = unit_text(p, u);
   Unit *same = map_get(p->unit_by_text, u->text);
   if (same) return same;
-  u->symbol = unit_symbol(p, n->kernel);
+  u->symbol = unit_symbol(p, k);
   map_put(p->unit_by_text, u->text, u);
   vec_push(p->arena, &p->units, u);
   return u;
-}
-
-// ---- steps ----------------------------------------------------------------------------------------------------
-
-// Steps of one range, before they are put into the table: bodies of regions come before their owner.
-typedef struct PlannedStep {
-  struct ingot_step step;
-  const Unit *unit;
-  const char *routine;
-} PlannedStep;
-typedef Vec(PlannedStep) StepList;
-
-static const char *origins_text(Plan *p, const Node *n) {
-  Str s = {.arena = p->arena};
-  for (int i = 0; i < n->origins.n; i++) str_printf(&s, "%s%s", i ? ", " : "", n->origins.data[i].name);
-  return str_text(&s);
-}
-
-static struct ingot_dim trip_of(Plan *p, const Kernel *k) {
-  const Stmt *s = k->body;
-  bool parallel = s && s->kind == S_FOR && s->loop.kind == LOOP_PARALLEL && !s->next;
-  if (!parallel) return (struct ingot_dim){.n = 1, .sym = -1};
-  return plan_dim(p, dim_expr(p->c, s->loop.var->extent));
-}
-
-// Picoseconds of one iteration, roughly: what decides how many threads are worth waking.
-static int64_t cost_of(const Kernel *k, int64_t trip) {
-  int64_t all = k->flops * 15 + k->bytes * 40;
-  return trip > 0 && all > 0 ? all / trip + 1 : 0;
-}
-
-static struct ingot_step new_step(Plan *p, const Node *n, int32_t kind, const char *name) {
-  return (struct ingot_step){.kind = kind,
-                             .trip = {.n = 1, .sym = -1},
-                             .grain = 1,
-                             .sym = -1,
-                             .name = name ? name : "",
-                             .source = n ? origins_text(p, n) : ""};
-}
-
-static void plan_kernel(Plan *p, const Node *n, StepList *list) {
-  const Kernel *k = n->kernel;
-  PlannedStep s = {.step = new_step(p, n, INGOT_STEP_KERNEL, k->name), .unit = unit_of(p, n)};
-  s.step.trip = trip_of(p, k);
-  s.step.cost = cost_of(k, s.step.trip.n);
-  s.step.scratch = k->scratch;
-  s.step.flops = k->flops;
-  s.step.bytes = k->bytes;
-  add_args(p, &s.step, n->in, n->nin, INGOT_ARG_READ);
-  add_args(p, &s.step, n->out, n->nout, INGOT_ARG_READ | INGOT_ARG_WRITE);
-  vec_push(p->arena, list, s);
-}
-
-static void plan_node(Plan *p, const Node *n, StepList *list) {
-  if (n->kernel && n->kernel->body)
-    plan_kernel(p, n, list);
-  else
-    diag_error(p->c->diag, n->loc, "internal error: op '%s' is not lowered to a kernel", n->op->name);
-}
-
-// dst = src, both of one type.
-static void plan_copy(Plan *p, Value *src, Value *dst, struct ingot_arg to, StepList *list) {
-  PlannedStep s = {.step = new_step(p, NULL, INGOT_STEP_COPY, "copy")};
-  const Expr *count = ex_idx(p->c, 1);
-  for (int i = 0; i < src->type.rank; i++) count = ex_mul(p->c, count, dim_to_expr(p->c, src->type.dim[i]));
-  s.step.trip = plan_dim(p, dim_expr(p->c, count));
-  s.step.imm = dtype_bytes(src->type.dtype);
-  s.step.cost = s.step.imm * 80;
-  s.step.bytes = 2 * value_bytes(p, src);
-  add_args(p, &s.step, &src, 1, INGOT_ARG_READ);
-  (void)dst;
-  vec_push(p->arena, &p->args, to);
-  s.step.n_args++;
-  vec_push(p->arena, list, s);
-}
-
-static struct ingot_range append_steps(Plan *p, const StepList *list) {
-  struct ingot_range r = {p->steps.n, list->n};
-  for (int i = 0; i < list->n; i++) {
-    vec_push(p->arena, &p->steps, list->data[i].step);
-    vec_push(p->arena, &p->step_unit, list->data[i].unit);
-    vec_push(p->arena, &p->step_routine, list->data[i].routine);
-  }
-  return r;
-}
-
-static void plan_nodes(Plan *p, const Graph *g, StepList *list) {
-  for (const Node *n = g->first; n; n = n->next) plan_node(p, n, list);
-}
-
-// Outputs that are inputs, constants or other outputs are copied at the end.
-static void plan_outputs(Plan *p, StepList *list) {
-  const Graph *g = p->m->main;
-  for (int i = 0; i < g->outputs.n; i++) {
-    Value *v = g->outputs.data[i];
-    if (space_of(v) == SPACE_OUTPUT && !v->base && v->offset == i) continue;
-    struct ingot_arg to = {
-        .kind = INGOT_ARG_OUTPUT, .index = i, .tensor = tensor_number(p, v), .flags = INGOT_ARG_WRITE};
-    plan_copy(p, v, v, to, list);
-  }
 }
 
 // ---- the whole ------------------------------------------------------------------------------------------------
@@ -340,7 +239,7 @@ static void finish(Plan *p) {
   m->n_symbols = p->symbols.n;
   m->n_args = p->args.n;
   m->n_steps = p->steps.n;
-  m->arena_bytes = p->m->arena_bytes;
+  m->arena_bytes = p->arena_bytes;
   const Constant *last = p->constants.n ? p->constants.data[p->constants.n - 1] : NULL;
   m->weights.bytes = last ? last->offset + last->bytes : 0;
   for (int i = 0; i < p->steps.n; i++) {
@@ -370,10 +269,8 @@ Plan *plan_make(Module *m, const CodegenOptions *o) {
   int errors = diag_errors(m->ctx->diag);
   plan_symbols(p);
   plan_interface(p);
-  StepList list = {0};
-  plan_nodes(p, m->main, &list);
-  plan_outputs(p, &list);
-  p->model.main = append_steps(p, &list);
+  p->arena_bytes = m->arena_bytes;
+  plan_main(p);
   finish(p);
   p->model.metadata = plan_metadata(p);
   identify(p);

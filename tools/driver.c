@@ -152,13 +152,22 @@ static bool dump_input(PassRun *r) {
          write_module(r, tool_printf(a->tool, "%s/%02d-input.ing", a->dump_dir, r->module->passes.n));
 }
 
+// For folding by compiled code: plain kernels, and no folding within folding.
+static bool lower_slice(void *data, Module *m) {
+  const BuildArgs *a = data;
+  PassOptions o = a->pass;
+  o.opt_level = 0;
+  o.compiled_eval = NULL;
+  return passes_run(m, &o, NULL, NULL, NULL);
+}
+
 bool driver_passes(BuildArgs *a, Module *m) {
   PassRun r = {.args = a, .module = m};
   PassHooks hooks = {.after = after_pass, .data = &r};
   CodegenOptions fold = a->codegen;
   fold.debug_info = false;
   a->pass.compiled_eval = jit_eval_values;
-  a->pass.compiled_eval_data = &fold;
+  a->pass.compiled_eval_data = &(JitEval){.options = &fold, .lower = lower_slice, .lower_data = a};
   bool ok = dump_input(&r) && passes_run(m, &a->pass, a->passes, a->stop_after, &hooks) &&
             diag_errors(a->tool->diag) == 0;
   progress_end(&r);
