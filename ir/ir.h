@@ -349,6 +349,8 @@ int64_t layout_bytes(Ctx *c, const Layout *l, const Type *t); // bound
 char *layout_text(Ctx *c, const Layout *l);
 // Physical bytes of a constant; what lies outside is zero. Used when the artefact is written.
 void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out);
+// The opposite: reads a static tensor of the given type out of its physical bytes.
+Tensor *layout_unpack(Ctx *c, const Layout *l, const Type *type, const void *in);
 
 // ---- op.c, ops_*.c: the op table ------------------------------------------------------------------------
 

@@ -94,10 +94,14 @@ static void offset_tables(Ctx *c, const Layout *l, const Type *t, int64_t **tabl
   }
 }
 
-static void copy_row(char *out, const char *in, const int64_t *offset, int64_t n, int bytes) {
+// Copies n elements between a plain row and the places at `offset` bytes from `physical`.
+static void copy_row(char *physical, char *row, const int64_t *offset, int64_t n, int bytes, bool pack) {
 #define COPY(size)                                                                                           \
   case size:                                                                                                 \
-    for (int64_t i = 0; i < n; i++) memcpy(out + offset[i], in + i * size, size);                            \
+    for (int64_t i = 0; i < n; i++) {                                                                        \
+      char *p = physical + offset[i], *q = row + i * size;                                                   \
+      memcpy(pack ? p : q, pack ? q : p, size);                                                              \
+    }                                                                                                        \
     break;
   switch (bytes) {
     COPY(1)
@@ -108,22 +112,33 @@ static void copy_row(char *out, const char *in, const int64_t *offset, int64_t n
 #undef COPY
 }
 
-void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out) {
-  const Type *type = &t->type;
-  if (!l || type->rank == 0) {
-    memcpy(out, t->data, t->bytes);
-    return;
-  }
-  memset(out, 0, (size_t)layout_bytes(c, l, type));
+static void copy_all(Ctx *c, const Layout *l, const Type *type, char *physical, char *plain, bool pack) {
   if (type_elements(type) == 0) return;
   int64_t *table[MAX_RANK], index[MAX_RANK] = {0}, row = type->dim[type->rank - 1].n;
   int bytes = dtype_bytes(type->dtype);
   offset_tables(c, l, type, table);
-  const char *in = t->data;
-  for (int64_t rows = type_elements(type) / row; rows > 0; rows--, in += row * bytes) {
+  for (int64_t rows = type_elements(type) / row; rows > 0; rows--, plain += row * bytes) {
     int64_t base = 0;
     for (int d = 0; d < type->rank - 1; d++) base += table[d][index[d]];
-    copy_row((char *)out + base, in, table[type->rank - 1], row, bytes);
+    copy_row(physical + base, plain, table[type->rank - 1], row, bytes, pack);
     for (int d = type->rank - 2; d >= 0 && ++index[d] == type->dim[d].n; d--) index[d] = 0;
   }
+}
+
+void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out) {
+  if (!l || t->type.rank == 0) {
+    if (t->bytes) memcpy(out, t->data, t->bytes);
+    return;
+  }
+  memset(out, 0, (size_t)layout_bytes(c, l, &t->type));
+  copy_all(c, l, &t->type, out, (char *)t->data, true); // which it only reads
+}
+
+Tensor *layout_unpack(Ctx *c, const Layout *l, const Type *type, const void *in) {
+  Tensor *t = tensor_new(c, type);
+  if (!l || type->rank == 0)
+    memcpy(tensor_data(t), in, t->bytes);
+  else
+    copy_all(c, l, type, (char *)in, tensor_data(t), false);
+  return t;
 }
