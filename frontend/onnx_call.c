@@ -99,14 +99,14 @@ Value *arg_opt(Call *c, int k) {
   if (!has_arg(c, k)) return NULL;
   if (c->in[k]->kind == VAL_TENSOR) return c->in[k]->v;
   call_fail(c, "operand %d ('%s') must be a tensor", k, c->in[k]->name);
-  return mk_dummy(c);
+  return make_dummy(c);
 }
 
 Value *arg(Call *c, int k) {
   Value *v = arg_opt(c, k);
   if (v) return v;
   call_fail(c, "operand %d is missing", k);
-  return mk_dummy(c);
+  return make_dummy(c);
 }
 
 int32_t arg_elem(const Call *c, int k) {
@@ -203,11 +203,11 @@ Dim dim_of(const Value *v, int axis) {
 
 // ---- building -----------------------------------------------------------------------------------------------
 
-Value *mk_dummy(Call *c) {
+Value *make_dummy(Call *c) {
   return c->im->dummy;
 }
 
-Value *mk_const(Call *c, const Tensor *t) {
+Value *make_const(Call *c, const Tensor *t) {
   return graph_const(c->im->module->main, NULL, t, c->loc);
 }
 
@@ -245,7 +245,7 @@ static bool fold(Call *c, Node *n, Value **out) {
   Tensor **results = NEW_ARRAY(call_arena(c), Tensor *, n->nout + 1);
   for (int i = 0; i < n->nin; i++) in[i] = n->in[i] ? n->in[i]->data : NULL;
   if (!eval_node(c->im->ctx, n, in, results)) return false;
-  for (int i = 0; i < n->nout; i++) out[i] = mk_const(c, results[i]);
+  for (int i = 0; i < n->nout; i++) out[i] = make_const(c, results[i]);
   node_remove(n);
   return true;
 }
@@ -255,13 +255,14 @@ static void track(Call *c, Node *n, Value **out) {
   for (int i = 0; i < n->nout; i++) {
     const Expr *const *known = known_derive(c->im, n->out[i]);
     Tensor *t = known ? known_tensor(c->im, n->out[i], known) : NULL;
-    if (t) out[i] = mk_const(c, t);
+    if (t) out[i] = make_const(c, t);
   }
 }
 
-Value **mk_all(Call *c, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs, int nout) {
+Value **make_all(Call *c, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs,
+                 int nout) {
   Value **out = NEW_ARRAY(call_arena(c), Value *, nout + 1);
-  for (int i = 0; i < nout; i++) out[i] = mk_dummy(c);
+  for (int i = 0; i < nout; i++) out[i] = make_dummy(c);
   Node *n = c->failed ? NULL : build_node(&c->im->b, op, in, nin, attrs, nattrs);
   if (!n) {
     c->failed = true; // build reported
@@ -278,58 +279,58 @@ Value **mk_all(Call *c, const char *op, Value *const *in, int nin, const Attr *a
   return out;
 }
 
-Value *mk(Call *c, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs) {
-  return mk_all(c, op, in, nin, attrs, nattrs, 1)[0];
+Value *make(Call *c, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs) {
+  return make_all(c, op, in, nin, attrs, nattrs, 1)[0];
 }
 
-Value *mk_ints(Call *c, const int64_t *v, int n) {
-  return mk_const(c, tensor_ints(c->im->ctx, v, n));
+Value *make_ints(Call *c, const int64_t *v, int n) {
+  return make_const(c, tensor_ints(c->im->ctx, v, n));
 }
 
-Value *mk_scalar(Call *c, DType t, double v) {
-  return mk_const(c, tensor_scalar(c->im->ctx, t, v));
+Value *make_scalar(Call *c, DType t, double v) {
+  return make_const(c, tensor_scalar(c->im->ctx, t, v));
 }
 
-Value *mk_like(Call *c, const Value *like, double v) {
-  return mk_scalar(c, like->type.dtype, v);
+Value *make_like(Call *c, const Value *like, double v) {
+  return make_scalar(c, like->type.dtype, v);
 }
 
-Value *mk_cast(Call *c, Value *v, DType t) {
-  return v->type.dtype == t ? v : mk(c, "cast", IN(v), ATTRS(A_DTYPE("dtype", t)));
+Value *make_cast(Call *c, Value *v, DType t) {
+  return v->type.dtype == t ? v : make(c, "cast", IN(v), ATTRS(A_DTYPE("dtype", t)));
 }
 
-Value *mk_unary(Call *c, const char *op, Value *x) {
-  return mk(c, op, IN(x), NO_ATTRS);
+Value *make_unary(Call *c, const char *op, Value *x) {
+  return make(c, op, IN(x), NO_ATTRS);
 }
 
-Value *mk_binary(Call *c, const char *op, Value *x, Value *y) {
-  return mk(c, op, IN(x, y), NO_ATTRS);
+Value *make_binary(Call *c, const char *op, Value *x, Value *y) {
+  return make(c, op, IN(x, y), NO_ATTRS);
 }
 
-Value *mk_reshape(Call *c, Value *v, const Dim *dims, int rank) {
-  return mk(c, "reshape", IN(v), ATTRS(A_SHAPE("shape", dims, rank), A_BOOL("allow_zero", true)));
+Value *make_reshape(Call *c, Value *v, const Dim *dims, int rank) {
+  return make(c, "reshape", IN(v), ATTRS(A_SHAPE("shape", dims, rank), A_BOOL("allow_zero", true)));
 }
 
-Value *mk_transpose(Call *c, Value *v, const int64_t *perm) {
-  return mk(c, "transpose", IN(v), ATTRS(A_INTS("perm", perm, rank_of(v))));
+Value *make_transpose(Call *c, Value *v, const int64_t *perm) {
+  return make(c, "transpose", IN(v), ATTRS(A_INTS("perm", perm, rank_of(v))));
 }
 
-Value *mk_unsqueeze_last(Call *c, Value *v, int count) {
+Value *make_unsqueeze_last(Call *c, Value *v, int count) {
   int64_t axes[MAX_RANK];
-  if (count < 0 || count > MAX_RANK) return call_fail(c, "too many dimensions"), mk_dummy(c);
+  if (count < 0 || count > MAX_RANK) return call_fail(c, "too many dimensions"), make_dummy(c);
   for (int i = 0; i < count; i++) axes[i] = rank_of(v) + i;
-  return count ? mk(c, "unsqueeze", IN(v), ATTRS(A_INTS("axes", axes, count))) : v;
+  return count ? make(c, "unsqueeze", IN(v), ATTRS(A_INTS("axes", axes, count))) : v;
 }
 
-Value *mk_slice(Call *c, Value *v, int axis, int64_t from, int64_t to) {
+Value *make_slice(Call *c, Value *v, int axis, int64_t from, int64_t to) {
   int64_t axes[] = {axis};
   Dim start = dim_const(from), end = dim_const(to);
-  return mk(c, "slice", IN(v),
-            ATTRS(A_SHAPE("starts", &start, 1), A_SHAPE("ends", &end, 1), A_INTS("axes", axes, 1)));
+  return make(c, "slice", IN(v),
+              ATTRS(A_SHAPE("starts", &start, 1), A_SHAPE("ends", &end, 1), A_INTS("axes", axes, 1)));
 }
 
-Value *mk_concat(Call *c, Value *const *v, int n, int axis) {
-  return mk(c, "concat", v, n, ATTRS(A_INT("axis", axis)));
+Value *make_concat(Call *c, Value *const *v, int n, int axis) {
+  return make(c, "concat", v, n, ATTRS(A_INT("axis", axis)));
 }
 
 // ---- results ------------------------------------------------------------------------------------------------

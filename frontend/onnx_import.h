@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A translator gets a Call: one node with its operands looked up. It reads attributes and operands through
-// the accessors here, builds core ops with mk() and sets the results with ret(). The first fault marks the
-// call as failed; from then on mk() returns a harmless dummy, so translators need not check every step.
+// the accessors here, builds core ops with make() and sets the results with ret(). The first fault marks the
+// call as failed; from then on make() returns a harmless dummy, so translators need not check every step.
 // Nodes whose operands all are small constants are evaluated on the spot (mk does it), so shape arithmetic
 // never reaches the graph.
 #ifndef INGOT_ONNX_IMPORT_H
@@ -102,26 +102,26 @@ Dim dim_of(const Value *v, int axis);
 
 // ---- building --------------------------------------------------------------------------------------------------
 
-Value *mk(Call *c, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs);
+Value *make(Call *c, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs);
 // The first nout results.
-Value **mk_all(Call *c, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs, int nout);
-Value *mk_const(Call *c, const Tensor *t);
-Value *mk_ints(Call *c, const int64_t *v, int n);     // i64[n]
-Value *mk_scalar(Call *c, DType t, double v);         // rank 0
-Value *mk_like(Call *c, const Value *like, double v); // scalar of the same element type
-Value *mk_cast(Call *c, Value *v, DType t);           // itself if it has that type
-Value *mk_unary(Call *c, const char *op, Value *x);
-Value *mk_binary(Call *c, const char *op, Value *x, Value *y);
-Value *mk_reshape(Call *c, Value *v, const Dim *dims, int rank);
-Value *mk_transpose(Call *c, Value *v, const int64_t *perm);
-Value *mk_unsqueeze_last(Call *c, Value *v, int count); // adds trailing extents of 1
-Value *mk_slice(Call *c, Value *v, int axis, int64_t from, int64_t to);
-Value *mk_concat(Call *c, Value *const *v, int n, int axis);
-Value *mk_scaled(Call *c, Value *v, double by); // v times a number
-Value *mk_dummy(Call *c);
+Value **make_all(Call *c, const char *op, Value *const *in, int nin, const Attr *attrs, int nattrs, int nout);
+Value *make_const(Call *c, const Tensor *t);
+Value *make_ints(Call *c, const int64_t *v, int n);     // i64[n]
+Value *make_scalar(Call *c, DType t, double v);         // rank 0
+Value *make_like(Call *c, const Value *like, double v); // scalar of the same element type
+Value *make_cast(Call *c, Value *v, DType t);           // itself if it has that type
+Value *make_unary(Call *c, const char *op, Value *x);
+Value *make_binary(Call *c, const char *op, Value *x, Value *y);
+Value *make_reshape(Call *c, Value *v, const Dim *dims, int rank);
+Value *make_transpose(Call *c, Value *v, const int64_t *perm);
+Value *make_unsqueeze_last(Call *c, Value *v, int count); // adds trailing extents of 1
+Value *make_slice(Call *c, Value *v, int axis, int64_t from, int64_t to);
+Value *make_concat(Call *c, Value *const *v, int n, int axis);
+Value *make_scaled(Call *c, Value *v, double by); // v times a number
+Value *make_dummy(Call *c);
 // Casts to and from types narrower than a byte and floats of a byte, with their rounding (onnx_small.c).
 bool cast_small(Call *c, int32_t to);
-Value *mk_small(Call *c, Value *x, int32_t to, bool saturate);
+Value *make_small(Call *c, Value *x, int32_t to, bool saturate);
 
 // Results. ret sets result k from a tensor; its ONNX type is the exact one of the IR's unless given.
 bool ret(Call *c, int k, Value *v);

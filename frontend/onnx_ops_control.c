@@ -41,7 +41,7 @@ static bool region_outputs(Call *c, Graph *region, Val *const *outs, int from, i
 }
 
 static Value *scalar(Call *c, Value *v) {
-  return rank_of(v) == 0 ? v : mk_reshape(c, v, NULL, 0);
+  return rank_of(v) == 0 ? v : make_reshape(c, v, NULL, 0);
 }
 
 // ---- If ---------------------------------------------------------------------------------------------------------
@@ -99,14 +99,14 @@ typedef struct Collected {
 
 static Value *unsqueeze_first(Call *c, Value *v) {
   int64_t zero[] = {0};
-  return mk(c, "unsqueeze", IN(v), ATTRS(A_INTS("axes", zero, 1)));
+  return make(c, "unsqueeze", IN(v), ATTRS(A_INTS("axes", zero, 1)));
 }
 
 // The collected values along a new first dimension.
 static Value *stacked(Call *c, const Collected *k) {
   Value **v = NEW_ARRAY(call_arena(c), Value *, k->each.n + 1);
   for (int i = 0; i < k->each.n; i++) v[i] = unsqueeze_first(c, k->each.data[i]);
-  return mk_concat(c, v, k->each.n, 0);
+  return make_concat(c, v, k->each.n, 0);
 }
 
 // Runs the body once per iteration. *stopped_early: the condition became unknown; nothing is set then.
@@ -118,8 +118,8 @@ static bool unroll(Looping *l, int64_t trips, Value *cond, Value **out, int32_t 
   Val **outs = NEW_ARRAY(a, Val *, nouts + 1), **args = NEW_ARRAY(a, Val *, l->body->nin + 2);
   for (int64_t i = 0; i < trips; i++) {
     if (cond && !tensor_get_int(cond->data, 0)) break;
-    int n =
-        l->args(l, mk_scalar(c, DT_I64, (double)i), cond ? cond : mk_scalar(c, DT_BOOL, 1), l->carried, args);
+    int n = l->args(l, make_scalar(c, DT_I64, (double)i), cond ? cond : make_scalar(c, DT_BOOL, 1),
+                    l->carried, args);
     if (!import_inline(c, l->body, args, n, outs)) return false;
     if (l->has_condition) {
       cond = outs[0]->v;
@@ -169,7 +169,7 @@ static bool roll(Looping *l, Value *trip, Value *cond, const Dim *trips, Value *
   }
   bool ok = !c->failed && import_inline(c, l->body, args, l->args(l, iteration, going, inner, args), outs);
   if (ok && first) ok = region_outputs(c, r.graph, outs, 0, 1);
-  if (ok && !first) graph_output(r.graph, "going", mk_scalar(c, DT_BOOL, 1));
+  if (ok && !first) graph_output(r.graph, "going", make_scalar(c, DT_BOOL, 1));
   ok = ok && region_outputs(c, r.graph, outs, first, nouts);
   region_end(c, &r);
   if (!ok) return false;
@@ -247,11 +247,11 @@ static Value *scanned(Call *c, Value *x, int k, Value *iteration) {
   int axis = axis_of(c, list_at(c, "scan_input_axes", k), rank_of(x));
   if (list_at(c, "scan_input_directions", k)) {
     Attr of = A_SHAPE("of", &x->type.dim[axis], 1);
-    Value *last = scalar(c, mk(c, "extents", NULL, 0, &of, 1));
-    last = mk_binary(c, "sub", last, mk_scalar(c, DT_I64, 1));
-    iteration = mk_binary(c, "sub", last, iteration);
+    Value *last = scalar(c, make(c, "extents", NULL, 0, &of, 1));
+    last = make_binary(c, "sub", last, make_scalar(c, DT_I64, 1));
+    iteration = make_binary(c, "sub", last, iteration);
   }
-  return mk(c, "gather", IN(x, iteration), ATTRS(A_INT("axis", axis)));
+  return make(c, "gather", IN(x, iteration), ATTRS(A_INT("axis", axis)));
 }
 
 static int scan_args(Looping *l, Value *iteration, Value *cond, Val *const *carried, Val **args) {
@@ -269,10 +269,10 @@ static int scan_args(Looping *l, Value *iteration, Value *cond, Val *const *carr
 static Value *place(Call *c, Value *v, int k) {
   int64_t first[] = {0}, perm[MAX_RANK];
   int axis = axis_of(c, list_at(c, "scan_output_axes", k), rank_of(v));
-  if (list_at(c, "scan_output_directions", k)) v = mk(c, "flip", IN(v), ATTRS(A_INTS("axes", first, 1)));
+  if (list_at(c, "scan_output_directions", k)) v = make(c, "flip", IN(v), ATTRS(A_INTS("axes", first, 1)));
   if (axis == 0) return v;
   for (int d = 0; d < rank_of(v); d++) perm[d] = d < axis ? d + 1 : d == axis ? 0 : d;
-  return mk_transpose(c, v, perm);
+  return make_transpose(c, v, perm);
 }
 
 static bool scan_over(Call *c, int offset) {
@@ -313,7 +313,8 @@ static bool scan_batches(Call *c) {
     c->in = NEW_ARRAY(call_arena(c), Val *, c->nin + 1);
     c->out = NEW_ARRAY(call_arena(c), Val *, c->nout + 1);
     for (int k = 1; k < c->nin; k++) {
-      Value *one = mk(c, "gather", IN(whole[k]->v, mk_scalar(c, DT_I64, (double)b)), ATTRS(A_INT("axis", 0)));
+      Value *one =
+          make(c, "gather", IN(whole[k]->v, make_scalar(c, DT_I64, (double)b)), ATTRS(A_INT("axis", 0)));
       c->in[k] = val_tensor(c->im, whole[k]->name, one, whole[k]->elem);
     }
     results[b] = c->out;
@@ -322,7 +323,7 @@ static bool scan_batches(Call *c) {
   Value **parts = NEW_ARRAY(call_arena(c), Value *, batch.n);
   for (int k = 0; k < c->nout; k++) {
     for (int64_t b = 0; b < batch.n; b++) parts[b] = unsqueeze_first(c, results[b][k]->v);
-    ret_as(c, k, mk_concat(c, parts, (int)batch.n, 0), results[0][k]->elem);
+    ret_as(c, k, make_concat(c, parts, (int)batch.n, 0), results[0][k]->elem);
   }
   return !c->failed;
 }

@@ -13,7 +13,7 @@ static Value *crop(Call *c, Value *x, Windows *w) {
     w->pads[d] = 0;
     any = true;
   }
-  return any ? mk(c, "pad", IN(x, NULL), ATTRS(A_INTS("pads", cut, 2 * rank))) : x;
+  return any ? make(c, "pad", IN(x, NULL), ATTRS(A_INTS("pads", cut, 2 * rank))) : x;
 }
 
 // The windows of a convolution and its four attributes; x is cut where padding is negative.
@@ -30,7 +30,7 @@ static bool conv(Call *c) {
   Windows w;
   Attr attrs[4];
   if (!conv_attrs(c, &x, weights, &w, attrs)) return false;
-  return ret(c, 0, mk(c, "conv", IN(x, weights, arg_opt(c, 2)), attrs, 4));
+  return ret(c, 0, make(c, "conv", IN(x, weights, arg_opt(c, 2)), attrs, 4));
 }
 
 static bool conv_integer(Call *c) {
@@ -38,7 +38,7 @@ static bool conv_integer(Call *c) {
   Windows w;
   Attr attrs[4];
   if (!conv_attrs(c, &x, weights, &w, attrs)) return false;
-  return ret(c, 0, mk(c, "conv_integer", IN(x, weights, arg_opt(c, 2), arg_opt(c, 3)), attrs, 4));
+  return ret(c, 0, make(c, "conv_integer", IN(x, weights, arg_opt(c, 2), arg_opt(c, 3)), attrs, 4));
 }
 
 // Finds pads and output padding that give the wanted extents of a transposed convolution.
@@ -73,7 +73,7 @@ static bool conv_transpose(Call *c) {
   const int64_t *want = nshape ? shape + nshape - w.n : NULL; // some exporters list batch and channels too
   if ((same || want) && !fit_output(c, x, want, upper, &w, extra)) return false;
   attrs[4] = A_INTS("output_padding", extra, w.n);
-  return ret(c, 0, mk(c, "conv_transpose", IN(x, weights, arg_opt(c, 2)), attrs, 5));
+  return ret(c, 0, make(c, "conv_transpose", IN(x, weights, arg_opt(c, 2)), attrs, 5));
 }
 
 static bool col2im(Call *c) {
@@ -86,7 +86,7 @@ static bool col2im(Call *c) {
   Attr attrs[] = {A_SHAPE("size", size, n), A_INTS("kernel", kernel, nkernel),
                   A_INTS("stride", stride, nstride), A_INTS("dilation", dilation, ndilation),
                   A_INTS("pads", pads, npads)};
-  return ret(c, 0, mk(c, "col2im", IN(arg(c, 0)), attrs, 5));
+  return ret(c, 0, make(c, "col2im", IN(arg(c, 0)), attrs, 5));
 }
 
 const OnnxOp ONNX_OPS_CONV[] = {

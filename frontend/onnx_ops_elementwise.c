@@ -6,17 +6,17 @@
 
 // The core op `c->op->arg`, without attributes.
 static bool unary(Call *c) {
-  return ret_as(c, 0, mk_unary(c, c->op->arg, arg(c, 0)), arg_elem(c, 0));
+  return ret_as(c, 0, make_unary(c, c->op->arg, arg(c, 0)), arg_elem(c, 0));
 }
 
 static bool test(Call *c) {
-  return ret(c, 0, mk_unary(c, c->op->arg, arg(c, 0)));
+  return ret(c, 0, make_unary(c, c->op->arg, arg(c, 0)));
 }
 
 // Rounding leaves integers as they are.
 static bool rounding(Call *c) {
   Value *x = arg(c, 0);
-  return ret(c, 0, dtype_is_float(x->type.dtype) ? mk_unary(c, c->op->arg, x) : x);
+  return ret(c, 0, dtype_is_float(x->type.dtype) ? make_unary(c, c->op->arg, x) : x);
 }
 
 static bool identity(Call *c) {
@@ -25,17 +25,17 @@ static bool identity(Call *c) {
 
 static bool is_inf(Call *c) {
   bool up = attr_i(c, "detect_positive", 1), down = attr_i(c, "detect_negative", 1);
-  return ret(c, 0, mk(c, "isinf", IN(arg(c, 0)), ATTRS(A_BOOL("positive", up), A_BOOL("negative", down))));
+  return ret(c, 0, make(c, "isinf", IN(arg(c, 0)), ATTRS(A_BOOL("positive", up), A_BOOL("negative", down))));
 }
 
 static bool bitwise_not(Call *c) {
-  return ret(c, 0, mk_unary(c, "bit_not", arg(c, 0)));
+  return ret(c, 0, make_unary(c, "bit_not", arg(c, 0)));
 }
 
 // ---- activations with attributes --------------------------------------------------------------------------------
 
 static bool with_alpha(Call *c, double alpha) {
-  return ret(c, 0, mk(c, c->op->arg, IN(arg(c, 0)), ATTRS(A_FLOAT("alpha", attr_f(c, "alpha", alpha)))));
+  return ret(c, 0, make(c, c->op->arg, IN(arg(c, 0)), ATTRS(A_FLOAT("alpha", attr_f(c, "alpha", alpha)))));
 }
 
 static bool leaky_relu(Call *c) {
@@ -49,36 +49,36 @@ static bool with_alpha_one(Call *c) {
 static bool selu(Call *c) {
   double alpha = attr_f(c, "alpha", c->version < 6 ? 1.6732 : 1.67326319217681884765625);
   double gamma = attr_f(c, "gamma", c->version < 6 ? 1.0507 : 1.05070102214813232421875);
-  return ret(c, 0, mk(c, "selu", IN(arg(c, 0)), ATTRS(A_FLOAT("alpha", alpha), A_FLOAT("gamma", gamma))));
+  return ret(c, 0, make(c, "selu", IN(arg(c, 0)), ATTRS(A_FLOAT("alpha", alpha), A_FLOAT("gamma", gamma))));
 }
 
 static bool hard_sigmoid(Call *c) {
   double alpha = attr_f(c, "alpha", 0.2), beta = attr_f(c, "beta", 0.5);
   return ret(c, 0,
-             mk(c, "hard_sigmoid", IN(arg(c, 0)), ATTRS(A_FLOAT("alpha", alpha), A_FLOAT("beta", beta))));
+             make(c, "hard_sigmoid", IN(arg(c, 0)), ATTRS(A_FLOAT("alpha", alpha), A_FLOAT("beta", beta))));
 }
 
 static bool shrink(Call *c) {
   double lambd = attr_f(c, "lambd", 0.5), bias = attr_f(c, "bias", 0);
   Value *x = arg(c, 0);
   DType t = x->type.dtype;
-  Value *y = mk_cast(c, x, dtype_is_float(t) ? t : DT_F32);
-  y = mk(c, "shrink", IN(y), ATTRS(A_FLOAT("lambd", lambd), A_FLOAT("bias", bias)));
-  return ret(c, 0, mk_cast(c, y, t));
+  Value *y = make_cast(c, x, dtype_is_float(t) ? t : DT_F32);
+  y = make(c, "shrink", IN(y), ATTRS(A_FLOAT("lambd", lambd), A_FLOAT("bias", bias)));
+  return ret(c, 0, make_cast(c, y, t));
 }
 
 static bool gelu(Call *c) {
   const char *how = attr_s(c, "approximate", "none");
   if (strcmp(how, "none") != 0 && strcmp(how, "tanh") != 0) return call_fail(c, "approximate is '%s'", how);
-  return ret(c, 0, mk_unary(c, strcmp(how, "tanh") == 0 ? "gelu_tanh" : "gelu", arg(c, 0)));
+  return ret(c, 0, make_unary(c, strcmp(how, "tanh") == 0 ? "gelu_tanh" : "gelu", arg(c, 0)));
 }
 
 // x where it exceeds 0, else slope * x. Before operator set 7 a slope of one dimension went with channels.
 static bool prelu(Call *c) {
   Value *x = arg(c, 0), *slope = arg(c, 1);
   bool per_channel = c->version < 7 && rank_of(slope) == 1 && type_elements(&slope->type) > 1;
-  if (per_channel && rank_of(x) > 2) slope = mk_unsqueeze_last(c, slope, rank_of(x) - 2);
-  return ret(c, 0, mk_binary(c, "prelu", x, slope));
+  if (per_channel && rank_of(x) > 2) slope = make_unsqueeze_last(c, slope, rank_of(x) - 2);
+  return ret(c, 0, make_binary(c, "prelu", x, slope));
 }
 
 static bool clip(Call *c) {
@@ -87,10 +87,10 @@ static bool clip(Call *c) {
     lo = arg_opt(c, 1);
     hi = arg_opt(c, 2);
   } else {
-    lo = attr_has(c, "min") ? mk_like(c, x, attr_f(c, "min", 0)) : NULL;
-    hi = attr_has(c, "max") ? mk_like(c, x, attr_f(c, "max", 0)) : NULL;
+    lo = attr_has(c, "min") ? make_like(c, x, attr_f(c, "min", 0)) : NULL;
+    hi = attr_has(c, "max") ? make_like(c, x, attr_f(c, "max", 0)) : NULL;
   }
-  return ret(c, 0, lo || hi ? mk(c, "clip", IN(x, lo, hi), NO_ATTRS) : x);
+  return ret(c, 0, lo || hi ? make(c, "clip", IN(x, lo, hi), NO_ATTRS) : x);
 }
 
 // ---- two operands ---------------------------------------------------------------------------------------------
@@ -104,16 +104,16 @@ static Value *second(Call *c, const Value *x) {
   if (axis < 0) axis += rank_of(x);
   int64_t behind = rank_of(x) - axis - rank_of(y);
   if (axis < 0 || behind < 0) return call_fail(c, "axis %lld does not fit", (long long)axis), y;
-  return mk_unsqueeze_last(c, y, (int)behind);
+  return make_unsqueeze_last(c, y, (int)behind);
 }
 
 static bool binary(Call *c) {
   Value *x = arg(c, 0);
-  return ret(c, 0, mk_binary(c, c->op->arg, x, second(c, x)));
+  return ret(c, 0, make_binary(c, c->op->arg, x, second(c, x)));
 }
 
 static bool mod(Call *c) {
-  return ret(c, 0, mk_binary(c, attr_i(c, "fmod", 0) ? "rem" : "mod", arg(c, 0), arg(c, 1)));
+  return ret(c, 0, make_binary(c, attr_i(c, "fmod", 0) ? "rem" : "mod", arg(c, 0), arg(c, 1)));
 }
 
 // The result has the type of the base. An integer base with a float exponent is computed in floats.
@@ -121,24 +121,24 @@ static bool power(Call *c) {
   Value *x = arg(c, 0), *y = second(c, x);
   DType t = x->type.dtype, u = y->type.dtype;
   if (dtype_is_int(t) && dtype_is_float(u)) {
-    Value *p = mk_binary(c, "pow", mk_cast(c, x, DT_F64), mk_cast(c, y, DT_F64));
-    return ret(c, 0, mk_cast(c, p, t));
+    Value *p = make_binary(c, "pow", make_cast(c, x, DT_F64), make_cast(c, y, DT_F64));
+    return ret(c, 0, make_cast(c, p, t));
   }
-  return ret(c, 0, mk_binary(c, "pow", x, mk_cast(c, y, t)));
+  return ret(c, 0, make_binary(c, "pow", x, make_cast(c, y, t)));
 }
 
 static bool bit_shift(Call *c) {
   const char *direction = attr_s(c, "direction", "");
   bool left = strcmp(direction, "LEFT") == 0;
   if (!left && strcmp(direction, "RIGHT") != 0) return call_fail(c, "direction is '%s'", direction);
-  return ret(c, 0, mk_binary(c, left ? "shift_left" : "shift_right", arg(c, 0), arg(c, 1)));
+  return ret(c, 0, make_binary(c, left ? "shift_left" : "shift_right", arg(c, 0), arg(c, 1)));
 }
 
 // ---- any number of operands -------------------------------------------------------------------------------------
 
 static Value *chain(Call *c, const char *op) {
   Value *v = arg(c, 0);
-  for (int i = 1; i < c->nin; i++) v = mk_binary(c, op, v, arg(c, i));
+  for (int i = 1; i < c->nin; i++) v = make_binary(c, op, v, arg(c, i));
   return v;
 }
 
@@ -148,11 +148,11 @@ static bool variadic(Call *c) {
 
 static bool mean(Call *c) {
   Value *sum = chain(c, "add");
-  return ret(c, 0, mk_binary(c, "div", sum, mk_like(c, sum, c->nin)));
+  return ret(c, 0, make_binary(c, "div", sum, make_like(c, sum, c->nin)));
 }
 
 static bool where(Call *c) {
-  return ret_as(c, 0, mk(c, "where", IN(arg(c, 0), arg(c, 1), arg(c, 2)), NO_ATTRS), arg_elem(c, 1));
+  return ret_as(c, 0, make(c, "where", IN(arg(c, 0), arg(c, 1), arg(c, 2)), NO_ATTRS), arg_elem(c, 1));
 }
 
 // ---- types ----------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ static bool cast_to(Call *c, int32_t to) {
   DType t = onnx_dtype(to);
   if (t == DT_NONE) return call_fail(c, "a cast to %s is not supported", onnx_elem_name(to));
   if (onnx_small_bits(to) || onnx_small_bits(arg_elem(c, 0))) return cast_small(c, to);
-  return ret_as(c, 0, mk_cast(c, arg(c, 0), t), to);
+  return ret_as(c, 0, make_cast(c, arg(c, 0), t), to);
 }
 
 static bool cast(Call *c) {
@@ -189,7 +189,7 @@ static bool bit_cast(Call *c) {
     return call_fail(c, "a bit cast from %s to %s is not supported", onnx_elem_name(arg_elem(c, 0)),
                      onnx_elem_name(to));
   Value *x = arg(c, 0);
-  return ret_as(c, 0, x->type.dtype == t ? x : mk(c, "bitcast", IN(x), ATTRS(A_DTYPE("dtype", t))), to);
+  return ret_as(c, 0, x->type.dtype == t ? x : make(c, "bitcast", IN(x), ATTRS(A_DTYPE("dtype", t))), to);
 }
 
 // Inference only drops nothing; the mask says so. Training with a ratio of 0 is the same.
@@ -204,7 +204,8 @@ static bool dropout(Call *c) {
   ret_as(c, 0, x, arg_elem(c, 0));
   if (!wants(c, 1)) return true;
   DType t = c->version < 10 ? x->type.dtype : DT_BOOL;
-  return ret(c, 1, mk(c, "fill", IN(mk_scalar(c, t, 1)), ATTRS(A_SHAPE("shape", x->type.dim, rank_of(x)))));
+  return ret(c, 1,
+             make(c, "fill", IN(make_scalar(c, t, 1)), ATTRS(A_SHAPE("shape", x->type.dim, rank_of(x)))));
 }
 
 const OnnxOp ONNX_OPS_ELEMENTWISE[] = {

@@ -92,7 +92,7 @@ static const char *mode_of(Call *c, const char *mode) {
   return mode;
 }
 
-static bool make_resize(Call *c, Value *x, const Zoom *z, const char *mode, const char *coords,
+static bool resize_node(Call *c, Value *x, const Zoom *z, const char *mode, const char *coords,
                         const char *nearest) {
   int rank = rank_of(x);
   Attr attrs[] = {
@@ -107,7 +107,7 @@ static bool make_resize(Call *c, Value *x, const Zoom *z, const char *mode, cons
       A_FLOATS("scales", z->scales, z->has_scales ? rank : 0),
       A_FLOATS("roi", z->roi, z->has_roi ? 2 * rank : 0),
   };
-  return ret(c, 0, mk(c, "resize", IN(x), attrs, ARRAY_LEN(attrs)));
+  return ret(c, 0, make(c, "resize", IN(x), attrs, ARRAY_LEN(attrs)));
 }
 
 static bool resize(Call *c) {
@@ -128,7 +128,7 @@ static bool resize(Call *c) {
       c->version < 11 ? "asymmetric" : attr_s(c, "coordinate_transformation_mode", "half_pixel");
   const char *nearest = c->version < 11 ? "floor" : attr_s(c, "nearest_mode", "round_prefer_floor");
   if (strcmp(coords, "tf_crop_and_resize") != 0) z.has_roi = false;
-  return make_resize(c, x, &z, mode, coords, nearest);
+  return resize_node(c, x, &z, mode, coords, nearest);
 }
 
 static bool upsample(Call *c) {
@@ -149,7 +149,7 @@ static bool upsample(Call *c) {
     z.scales[3] = attr_f(c, "width_scale", 1);
     z.has_scales = true;
   }
-  return make_resize(c, x, &z, mode_of(c, attr_s(c, "mode", "nearest")), "asymmetric", "floor");
+  return resize_node(c, x, &z, mode_of(c, attr_s(c, "mode", "nearest")), "asymmetric", "floor");
 }
 
 // ---- points and regions -----------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ static bool grid_sample(Call *c) {
   Attr attrs[] = {A_STRING("mode", mode_of(c, attr_s(c, "mode", "linear"))),
                   A_STRING("padding", attr_s(c, "padding_mode", "zeros")),
                   A_BOOL("align_corners", attr_i(c, "align_corners", 0))};
-  return ret(c, 0, mk(c, "grid_sample", IN(arg(c, 0), arg(c, 1)), attrs, 3));
+  return ret(c, 0, make(c, "grid_sample", IN(arg(c, 0), arg(c, 1)), attrs, 3));
 }
 
 static bool roi_align(Call *c) {
@@ -168,7 +168,7 @@ static bool roi_align(Call *c) {
   Attr attrs[] = {A_INTS("size", size, 2), A_FLOAT("scale", attr_f(c, "spatial_scale", 1)),
                   A_INT("samples", attr_i(c, "sampling_ratio", 0)),
                   A_STRING("mode", attr_s(c, "mode", "avg")), A_BOOL("half_pixel", half)};
-  return ret(c, 0, mk(c, "roi_align", IN(arg(c, 0), arg(c, 1), arg(c, 2)), attrs, 5));
+  return ret(c, 0, make(c, "roi_align", IN(arg(c, 0), arg(c, 1), arg(c, 2)), attrs, 5));
 }
 
 const OnnxOp ONNX_OPS_IMAGE[] = {

@@ -3,11 +3,11 @@
 #include "frontend/onnx_import.h"
 
 static Value *where(Call *c, Value *cond, Value *x, Value *y) {
-  return mk(c, "where", IN(cond, x, y), NO_ATTRS);
+  return make(c, "where", IN(cond, x, y), NO_ATTRS);
 }
 
 static Value *sum_all(Call *c, Value *v) {
-  return mk(c, "reduce_sum", IN(v), ATTRS(A_BOOL("keepdims", false)));
+  return make(c, "reduce_sum", IN(v), ATTRS(A_BOOL("keepdims", false)));
 }
 
 // The negative logarithmic likelihood of `target` [n,d...] under log_prob [n,classes,d...], weighted by class and
@@ -15,18 +15,18 @@ static Value *sum_all(Call *c, Value *v) {
 static Value *likelihood_loss(Call *c, Value *log_prob, Value *target, Value *weight) {
   const char *reduction = attr_s(c, "reduction", "mean");
   int64_t one[] = {1};
-  Value *ignored = NULL, *zero = mk_like(c, log_prob, 0);
+  Value *ignored = NULL, *zero = make_like(c, log_prob, 0);
   if (attr_has(c, "ignore_index")) {
-    ignored = mk_binary(c, "equal", target, mk_like(c, target, (double)attr_i(c, "ignore_index", 0)));
-    target = where(c, ignored, mk_like(c, target, 0), target);
+    ignored = make_binary(c, "equal", target, make_like(c, target, (double)attr_i(c, "ignore_index", 0)));
+    target = where(c, ignored, make_like(c, target, 0), target);
   }
-  Value *at = mk(c, "unsqueeze", IN(target), ATTRS(A_INTS("axes", one, 1)));
-  Value *picked = mk(c, "gather_elements", IN(log_prob, at), ATTRS(A_INT("axis", 1)));
-  Value *loss = mk_unary(c, "neg", mk(c, "squeeze", IN(picked), ATTRS(A_INTS("axes", one, 1))));
-  Value *each = weight ? mk(c, "gather", IN(weight, target), NO_ATTRS) : NULL;
+  Value *at = make(c, "unsqueeze", IN(target), ATTRS(A_INTS("axes", one, 1)));
+  Value *picked = make(c, "gather_elements", IN(log_prob, at), ATTRS(A_INT("axis", 1)));
+  Value *loss = make_unary(c, "neg", make(c, "squeeze", IN(picked), ATTRS(A_INTS("axes", one, 1))));
+  Value *each = weight ? make(c, "gather", IN(weight, target), NO_ATTRS) : NULL;
   if (!each)
-    each = mk(c, "fill", IN(mk_like(c, loss, 1)), ATTRS(A_SHAPE("shape", loss->type.dim, rank_of(loss))));
-  if (weight) loss = mk_binary(c, "mul", loss, each);
+    each = make(c, "fill", IN(make_like(c, loss, 1)), ATTRS(A_SHAPE("shape", loss->type.dim, rank_of(loss))));
+  if (weight) loss = make_binary(c, "mul", loss, each);
   if (ignored) {
     loss = where(c, ignored, zero, loss);
     each = where(c, ignored, zero, each);
@@ -34,7 +34,7 @@ static Value *likelihood_loss(Call *c, Value *log_prob, Value *target, Value *we
   if (strcmp(reduction, "none") == 0) return loss;
   if (strcmp(reduction, "sum") == 0) return sum_all(c, loss);
   if (strcmp(reduction, "mean") != 0) call_fail(c, "reduction is '%s'", reduction);
-  return mk_binary(c, "div", sum_all(c, loss), sum_all(c, each));
+  return make_binary(c, "div", sum_all(c, loss), sum_all(c, each));
 }
 
 static bool negative_log_likelihood(Call *c) {
@@ -42,7 +42,7 @@ static bool negative_log_likelihood(Call *c) {
 }
 
 static bool softmax_cross_entropy(Call *c) {
-  Value *log_prob = mk(c, "log_softmax", IN(arg(c, 0)), ATTRS(A_INT("axis", 1)));
+  Value *log_prob = make(c, "log_softmax", IN(arg(c, 0)), ATTRS(A_INT("axis", 1)));
   ret(c, 0, likelihood_loss(c, log_prob, arg(c, 1), arg_opt(c, 2)));
   return wants(c, 1) ? ret(c, 1, log_prob) : !c->failed;
 }
@@ -56,65 +56,65 @@ typedef struct Step {
 } Step;
 
 static Value *number(Call *c, const Value *like, double v) {
-  return mk_like(c, like, v);
+  return make_like(c, like, v);
 }
 
 static Value *add(Call *c, Value *x, Value *y) {
-  return mk_binary(c, "add", x, y);
+  return make_binary(c, "add", x, y);
 }
 
 static Value *mul(Call *c, Value *x, Value *y) {
-  return mk_binary(c, "mul", x, y);
+  return make_binary(c, "mul", x, y);
 }
 
 static Value *sub(Call *c, Value *x, Value *y) {
-  return mk_binary(c, "sub", x, y);
+  return make_binary(c, "sub", x, y);
 }
 
 static Value *divide(Call *c, Value *x, Value *y) {
-  return mk_binary(c, "div", x, y);
+  return make_binary(c, "div", x, y);
 }
 
 static Value *count_as_rate(Call *c, const Step *s) {
-  return mk_cast(c, s->count, s->rate->type.dtype);
+  return make_cast(c, s->count, s->rate->type.dtype);
 }
 
 static Value *not_first(Call *c, const Step *s) {
-  return mk_binary(c, "greater", s->count, number(c, s->count, 0));
+  return make_binary(c, "greater", s->count, number(c, s->count, 0));
 }
 
 static Value *adagrad(Call *c, Step *s) {
-  Value *decay = mk_scaled(c, count_as_rate(c, s), attr_f(c, "decay_factor", 0));
+  Value *decay = make_scaled(c, count_as_rate(c, s), attr_f(c, "decay_factor", 0));
   Value *rate = divide(c, s->rate, add(c, decay, number(c, s->rate, 1)));
   s->state[0] = add(c, s->state[0], mul(c, s->g, s->g));
-  Value *size = add(c, mk_unary(c, "sqrt", s->state[0]), number(c, s->x, attr_f(c, "epsilon", 0)));
+  Value *size = add(c, make_unary(c, "sqrt", s->state[0]), number(c, s->x, attr_f(c, "epsilon", 0)));
   return sub(c, s->x, divide(c, mul(c, rate, s->g), size));
 }
 
 static Value *momentum(Call *c, Step *s) {
   double alpha = attr_f(c, "alpha", 0), beta = attr_f(c, "beta", 0);
   Value *weight = where(c, not_first(c, s), number(c, s->g, beta), number(c, s->g, 1));
-  s->state[0] = add(c, mk_scaled(c, s->state[0], alpha), mul(c, weight, s->g));
+  s->state[0] = add(c, make_scaled(c, s->state[0], alpha), mul(c, weight, s->g));
   Value *by = s->state[0];
-  if (strcmp(attr_s(c, "mode", "standard"), "nesterov") == 0) by = add(c, s->g, mk_scaled(c, by, alpha));
+  if (strcmp(attr_s(c, "mode", "standard"), "nesterov") == 0) by = add(c, s->g, make_scaled(c, by, alpha));
   return sub(c, s->x, mul(c, s->rate, by));
 }
 
 // 1 - base to the power of the number of steps
 static Value *bias(Call *c, const Step *s, double base) {
-  Value *power = mk_binary(c, "pow", number(c, s->rate, base), count_as_rate(c, s));
+  Value *power = make_binary(c, "pow", number(c, s->rate, base), count_as_rate(c, s));
   return sub(c, number(c, s->rate, 1), power);
 }
 
 static Value *adam(Call *c, Step *s) {
   double alpha = attr_f(c, "alpha", 0.9), beta = attr_f(c, "beta", 0.999);
-  s->state[0] = add(c, mk_scaled(c, s->state[0], alpha), mk_scaled(c, s->g, 1 - alpha));
-  s->state[1] = add(c, mk_scaled(c, s->state[1], beta), mk_scaled(c, mul(c, s->g, s->g), 1 - beta));
-  Value *size = add(c, mk_unary(c, "sqrt", s->state[1]), number(c, s->x, attr_f(c, "epsilon", 1e-6)));
-  Value *corrected = divide(c, mul(c, s->rate, mk_unary(c, "sqrt", bias(c, s, beta))), bias(c, s, alpha));
+  s->state[0] = add(c, make_scaled(c, s->state[0], alpha), make_scaled(c, s->g, 1 - alpha));
+  s->state[1] = add(c, make_scaled(c, s->state[1], beta), make_scaled(c, mul(c, s->g, s->g), 1 - beta));
+  Value *size = add(c, make_unary(c, "sqrt", s->state[1]), number(c, s->x, attr_f(c, "epsilon", 1e-6)));
+  Value *corrected = divide(c, mul(c, s->rate, make_unary(c, "sqrt", bias(c, s, beta))), bias(c, s, alpha));
   Value *rate = where(c, not_first(c, s), corrected, s->rate);
   Value *x = sub(c, s->x, divide(c, mul(c, rate, s->state[0]), size));
-  return mk_scaled(c, x, 1 - attr_f(c, "norm_coefficient_post", 0));
+  return make_scaled(c, x, 1 - attr_f(c, "norm_coefficient_post", 0));
 }
 
 // Operands: rate, count, then all tensors, all gradients, and all states of each kind; results likewise.
@@ -124,7 +124,7 @@ static bool optimise(Call *c, Value *(*step)(Call *, Step *), int nstates) {
   for (int i = 0; i < n; i++) {
     Step s = {.rate = arg(c, 0), .count = arg(c, 1), .x = arg(c, 2 + i), .g = arg(c, 2 + n + i)};
     for (int k = 0; k < nstates; k++) s.state[k] = arg(c, 2 + (2 + k) * n + i);
-    s.g = add(c, s.g, mk_scaled(c, s.x, attr_f(c, "norm_coefficient", 0)));
+    s.g = add(c, s.g, make_scaled(c, s.x, attr_f(c, "norm_coefficient", 0)));
     ret(c, i, step(c, &s));
     for (int k = 0; k < nstates; k++) ret(c, (1 + k) * n + i, s.state[k]);
   }

@@ -17,9 +17,9 @@ static bool max_pool(Call *c) {
   Windows w;
   Attr attrs[POOL_ATTRS + 1];
   if (!pool_attrs(c, x, &w, attrs)) return false;
-  if (!wants(c, 1)) return ret(c, 0, mk(c, "max_pool", IN(x), attrs, POOL_ATTRS));
+  if (!wants(c, 1)) return ret(c, 0, make(c, "max_pool", IN(x), attrs, POOL_ATTRS));
   attrs[POOL_ATTRS] = A_BOOL("column_major", attr_i(c, "storage_order", 0));
-  Value **out = mk_all(c, "max_pool_indices", IN(x), attrs, POOL_ATTRS + 1, 2);
+  Value **out = make_all(c, "max_pool_indices", IN(x), attrs, POOL_ATTRS + 1, 2);
   return ret(c, 0, out[0]) && ret(c, 1, out[1]);
 }
 
@@ -29,7 +29,7 @@ static bool average_pool(Call *c) {
   Attr attrs[POOL_ATTRS + 1];
   if (!pool_attrs(c, x, &w, attrs)) return false;
   attrs[POOL_ATTRS] = A_BOOL("count_include_pad", attr_i(c, "count_include_pad", 0));
-  return ret(c, 0, mk(c, "avg_pool", IN(x), attrs, POOL_ATTRS + 1));
+  return ret(c, 0, make(c, "avg_pool", IN(x), attrs, POOL_ATTRS + 1));
 }
 
 // The norm's order was a float in operator set 1.
@@ -43,11 +43,11 @@ static bool lp_pool(Call *c) {
   Attr attrs[POOL_ATTRS + 1];
   if (!pool_attrs(c, x, &w, attrs)) return false;
   attrs[POOL_ATTRS] = A_FLOAT("p", order_of(c));
-  return ret(c, 0, mk(c, "lp_pool", IN(x), attrs, POOL_ATTRS + 1));
+  return ret(c, 0, make(c, "lp_pool", IN(x), attrs, POOL_ATTRS + 1));
 }
 
 static bool global_pool(Call *c) {
-  return ret(c, 0, mk_unary(c, c->op->arg, arg(c, 0)));
+  return ret(c, 0, make_unary(c, c->op->arg, arg(c, 0)));
 }
 
 static bool global_lp_pool(Call *c) {
@@ -57,9 +57,9 @@ static bool global_lp_pool(Call *c) {
   int n = rank_of(x) - 2;
   for (int d = 0; d < n; d++) axes[d] = d + 2;
   if (n < 1) return call_fail(c, "its operand has no spatial dimensions");
-  Value *powers = mk_binary(c, "pow", mk_unary(c, "abs", x), mk_like(c, x, p));
-  Value *sum = mk(c, "reduce_sum", IN(powers), ATTRS(A_INTS("axes", axes, n)));
-  return ret(c, 0, mk_binary(c, "pow", sum, mk_like(c, x, 1 / p)));
+  Value *powers = make_binary(c, "pow", make_unary(c, "abs", x), make_like(c, x, p));
+  Value *sum = make(c, "reduce_sum", IN(powers), ATTRS(A_INTS("axes", axes, n)));
+  return ret(c, 0, make_binary(c, "pow", sum, make_like(c, x, 1 / p)));
 }
 
 // Extents of the result: given, or those that MaxPool would have made this operand from.
@@ -84,12 +84,12 @@ static bool max_unpool(Call *c) {
   Value *x = arg(c, 0), *indices = arg(c, 1);
   Dim out[MAX_RANK], line = dim_const(-1);
   if (c->failed || !unpool_shape(c, x, out)) return false;
-  Value *flat = mk_reshape(c, x, &line, 1), *at = mk_reshape(c, indices, &line, 1);
+  Value *flat = make_reshape(c, x, &line, 1), *at = make_reshape(c, indices, &line, 1);
   Dim total = dim_const(1);
   for (int d = 0; d < rank_of(x); d++) total = dim_binary(call_ctx(c), E_MUL, total, out[d]);
-  Value *zeros = mk(c, "fill", IN(mk_like(c, x, 0)), ATTRS(A_SHAPE("shape", &total, 1)));
-  Value *y = mk(c, "scatter_elements", IN(zeros, at, flat), NO_ATTRS);
-  return ret(c, 0, mk_reshape(c, y, out, rank_of(x)));
+  Value *zeros = make(c, "fill", IN(make_like(c, x, 0)), ATTRS(A_SHAPE("shape", &total, 1)));
+  Value *y = make(c, "scatter_elements", IN(zeros, at, flat), NO_ATTRS);
+  return ret(c, 0, make_reshape(c, y, out, rank_of(x)));
 }
 
 const OnnxOp ONNX_OPS_POOL[] = {

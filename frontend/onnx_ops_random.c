@@ -13,7 +13,7 @@ static int64_t seed_of(Call *c) {
 static Value *uniform(Call *c, const Dim *dims, int rank, DType t, double low, double high) {
   Attr attrs[] = {A_SHAPE("shape", dims, rank), A_INT("seed", seed_of(c)), A_FLOAT("low", low),
                   A_FLOAT("high", high), A_DTYPE("dtype", t)};
-  return mk(c, "random_uniform", NULL, 0, attrs, 5);
+  return make(c, "random_uniform", NULL, 0, attrs, 5);
 }
 
 // The shape and element type of the result: attributes, or an operand's.
@@ -45,7 +45,7 @@ static bool random_normal(Call *c) {
   Attr attrs[] = {A_SHAPE("shape", t.dim, t.rank), A_INT("seed", seed_of(c)),
                   A_FLOAT("mean", attr_f(c, "mean", 0)), A_FLOAT("scale", attr_f(c, "scale", 1)),
                   A_DTYPE("dtype", t.dtype)};
-  return ret(c, 0, mk(c, "random_normal", NULL, 0, attrs, 5));
+  return ret(c, 0, make(c, "random_normal", NULL, 0, attrs, 5));
 }
 
 static bool bernoulli(Call *c) {
@@ -53,7 +53,7 @@ static bool bernoulli(Call *c) {
   DType t = onnx_dtype((int32_t)attr_i(c, "dtype", arg_elem(c, 0)));
   if (t == DT_NONE) return call_fail(c, "the result's type is not supported");
   Value *dice = uniform(c, x->type.dim, rank_of(x), x->type.dtype, 0, 1);
-  return ret(c, 0, mk_cast(c, mk_binary(c, "less", dice, x), t));
+  return ret(c, 0, make_cast(c, make_binary(c, "less", dice, x), t));
 }
 
 // Samples by the greatest of logit + Gumbel noise, -log(-log(u)).
@@ -64,10 +64,10 @@ static bool multinomial(Call *c) {
   DType t = onnx_dtype((int32_t)attr_i(c, "dtype", ONNX_INT32));
   Dim dims[] = {dim_of(x, 0), dim_const(attr_i(c, "sample_size", 1)), dim_of(x, 1)};
   Value *u = uniform(c, dims, 3, x->type.dtype, 1e-7, 1);
-  Value *noise = mk_unary(c, "neg", mk_unary(c, "log", mk_unary(c, "neg", mk_unary(c, "log", u))));
-  Value *scores = mk_binary(c, "add", mk(c, "unsqueeze", IN(x), ATTRS(A_INTS("axes", axes, 1))), noise);
-  Value *best = mk(c, "argmax", IN(scores), ATTRS(A_INT("axis", 2), A_BOOL("keepdims", false)));
-  return ret(c, 0, mk_cast(c, best, t));
+  Value *noise = make_unary(c, "neg", make_unary(c, "log", make_unary(c, "neg", make_unary(c, "log", u))));
+  Value *scores = make_binary(c, "add", make(c, "unsqueeze", IN(x), ATTRS(A_INTS("axes", axes, 1))), noise);
+  Value *best = make(c, "argmax", IN(scores), ATTRS(A_INT("axis", 2), A_BOOL("keepdims", false)));
+  return ret(c, 0, make_cast(c, best, t));
 }
 
 const OnnxOp ONNX_OPS_RANDOM[] = {

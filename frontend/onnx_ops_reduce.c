@@ -19,7 +19,7 @@ static bool axes_of(Call *c, Axes *a) {
 }
 
 static Value *reduced(Call *c, const char *op, Value *x, const Axes *a) {
-  return mk(c, op, IN(x), ATTRS(A_INTS("axes", a->v, a->n), A_BOOL("keepdims", a->keep)));
+  return make(c, op, IN(x), ATTRS(A_INTS("axes", a->v, a->n), A_BOOL("keepdims", a->keep)));
 }
 
 static bool reduce(Call *c) {
@@ -46,7 +46,7 @@ static bool reduce_mapped(Call *c) {
   if (!axes_of(c, &a)) return false;
   bool l1 = strcmp(c->op->arg, "reduce_l1") == 0;
   if (!a.none) return ret(c, 0, reduced(c, c->op->arg, x, &a));
-  return ret(c, 0, mk_unary(c, l1 || strcmp(c->op->arg, "reduce_l2") == 0 ? "abs" : "square", x));
+  return ret(c, 0, make_unary(c, l1 || strcmp(c->op->arg, "reduce_l2") == 0 ? "abs" : "square", x));
 }
 
 static bool reduce_l2(Call *c) {
@@ -54,9 +54,9 @@ static bool reduce_l2(Call *c) {
   Value *x = arg(c, 0);
   DType t = x->type.dtype;
   if (!axes_of(c, &a)) return false;
-  if (a.none) return ret(c, 0, mk_unary(c, "abs", x));
-  x = mk_cast(c, x, dtype_is_float(t) ? t : DT_F64);
-  return ret(c, 0, mk_cast(c, reduced(c, "reduce_l2", x, &a), t));
+  if (a.none) return ret(c, 0, make_unary(c, "abs", x));
+  x = make_cast(c, x, dtype_is_float(t) ? t : DT_F64);
+  return ret(c, 0, make_cast(c, reduced(c, "reduce_l2", x, &a), t));
 }
 
 static bool reduce_log_sum(Call *c) {
@@ -65,8 +65,8 @@ static bool reduce_log_sum(Call *c) {
   DType t = x->type.dtype;
   if (!axes_of(c, &a)) return false;
   Value *sum = a.none ? x : reduced(c, "reduce_sum", x, &a);
-  sum = mk_cast(c, sum, dtype_is_float(t) ? t : DT_F64);
-  return ret(c, 0, mk_cast(c, mk_unary(c, "log", sum), t));
+  sum = make_cast(c, sum, dtype_is_float(t) ? t : DT_F64);
+  return ret(c, 0, make_cast(c, make_unary(c, "log", sum), t));
 }
 
 static bool reduce_log_sum_exp(Call *c) {
@@ -75,25 +75,25 @@ static bool reduce_log_sum_exp(Call *c) {
   DType t = x->type.dtype;
   if (!axes_of(c, &a)) return false;
   if (a.none) return ret(c, 0, x);
-  x = mk_cast(c, x, dtype_is_float(t) ? t : DT_F64);
-  return ret(c, 0, mk_cast(c, reduced(c, "reduce_logsumexp", x, &a), t));
+  x = make_cast(c, x, dtype_is_float(t) ? t : DT_F64);
+  return ret(c, 0, make_cast(c, reduced(c, "reduce_logsumexp", x, &a), t));
 }
 
 static bool arg_extreme(Call *c) {
   Attr attrs[] = {A_INT("axis", attr_i(c, "axis", 0)), A_BOOL("keepdims", attr_i(c, "keepdims", 1)),
                   A_BOOL("select_last", attr_i(c, "select_last_index", 0))};
-  return ret(c, 0, mk(c, c->op->arg, IN(arg(c, 0)), attrs, 3));
+  return ret(c, 0, make(c, c->op->arg, IN(arg(c, 0)), attrs, 3));
 }
 
 // Before operator set 13 the operand was taken as a matrix: everything from `axis` on is one row.
 static Value *along_axis(Call *c, const char *op, Value *x) {
-  if (c->version >= 13) return mk(c, op, IN(x), ATTRS(A_INT("axis", attr_i(c, "axis", -1))));
+  if (c->version >= 13) return make(c, op, IN(x), ATTRS(A_INT("axis", attr_i(c, "axis", -1))));
   Type shape = x->type;
   int axis = rank_of(x) ? axis_of(c, attr_i(c, "axis", 1), rank_of(x)) : 0;
-  if (axis == rank_of(x) - 1) return mk(c, op, IN(x), ATTRS(A_INT("axis", -1)));
-  Value *flat = mk(c, "flatten", IN(x), ATTRS(A_INT("axis", axis)));
-  flat = mk(c, op, IN(flat), ATTRS(A_INT("axis", 1)));
-  return mk_reshape(c, flat, shape.dim, shape.rank);
+  if (axis == rank_of(x) - 1) return make(c, op, IN(x), ATTRS(A_INT("axis", -1)));
+  Value *flat = make(c, "flatten", IN(x), ATTRS(A_INT("axis", axis)));
+  flat = make(c, op, IN(flat), ATTRS(A_INT("axis", 1)));
+  return make_reshape(c, flat, shape.dim, shape.rank);
 }
 
 static bool softmax(Call *c) {
@@ -102,10 +102,10 @@ static bool softmax(Call *c) {
 
 // 1 at the first greatest element along the axis, 0 elsewhere.
 static Value *hardmax_of(Call *c, Value *x, int axis) {
-  Value *at = mk(c, "argmax", IN(x), ATTRS(A_INT("axis", axis), A_BOOL("keepdims", false)));
+  Value *at = make(c, "argmax", IN(x), ATTRS(A_INT("axis", axis), A_BOOL("keepdims", false)));
   Dim depth = dim_of(x, axis);
   Attr attrs[] = {A_SHAPE("depth", &depth, 1), A_INT("axis", axis)};
-  return mk(c, "one_hot", IN(at, mk_like(c, x, 1), mk_like(c, x, 0)), attrs, 2);
+  return make(c, "one_hot", IN(at, make_like(c, x, 1), make_like(c, x, 0)), attrs, 2);
 }
 
 static bool hardmax(Call *c) {
@@ -113,8 +113,8 @@ static bool hardmax(Call *c) {
   int axis = axis_of(c, attr_i(c, "axis", c->version >= 13 ? -1 : 1), rank_of(x));
   if (c->version >= 13 || axis == rank_of(x) - 1) return ret(c, 0, hardmax_of(c, x, axis));
   Type shape = x->type;
-  Value *flat = mk(c, "flatten", IN(x), ATTRS(A_INT("axis", axis)));
-  return ret(c, 0, mk_reshape(c, hardmax_of(c, flat, 1), shape.dim, shape.rank));
+  Value *flat = make(c, "flatten", IN(x), ATTRS(A_INT("axis", axis)));
+  return ret(c, 0, make_reshape(c, hardmax_of(c, flat, 1), shape.dim, shape.rank));
 }
 
 static bool cumulative(Call *c) {
@@ -122,7 +122,7 @@ static bool cumulative(Call *c) {
   if (!arg_int(c, 1, &axis)) return false;
   Attr attrs[] = {A_INT("axis", axis), A_BOOL("exclusive", attr_i(c, "exclusive", 0)),
                   A_BOOL("reverse", attr_i(c, "reverse", 0))};
-  return ret(c, 0, mk(c, c->op->arg, IN(arg(c, 0)), attrs, 3));
+  return ret(c, 0, make(c, c->op->arg, IN(arg(c, 0)), attrs, 3));
 }
 
 const OnnxOp ONNX_OPS_REDUCE[] = {

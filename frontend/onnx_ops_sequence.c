@@ -54,7 +54,7 @@ static bool at(Call *c) {
 }
 
 static bool length(Call *c) {
-  return ret(c, 0, mk_scalar(c, DT_I64, sequence_arg(c, 0)->items.n));
+  return ret(c, 0, make_scalar(c, DT_I64, sequence_arg(c, 0)->items.n));
 }
 
 // Sizes of the parts along the axis: given one by one, one for all (the last may be smaller), or 1 each.
@@ -82,11 +82,11 @@ static bool split_to_sequence(Call *c) {
   int64_t *sizes = NEW_ARRAY(call_arena(c), int64_t, extent.n + 1), axes[] = {axis};
   int n = part_sizes(c, extent.n, sizes);
   if (c->failed || n < 1) return call_fail(c, "the sizes do not fit");
-  Value **parts = mk_all(c, "split", IN(x), ATTRS(A_INT("axis", axis), A_INTS("sizes", sizes, n)), n);
+  Value **parts = make_all(c, "split", IN(x), ATTRS(A_INT("axis", axis), A_INTS("sizes", sizes, n)), n);
   Val **items = NEW_ARRAY(call_arena(c), Val *, n + 1);
   bool drop = !has_arg(c, 1) && !attr_i(c, "keepdims", 1);
   for (int i = 0; i < n; i++) {
-    Value *v = drop ? mk(c, "squeeze", IN(parts[i]), ATTRS(A_INTS("axes", axes, 1))) : parts[i];
+    Value *v = drop ? make(c, "squeeze", IN(parts[i]), ATTRS(A_INTS("axes", axes, 1))) : parts[i];
     items[i] = val_tensor(c->im, "", v, arg_elem(c, 0));
   }
   return ret_sequence(c, 0, items, n);
@@ -104,7 +104,7 @@ static bool concat_from_sequence(Call *c) {
   }
   Attr axis = A_INT("axis", attr_i(c, "axis", 0));
   const char *op = attr_i(c, "new_axis", 0) ? "stack" : "concat";
-  return ret_as(c, 0, mk(c, op, v, n, &axis, 1), s->items.data[0]->elem);
+  return ret_as(c, 0, make(c, op, v, n, &axis, 1), s->items.data[0]->elem);
 }
 
 // Runs the body for every item; operands that are tensors are the same for all.
@@ -137,7 +137,7 @@ static bool optional(Call *c) {
 }
 
 static bool has_element(Call *c) {
-  return ret(c, 0, mk_scalar(c, DT_BOOL, has_arg(c, 0)));
+  return ret(c, 0, make_scalar(c, DT_BOOL, has_arg(c, 0)));
 }
 
 static bool get_element(Call *c) {

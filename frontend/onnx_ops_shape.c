@@ -15,7 +15,7 @@ static bool shape(Call *c) {
   from = from < 0 ? 0 : from > rank ? rank : from;
   to = to < from ? from : to > rank ? rank : to;
   Attr of = A_SHAPE("of", x->type.dim + from, (int)(to - from));
-  return ret(c, 0, mk(c, "extents", NULL, 0, &of, 1));
+  return ret(c, 0, make(c, "extents", NULL, 0, &of, 1));
 }
 
 static bool size(Call *c) {
@@ -23,8 +23,8 @@ static bool size(Call *c) {
   Dim n = dim_const(1);
   for (int i = 0; i < rank_of(x); i++) n = dim_binary(call_ctx(c), E_MUL, n, x->type.dim[i]);
   Attr of = A_SHAPE("of", &n, 1);
-  Value *v = mk(c, "extents", NULL, 0, &of, 1);
-  return ret(c, 0, mk_reshape(c, v, NULL, 0));
+  Value *v = make(c, "extents", NULL, 0, &of, 1);
+  return ret(c, 0, make_reshape(c, v, NULL, 0));
 }
 
 // ---- constants --------------------------------------------------------------------------------------------------
@@ -50,12 +50,12 @@ static bool tensor_value(Call *c, const OnnxTensor *t) {
   }
   Tensor *data = onnx_tensor(c->im->files, c->loc, t);
   if (!data) return c->failed = true, false;
-  return ret_as(c, 0, mk_const(c, data), t->elem);
+  return ret_as(c, 0, make_const(c, data), t->elem);
 }
 
 static bool floats_value(Call *c, const OnnxAttr *a) {
   Type t = type_make(DT_F32, 1, &a->nfloats);
-  return ret(c, 0, mk_const(c, tensor_view(call_ctx(c), &t, a->floats ? (const void *)a->floats : "")));
+  return ret(c, 0, make_const(c, tensor_view(call_ctx(c), &t, a->floats ? (const void *)a->floats : "")));
 }
 
 // One of several attributes holds the value.
@@ -64,16 +64,17 @@ static bool constant(Call *c) {
   if ((a = attr_find(c, "value", ONNX_ATTR_TENSOR)) && a->t) return tensor_value(c, a->t);
   if ((a = attr_find(c, "sparse_value", ONNX_ATTR_SPARSE_TENSOR)) && a->sparse) {
     Tensor *t = onnx_sparse_tensor(c->im->files, c->loc, a->sparse);
-    return t ? ret(c, 0, mk_const(c, t)) : (c->failed = true, false);
+    return t ? ret(c, 0, make_const(c, t)) : (c->failed = true, false);
   }
-  if ((a = attr_find(c, "value_float", ONNX_ATTR_FLOAT))) return ret(c, 0, mk_scalar(c, DT_F32, a->f));
+  if ((a = attr_find(c, "value_float", ONNX_ATTR_FLOAT))) return ret(c, 0, make_scalar(c, DT_F32, a->f));
   if ((a = attr_find(c, "value_int", ONNX_ATTR_INT))) {
     Tensor *t = tensor_new(call_ctx(c), &(Type){.dtype = DT_I64});
     tensor_set_int(t, 0, a->i);
-    return ret(c, 0, mk_const(c, t));
+    return ret(c, 0, make_const(c, t));
   }
   if ((a = attr_find(c, "value_floats", ONNX_ATTR_FLOATS))) return floats_value(c, a);
-  if ((a = attr_find(c, "value_ints", ONNX_ATTR_INTS))) return ret(c, 0, mk_ints(c, a->ints, (int)a->nints));
+  if ((a = attr_find(c, "value_ints", ONNX_ATTR_INTS)))
+    return ret(c, 0, make_ints(c, a->ints, (int)a->nints));
   if ((a = attr_find(c, "value_string", ONNX_ATTR_STRING))) return strings_const(c, &a->s, 1, 0);
   if ((a = attr_find(c, "value_strings", ONNX_ATTR_STRINGS)))
     return strings_const(c, a->strings, a->nstrings, 1);
@@ -85,15 +86,15 @@ static bool constant_of_shape(Call *c) {
   int rank = arg_dims(c, 0, dims, MAX_RANK);
   const OnnxAttr *a = attr_find(c, "value", ONNX_ATTR_TENSOR);
   if (rank < 0) return false;
-  Value *value = mk_scalar(c, DT_F32, 0);
+  Value *value = make_scalar(c, DT_F32, 0);
   int32_t elem = ONNX_FLOAT;
   if (a && a->t) {
     Tensor *t = onnx_tensor(c->im->files, c->loc, a->t);
     if (!t) return c->failed = true, false;
-    value = mk_const(c, t);
+    value = make_const(c, t);
     elem = a->t->elem;
   }
-  return ret_as(c, 0, mk(c, "fill", IN(value), ATTRS(A_SHAPE("shape", dims, rank))), elem);
+  return ret_as(c, 0, make(c, "fill", IN(value), ATTRS(A_SHAPE("shape", dims, rank))), elem);
 }
 
 static bool eye_like(Call *c) {
@@ -101,7 +102,7 @@ static bool eye_like(Call *c) {
   DType t = onnx_dtype((int32_t)attr_i(c, "dtype", arg_elem(c, 0)));
   if (rank_of(x) != 2) return call_fail(c, "its operand has %d dimensions, not 2", rank_of(x));
   Attr attrs[] = {A_SHAPE("shape", x->type.dim, 2), A_INT("k", attr_i(c, "k", 0)), A_DTYPE("dtype", t)};
-  return ret(c, 0, mk(c, "eye", NULL, 0, attrs, 3));
+  return ret(c, 0, make(c, "eye", NULL, 0, attrs, 3));
 }
 
 // How many numbers from `start` before `limit`, in floats.
@@ -132,7 +133,7 @@ static bool range(Call *c) {
   Value *start = arg(c, 0), *delta = arg(c, 2);
   Dim count;
   bool ok = dtype_is_float(start->type.dtype) ? float_count(c, &count) : int_count(c, &count);
-  return ok && ret(c, 0, mk(c, "range", IN(start, delta), ATTRS(A_SHAPE("count", &count, 1))));
+  return ok && ret(c, 0, make(c, "range", IN(start, delta), ATTRS(A_SHAPE("count", &count, 1))));
 }
 
 // ---- views ------------------------------------------------------------------------------------------------------
@@ -150,12 +151,13 @@ static bool reshape(Call *c) {
   }
   if (rank < 0) return false;
   bool zero = attr_i(c, "allowzero", 0);
-  Value *y = mk(c, "reshape", IN(arg(c, 0)), ATTRS(A_SHAPE("shape", dims, rank), A_BOOL("allow_zero", zero)));
+  Value *y =
+      make(c, "reshape", IN(arg(c, 0)), ATTRS(A_SHAPE("shape", dims, rank), A_BOOL("allow_zero", zero)));
   return ret_as(c, 0, y, arg_elem(c, 0));
 }
 
 static bool flatten(Call *c) {
-  Value *y = mk(c, "flatten", IN(arg(c, 0)), ATTRS(A_INT("axis", attr_i(c, "axis", 1))));
+  Value *y = make(c, "flatten", IN(arg(c, 0)), ATTRS(A_INT("axis", attr_i(c, "axis", 1))));
   return ret_as(c, 0, y, arg_elem(c, 0));
 }
 
@@ -164,13 +166,13 @@ static bool squeeze(Call *c) {
   int n = ints_of(c, "axes", 13, 1, &axes);
   Value *x = arg(c, 0);
   if (n == 0 && (has_arg(c, 1) || attr_has(c, "axes"))) return ret_as(c, 0, x, arg_elem(c, 0));
-  return ret_as(c, 0, mk(c, "squeeze", IN(x), ATTRS(A_INTS("axes", axes, n))), arg_elem(c, 0));
+  return ret_as(c, 0, make(c, "squeeze", IN(x), ATTRS(A_INTS("axes", axes, n))), arg_elem(c, 0));
 }
 
 static bool unsqueeze(Call *c) {
   const int64_t *axes;
   int n = ints_of(c, "axes", 13, 1, &axes);
-  return ret_as(c, 0, mk(c, "unsqueeze", IN(arg(c, 0)), ATTRS(A_INTS("axes", axes, n))), arg_elem(c, 0));
+  return ret_as(c, 0, make(c, "unsqueeze", IN(arg(c, 0)), ATTRS(A_INTS("axes", axes, n))), arg_elem(c, 0));
 }
 
 static bool transpose(Call *c) {
@@ -178,7 +180,7 @@ static bool transpose(Call *c) {
   int n = attr_is(c, "perm", &perm);
   Value *x = arg(c, 0);
   if (rank_of(x) < 2) return ret_as(c, 0, x, arg_elem(c, 0));
-  return ret_as(c, 0, mk(c, "transpose", IN(x), ATTRS(A_INTS("perm", perm, n))), arg_elem(c, 0));
+  return ret_as(c, 0, make(c, "transpose", IN(x), ATTRS(A_INTS("perm", perm, n))), arg_elem(c, 0));
 }
 
 // Extents of 1 in the wanted shape keep those of x: both sides are broadcast.
@@ -193,7 +195,7 @@ static bool expand(Call *c) {
     bool keep = at < 0 || (!want[at].sym && want[at].n == 1);
     out[i] = keep ? dim_of(x, i - (rank - rank_of(x))) : want[at];
   }
-  return ret_as(c, 0, mk(c, "broadcast", IN(x), ATTRS(A_SHAPE("shape", out, rank))), arg_elem(c, 0));
+  return ret_as(c, 0, make(c, "broadcast", IN(x), ATTRS(A_SHAPE("shape", out, rank))), arg_elem(c, 0));
 }
 
 static bool tile(Call *c) {
@@ -211,7 +213,7 @@ static bool tile(Call *c) {
   } else {
     memcpy(repeats, v, (size_t)n * sizeof *v);
   }
-  return ret_as(c, 0, mk(c, "tile", IN(x), ATTRS(A_INTS("repeats", repeats, rank_of(x)))), arg_elem(c, 0));
+  return ret_as(c, 0, make(c, "tile", IN(x), ATTRS(A_INTS("repeats", repeats, rank_of(x)))), arg_elem(c, 0));
 }
 
 static bool concat(Call *c) {
@@ -219,7 +221,7 @@ static bool concat(Call *c) {
   int64_t axis = attr_i(c, "axis", 1);
   for (int i = 0; i < c->nin; i++) v[i] = arg(c, i);
   if (c->version >= 4 && !attr_required(c, "axis", ONNX_ATTR_INT)) return false;
-  return ret_as(c, 0, mk_concat(c, v, c->nin, (int)axis), arg_elem(c, 0));
+  return ret_as(c, 0, make_concat(c, v, c->nin, (int)axis), arg_elem(c, 0));
 }
 
 // Sizes are given, or follow from the number of results; the last part may be smaller since version 18.
@@ -235,7 +237,7 @@ static bool split(Call *c) {
     return call_fail(c, "%lld elements cannot be split into %d equal parts", (long long)extent, c->nout);
   }
   Attr attrs[] = {A_INT("axis", axis), n ? A_INTS("sizes", sizes, n) : A_INT("parts", c->nout)};
-  Value **parts = mk_all(c, "split", IN(x), attrs, 2, c->nout);
+  Value **parts = make_all(c, "split", IN(x), attrs, 2, c->nout);
   for (int i = 0; i < c->nout; i++) ret_as(c, i, parts[i], arg_elem(c, 0));
   return !c->failed;
 }
@@ -264,7 +266,7 @@ static bool slice(Call *c) {
   if (n < 0 || nends < 0 || naxes < 0 || nsteps < 0) return false;
   Attr attrs[] = {A_SHAPE("starts", starts, n), A_SHAPE("ends", ends, nends), A_INTS("axes", axes, naxes),
                   A_INTS("steps", steps, nsteps)};
-  return ret_as(c, 0, mk(c, "slice", IN(arg(c, 0)), attrs, 4), arg_elem(c, 0));
+  return ret_as(c, 0, make(c, "slice", IN(arg(c, 0)), attrs, 4), arg_elem(c, 0));
 }
 
 // Padding of the dimensions `axes`, brought to all dimensions.
@@ -292,28 +294,29 @@ static bool pad(Call *c) {
   if (c->version >= 11) {
     value = arg_opt(c, 2);
   } else if (attr_f(c, "value", 0) != 0) {
-    value = mk_like(c, x, attr_f(c, "value", 0));
+    value = make_like(c, x, attr_f(c, "value", 0));
   }
   Attr attrs[] = {A_INTS("pads", pads, 2 * rank_of(x)), A_STRING("mode", mode)};
-  return ret_as(c, 0, mk(c, "pad", IN(x, value), attrs, 2), arg_elem(c, 0));
+  return ret_as(c, 0, make(c, "pad", IN(x, value), attrs, 2), arg_elem(c, 0));
 }
 
 static bool depth_to_space(Call *c) {
   const char *mode = attr_s(c, "mode", "DCR");
   Attr attrs[] = {A_INT("block", attr_i(c, "blocksize", 0)),
                   A_STRING("mode", strcmp(mode, "CRD") == 0 ? "crd" : "dcr")};
-  return ret(c, 0, mk(c, "depth_to_space", IN(arg(c, 0)), attrs, 2));
+  return ret(c, 0, make(c, "depth_to_space", IN(arg(c, 0)), attrs, 2));
 }
 
 static bool space_to_depth(Call *c) {
-  return ret(c, 0, mk(c, "space_to_depth", IN(arg(c, 0)), ATTRS(A_INT("block", attr_i(c, "blocksize", 0)))));
+  return ret(c, 0,
+             make(c, "space_to_depth", IN(arg(c, 0)), ATTRS(A_INT("block", attr_i(c, "blocksize", 0)))));
 }
 
 static bool trilu(Call *c) {
   int64_t k = 0;
   if (has_arg(c, 1) && !arg_int(c, 1, &k)) return false;
   Attr attrs[] = {A_BOOL("upper", attr_i(c, "upper", 1)), A_INT("k", k)};
-  return ret(c, 0, mk(c, "trilu", IN(arg(c, 0)), attrs, 2));
+  return ret(c, 0, make(c, "trilu", IN(arg(c, 0)), attrs, 2));
 }
 
 // Each axis is cut or padded about its middle to the wanted extent.
@@ -331,7 +334,7 @@ static bool center_crop_pad(Call *c) {
     pads[d] = more >= 0 ? more / 2 : -(-more / 2);
     pads[rank_of(x) + d] = more - pads[d];
   }
-  return ret(c, 0, mk(c, "pad", IN(x, NULL), ATTRS(A_INTS("pads", pads, 2 * rank_of(x)))));
+  return ret(c, 0, make(c, "pad", IN(x, NULL), ATTRS(A_INTS("pads", pads, 2 * rank_of(x)))));
 }
 
 const OnnxOp ONNX_OPS_SHAPE[] = {

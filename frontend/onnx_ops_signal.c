@@ -27,7 +27,7 @@ static bool window(Call *c, double a0, double a1, double a2) {
     double angle = n ? 2 * PI * (double)k / n : 0;
     tensor_set(w, k, a0 - a1 * cos(angle) + a2 * cos(2 * angle));
   }
-  return ret(c, 0, mk_const(c, w));
+  return ret(c, 0, make_const(c, w));
 }
 
 static bool hann_window(Call *c) {
@@ -81,7 +81,7 @@ static bool mel_weight_matrix(Call *c) {
     }
     for (int64_t j = mid; j < to; j++) tensor_set(w, j * bands + i, (double)(to - j) / (double)(to - mid));
   }
-  return ret(c, 0, mk_const(c, w));
+  return ret(c, 0, make_const(c, w));
 }
 
 // ---- Fourier transforms -------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ static Value *wave_matrix(Call *c, DType t, int64_t n, int64_t bins, bool is_sin
       tensor_set(m, i * bins + k, scale * (is_sin ? sin(angle) : cos(angle)));
     }
   }
-  return mk_const(c, m);
+  return make_const(c, m);
 }
 
 // The transform along the last dimension of a signal with real and (or NULL) imaginary part, both [...,n]: the
@@ -106,33 +106,34 @@ static Value *transform(Call *c, Value *re, Value *im, int64_t n, int64_t bins, 
   double scale = inverse ? 1.0 / (double)n : 1;
   Value *cosine = wave_matrix(c, t, n, bins, false, scale);
   Value *sine = wave_matrix(c, t, n, bins, true, inverse ? -scale : scale); // forward: exp(-i angle)
-  Value *out[2] = {mk_binary(c, "matmul", re, cosine), mk_unary(c, "neg", mk_binary(c, "matmul", re, sine))};
+  Value *out[2] = {make_binary(c, "matmul", re, cosine),
+                   make_unary(c, "neg", make_binary(c, "matmul", re, sine))};
   if (im) {
-    out[0] = mk_binary(c, "add", out[0], mk_binary(c, "matmul", im, sine));
-    out[1] = mk_binary(c, "add", out[1], mk_binary(c, "matmul", im, cosine));
+    out[0] = make_binary(c, "add", out[0], make_binary(c, "matmul", im, sine));
+    out[1] = make_binary(c, "add", out[1], make_binary(c, "matmul", im, cosine));
   }
-  return mk(c, "stack", out, 2, ATTRS(A_INT("axis", -1)));
+  return make(c, "stack", out, 2, ATTRS(A_INT("axis", -1)));
 }
 
 // Part k of the last dimension [..., 1 or 2].
 static Value *part(Call *c, Value *v, int k) {
   int64_t last[] = {-1};
   if (k >= dim_of(v, rank_of(v) - 1).n) return NULL;
-  return mk(c, "squeeze", IN(mk_slice(c, v, rank_of(v) - 1, k, k + 1)), ATTRS(A_INTS("axes", last, 1)));
+  return make(c, "squeeze", IN(make_slice(c, v, rank_of(v) - 1, k, k + 1)), ATTRS(A_INTS("axes", last, 1)));
 }
 
 // v with `axis` last; the same permutation, being a swap, brings it back.
 static Value *swap_last(Call *c, Value *v, int axis, int last) {
   int64_t perm[MAX_RANK];
   for (int d = 0; d < rank_of(v); d++) perm[d] = d == axis ? last : d == last ? axis : d;
-  return axis == last ? v : mk_transpose(c, v, perm);
+  return axis == last ? v : make_transpose(c, v, perm);
 }
 
 // Cuts or pads dimension `axis` to n elements.
 static Value *fit_length(Call *c, Value *v, int axis, int64_t n) {
   int64_t pads[2 * MAX_RANK] = {0}, have = dim_of(v, axis).n;
   pads[rank_of(v) + axis] = n - have;
-  return have == n ? v : mk(c, "pad", IN(v, NULL), ATTRS(A_INTS("pads", pads, 2 * rank_of(v))));
+  return have == n ? v : make(c, "pad", IN(v, NULL), ATTRS(A_INTS("pads", pads, 2 * rank_of(v))));
 }
 
 static bool dft_axis(Call *c, int rank, int *axis) {
@@ -164,7 +165,7 @@ static Value *frame_indices(Call *c, int64_t frames, int64_t length, int64_t ste
   Type type = type_make(DT_I64, 2, (int64_t[]){frames, length});
   Tensor *t = tensor_new(call_ctx(c), &type);
   for (int64_t i = 0; i < frames * length; i++) tensor_set_int(t, i, i / length * step + i % length);
-  return mk_const(c, t);
+  return make_const(c, t);
 }
 
 static bool stft(Call *c) {
@@ -179,8 +180,8 @@ static bool stft(Call *c) {
   for (int k = 0; k < 2; k++) {
     Value *v = rank_of(signal) == 2 ? (k ? NULL : signal) : part(c, signal, k);
     if (!v) continue;
-    frames[k] = mk(c, "gather", IN(v, at), ATTRS(A_INT("axis", 1)));
-    if (win) frames[k] = mk_binary(c, "mul", frames[k], win);
+    frames[k] = make(c, "gather", IN(v, at), ATTRS(A_INT("axis", 1)));
+    if (win) frames[k] = make_binary(c, "mul", frames[k], win);
   }
   int64_t bins = attr_i(c, "onesided", 1) ? length / 2 + 1 : length;
   return ret(c, 0, transform(c, frames[0], frames[1], length, bins, false));
@@ -193,22 +194,23 @@ static bool stft(Call *c) {
 static Value *eliminate(Call *c, Value *m, Value **det) {
   int64_t n = dim_of(m, 1).n;
   Dim batch = dim_of(m, 0);
-  Value *column = mk_unary(c, "abs", mk_slice(c, m, 2, 0, 1));
-  Value *at = mk(c, "argmax", IN(column), ATTRS(A_INT("axis", 1))); // [b,1,1]
+  Value *column = make_unary(c, "abs", make_slice(c, m, 2, 0, 1));
+  Value *at = make(c, "argmax", IN(column), ATTRS(A_INT("axis", 1))); // [b,1,1]
   Dim row[] = {batch, dim_const(1), dim_const(n)}, shape[] = {dim_const(1), dim_const(n), dim_const(1)};
-  Value *index = mk(c, "broadcast", IN(at), ATTRS(A_SHAPE("shape", row, 3)));
-  Value *pivot_row = mk(c, "gather_elements", IN(m, index), ATTRS(A_INT("axis", 1)));
-  Value *rows = mk(c, "iota", NULL, 0, ATTRS(A_SHAPE("shape", shape, 3), A_INT("axis", 1)));
-  Value *swapped = mk(c, "where", IN(mk_binary(c, "equal", rows, at), mk_slice(c, m, 1, 0, 1), m), NO_ATTRS);
-  Value *pivot = mk_slice(c, pivot_row, 2, 0, 1), *zero = mk_like(c, m, 0);
-  Value *in_place = mk_binary(c, "equal", at, mk_scalar(c, DT_I64, 0));
-  Value *signed_pivot = mk(c, "where", IN(in_place, pivot, mk_unary(c, "neg", pivot)), NO_ATTRS);
-  *det = mk_binary(c, "mul", *det, signed_pivot);
-  Value *below = mk_slice(c, swapped, 1, 1, n);
-  Value *factor = mk_binary(c, "div", mk_slice(c, below, 2, 0, 1), pivot);
-  factor = mk(c, "where", IN(mk_binary(c, "equal", pivot, zero), zero, factor), NO_ATTRS);
-  Value *product = mk_binary(c, "mul", factor, mk_slice(c, pivot_row, 2, 1, n));
-  return mk_binary(c, "sub", mk_slice(c, below, 2, 1, n), product);
+  Value *index = make(c, "broadcast", IN(at), ATTRS(A_SHAPE("shape", row, 3)));
+  Value *pivot_row = make(c, "gather_elements", IN(m, index), ATTRS(A_INT("axis", 1)));
+  Value *rows = make(c, "iota", NULL, 0, ATTRS(A_SHAPE("shape", shape, 3), A_INT("axis", 1)));
+  Value *swapped =
+      make(c, "where", IN(make_binary(c, "equal", rows, at), make_slice(c, m, 1, 0, 1), m), NO_ATTRS);
+  Value *pivot = make_slice(c, pivot_row, 2, 0, 1), *zero = make_like(c, m, 0);
+  Value *in_place = make_binary(c, "equal", at, make_scalar(c, DT_I64, 0));
+  Value *signed_pivot = make(c, "where", IN(in_place, pivot, make_unary(c, "neg", pivot)), NO_ATTRS);
+  *det = make_binary(c, "mul", *det, signed_pivot);
+  Value *below = make_slice(c, swapped, 1, 1, n);
+  Value *factor = make_binary(c, "div", make_slice(c, below, 2, 0, 1), pivot);
+  factor = make(c, "where", IN(make_binary(c, "equal", pivot, zero), zero, factor), NO_ATTRS);
+  Value *product = make_binary(c, "mul", factor, make_slice(c, pivot_row, 2, 1, n));
+  return make_binary(c, "sub", make_slice(c, below, 2, 1, n), product);
 }
 
 static bool determinant(Call *c) {
@@ -218,10 +220,10 @@ static bool determinant(Call *c) {
   if (c->failed || rank < 2 || n.sym || n.n < 1 || n.n > DET_MAX)
     return call_fail(c, "at most %d rows are supported", DET_MAX);
   Type shape = x->type;
-  Value *m = mk(c, "reshape", IN(x), ATTRS(A_SHAPE("shape", dims, 3)));
-  Value *det = mk_like(c, x, 1);
+  Value *m = make(c, "reshape", IN(x), ATTRS(A_SHAPE("shape", dims, 3)));
+  Value *det = make_like(c, x, 1);
   for (int64_t i = 0; i + 1 < n.n; i++) m = eliminate(c, m, &det);
-  return ret(c, 0, mk_reshape(c, mk_binary(c, "mul", det, m), shape.dim, rank - 2));
+  return ret(c, 0, make_reshape(c, make_binary(c, "mul", det, m), shape.dim, rank - 2));
 }
 
 const OnnxOp ONNX_OPS_SIGNAL[] = {

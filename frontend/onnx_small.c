@@ -28,66 +28,66 @@ static const SmallFloat *small_float(int32_t elem) {
 }
 
 static Value *i32(Call *c, double v) {
-  return mk_scalar(c, DT_I32, v);
+  return make_scalar(c, DT_I32, v);
 }
 
 static Value *f32(Call *c, double v) {
-  return mk_scalar(c, DT_F32, v);
+  return make_scalar(c, DT_F32, v);
 }
 
 // The distance of the format's numbers around x: 2 to the power of x's exponent less the mantissa's bits.
 static Value *spacing(Call *c, const SmallFloat *f, Value *x) {
-  Value *bits = mk(c, "bitcast", IN(x), ATTRS(A_DTYPE("dtype", DT_I32)));
-  Value *exponent = mk_binary(c, "bit_and", mk_binary(c, "shift_right", bits, i32(c, 23)), i32(c, 255));
-  exponent = mk_binary(c, "max", exponent, i32(c, f->min_exponent + 127));
-  exponent = mk_binary(c, "sub", exponent, i32(c, f->mantissa));
-  exponent = mk_binary(c, "shift_left", exponent, i32(c, 23));
-  return mk(c, "bitcast", IN(exponent), ATTRS(A_DTYPE("dtype", DT_F32)));
+  Value *bits = make(c, "bitcast", IN(x), ATTRS(A_DTYPE("dtype", DT_I32)));
+  Value *exponent = make_binary(c, "bit_and", make_binary(c, "shift_right", bits, i32(c, 23)), i32(c, 255));
+  exponent = make_binary(c, "max", exponent, i32(c, f->min_exponent + 127));
+  exponent = make_binary(c, "sub", exponent, i32(c, f->mantissa));
+  exponent = make_binary(c, "shift_left", exponent, i32(c, 23));
+  return make(c, "bitcast", IN(exponent), ATTRS(A_DTYPE("dtype", DT_F32)));
 }
 
 static Value *sign_like(Call *c, Value *magnitude, Value *x) {
-  Value *negative = mk_binary(c, "less", x, f32(c, 0));
-  return mk(c, "where", IN(negative, mk_unary(c, "neg", magnitude), magnitude), NO_ATTRS);
+  Value *negative = make_binary(c, "less", x, f32(c, 0));
+  return make(c, "where", IN(negative, make_unary(c, "neg", magnitude), magnitude), NO_ATTRS);
 }
 
 // x (f32) rounded to the nearest number of the format, ties to even.
 static Value *round_float(Call *c, const SmallFloat *f, Value *x, bool saturate) {
   Value *step = spacing(c, f, x);
-  Value *y = mk_binary(c, "mul", mk_unary(c, "round", mk_binary(c, "div", x, step)), step);
-  Value *too_big = mk_binary(c, "greater", mk_unary(c, "abs", y), f32(c, f->max));
+  Value *y = make_binary(c, "mul", make_unary(c, "round", make_binary(c, "div", x, step)), step);
+  Value *too_big = make_binary(c, "greater", make_unary(c, "abs", y), f32(c, f->max));
   Value *limit = sign_like(c, f32(c, saturate ? f->max : f->overflow), x);
-  y = mk(c, "where", IN(too_big, limit, y), NO_ATTRS);
+  y = make(c, "where", IN(too_big, limit, y), NO_ATTRS);
   if (!f->inf_is_nan) return y;
-  return mk(c, "where", IN(mk_unary(c, "isinf", x), f32(c, NAN), y), NO_ATTRS);
+  return make(c, "where", IN(make_unary(c, "isinf", x), f32(c, NAN), y), NO_ATTRS);
 }
 
 // A power of two, in the exponent alone. Rounds up, down or to the nearest; NaN and negative ones are NaN.
 static Value *round_power(Call *c, Value *x, const char *mode) {
-  Value *bits = mk(c, "bitcast", IN(mk_unary(c, "abs", x)), ATTRS(A_DTYPE("dtype", DT_I32)));
+  Value *bits = make(c, "bitcast", IN(make_unary(c, "abs", x)), ATTRS(A_DTYPE("dtype", DT_I32)));
   double more = strcmp(mode, "down") == 0 ? 0 : strcmp(mode, "nearest") == 0 ? 0x400000 : 0x7fffff;
-  bits = mk_binary(c, "add", bits, i32(c, more));
-  bits = mk_binary(c, "min", mk_binary(c, "bit_and", bits, i32(c, 0x7f800000)), i32(c, 0x7f000000));
-  Value *y = mk(c, "bitcast", IN(bits), ATTRS(A_DTYPE("dtype", DT_F32)));
-  return mk(c, "where", IN(mk_unary(c, "isnan", x), x, y), NO_ATTRS);
+  bits = make_binary(c, "add", bits, i32(c, more));
+  bits = make_binary(c, "min", make_binary(c, "bit_and", bits, i32(c, 0x7f800000)), i32(c, 0x7f000000));
+  Value *y = make(c, "bitcast", IN(bits), ATTRS(A_DTYPE("dtype", DT_F32)));
+  return make(c, "where", IN(make_unary(c, "isnan", x), x, y), NO_ATTRS);
 }
 
 // The low bits of an integer, with their sign.
 static Value *wrap_bits(Call *c, Value *x, int bits, DType t) {
-  x = mk_cast(c, x, t);
-  Value *shift = mk_like(c, x, 8 - bits);
-  return mk_binary(c, "shift_right", mk_binary(c, "shift_left", x, shift), shift);
+  x = make_cast(c, x, t);
+  Value *shift = make_like(c, x, 8 - bits);
+  return make_binary(c, "shift_right", make_binary(c, "shift_left", x, shift), shift);
 }
 
-Value *mk_small(Call *c, Value *x, int32_t to, bool saturate) {
+Value *make_small(Call *c, Value *x, int32_t to, bool saturate) {
   DType t = onnx_dtype(to);
   if (t != DT_F32) return wrap_bits(c, x, onnx_small_bits(to), t);
-  x = mk_cast(c, x, DT_F32);
+  x = make_cast(c, x, DT_F32);
   if (to == ONNX_FLOAT8E8M0) return round_power(c, x, attr_s(c, "round_mode", "up"));
   return round_float(c, small_float(to), x, saturate);
 }
 
 bool cast_small(Call *c, int32_t to) {
   Value *x = arg(c, 0);
-  if (!onnx_small_bits(to)) return ret_as(c, 0, mk_cast(c, x, onnx_dtype(to)), to);
-  return ret_as(c, 0, mk_small(c, x, to, attr_i(c, "saturate", 1)), to);
+  if (!onnx_small_bits(to)) return ret_as(c, 0, make_cast(c, x, onnx_dtype(to)), to);
+  return ret_as(c, 0, make_small(c, x, to, attr_i(c, "saturate", 1)), to);
 }

@@ -35,12 +35,21 @@ struct YNode {
   size_t begin, end; // bytes of the source it comes from
   Vec(YNode *) items;
   Vec(YPair) pairs;
+  Map *index;     // of a map: key -> value
   int64_t weight; // nodes in it, aliases expanded
   bool open;      // being read: an alias to it would be endless
 };
 
 YNode *yaml_read(Ctx *c, const Source *src); // NULL after reporting
-Loc yaml_place(const YNode *scalar, size_t offset); // of a character of its text
+// Goes through a scalar's text from its beginning; offsets asked for must not fall.
+typedef struct YCursor {
+  const YNode *node;
+  size_t offset, at; // in the text, in the source
+  Loc loc;
+  char quote;
+} YCursor;
+YCursor yaml_cursor(const YNode *scalar);
+Loc yaml_place(YCursor *c, size_t offset); // of a character of the text
 YNode *yaml_get(const YNode *map, const char *key); // NULL if absent
 
 // ---- yaml_expr.c: expressions as trees ----------------------------------------------------------------------
@@ -82,9 +91,17 @@ struct XExpr {
   Vec(const char *) keys; // of a call's arguments, NULL where positional
 };
 
-const XExpr *yaml_expr(Ctx *c, const YNode *n);          // scalars and lists of them; NULL after reporting
-const XName *yaml_name(Ctx *c, const YNode *n);          // a step's key
-bool yaml_signature(Ctx *c, const YNode *n, XExpr *out); // f(a, b=1) as call
+const XExpr *yaml_expr(Ctx *c, const YNode *n);      // of a scalar or a list of them; NULL after reporting
+const XName *yaml_name(Ctx *c, const YNode *n);      // a step's key
+const XExpr *yaml_signature(Ctx *c, const YNode *n); // name(a, b=1): a call whose arguments are names
+// name: type, as in f32[B<=8, 64]. Declares symbols through `symbol`.
+typedef struct XType {
+  DType dtype;
+  Loc loc;
+  Vec(const XExpr *) dims;   // extents
+  Vec(const XExpr *) bounds; // NULL where none is given
+} XType;
+bool yaml_type(Ctx *c, const YNode *n, XType *out);
 
 // ---- values --------------------------------------------------------------------------------------------------
 

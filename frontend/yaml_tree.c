@@ -48,42 +48,48 @@ static Loc loc_of(const Reader *r, yaml_mark_t m) {
   return (Loc){.src = r->src, .line = (int)line + 1, .col = (int)(byte_of(r, m) - r->lines.data[line]) + 1};
 }
 
-// The source's byte for character `offset` of the scalar's text. Quotes, escapes and line folding make the
-// two differ; both are walked in step, letting blanks match blanks.
-static size_t align(const YNode *n, size_t offset) {
-  const char *s = n->loc.src->text;
-  size_t at = n->begin;
-  char quote = s[at] == '"' || s[at] == '\'' ? s[at] : '\0';
-  if (quote) at++;
-  for (size_t i = 0; i < offset && at < n->end; i++) {
-    char want = n->text[i];
-    if (want == s[at]) {
-      at++;
-      if (quote == '\'' && want == '\'' && s[at] == '\'') at++;
-      continue;
-    }
-    if (quote == '"' && s[at] == '\\') {
-      at += 2;
-      continue;
-    }
-    bool blank = want == ' ' || want == '\n';
-    while (at < n->end && (blank ? s[at] == ' ' || s[at] == '\n' || s[at] == '\r' : s[at] != want)) at++;
-    if (!blank) at++;
-  }
-  while (at < n->end && (s[at] == '\n' || s[at] == ' ') && n->text[offset] != ' ') at++;
-  return at < n->end ? at : n->end;
+YCursor yaml_cursor(const YNode *n) {
+  YCursor c = {.node = n, .at = n->begin, .loc = n->loc};
+  char first = n->loc.src->text[n->begin];
+  if (first == '"' || first == '\'') c.quote = first;
+  if (c.quote) c.at++, c.loc.col++;
+  return c;
 }
 
-Loc yaml_place(const YNode *n, size_t offset) {
-  Loc loc = n->loc;
-  size_t end = align(n, offset);
-  for (size_t i = n->begin; i < end; i++) {
-    loc.col++;
-    if (n->loc.src->text[i] != '\n') continue;
-    loc.line++;
-    loc.col = 1;
+static void step(YCursor *c) {
+  c->loc.col++;
+  if (c->node->loc.src->text[c->at++] != '\n') return;
+  c->loc.line++;
+  c->loc.col = 1;
+}
+
+// Quotes, escapes and line folding make source and text differ; both are walked in step, letting blanks
+// match blanks.
+static void step_character(YCursor *c, char want) {
+  const char *s = c->node->loc.src->text;
+  size_t end = c->node->end;
+  if (s[c->at] == want) {
+    step(c);
+    if (c->quote == '\'' && want == '\'' && s[c->at] == '\'') step(c);
+  } else if (c->quote == '"' && s[c->at] == '\\') {
+    step(c);
+    step(c);
+  } else if (want == ' ' || want == '\n') {
+    while (c->at < end && (s[c->at] == ' ' || s[c->at] == '\n' || s[c->at] == '\r')) step(c);
+  } else {
+    while (c->at < end && s[c->at] != want) step(c);
+    if (c->at < end) step(c);
   }
-  return loc;
+}
+
+Loc yaml_place(YCursor *c, size_t offset) {
+  const char *s = c->node->loc.src->text, *text = c->node->text;
+  size_t end = c->node->end;
+  for (; c->offset < offset && c->at < end; c->offset++) step_character(c, text[c->offset]);
+  while (c->at < end && text[offset] != ' ' && text[offset] != '\n' && (s[c->at] == '\n' || s[c->at] == ' ')) {
+    step(c);
+  }
+  return c->loc;
 }
 
 // ---- building -----------------------------------------------------------------------------------------------
@@ -107,8 +113,10 @@ static bool add_pair(Reader *r, YNode *map, YNode *key, YNode *value) {
     diag_error(r->ctx->diag, key->loc, "'%s' is here twice", key->text);
     diag_note(r->ctx->diag, yaml_get(map, key->text)->loc, "the first one");
     r->ok = false;
+    return true;
   }
   vec_push(r->ctx->arena, &map->pairs, ((YPair){key, value}));
+  map_put(map->index, key->text, value);
   return true;
 }
 
@@ -144,6 +152,7 @@ static bool open_node(Reader *r, YKind kind, const yaml_event_t *e, const yaml_c
   YNode *n = new_node(r, kind, e);
   if (r->stack.n >= MAX_NESTING) return fail(r, n->loc, "the document is nested too deeply");
   n->open = true;
+  if (kind == Y_MAP) n->index = map_new(r->ctx->arena);
   vec_push(r->ctx->arena, &r->stack, n);
   vec_push(r->ctx->arena, &r->keys, NULL);
   return set_anchor(r, anchor, n);
@@ -227,8 +236,5 @@ YNode *yaml_read(Ctx *c, const Source *src) {
 }
 
 YNode *yaml_get(const YNode *map, const char *key) {
-  for (int i = 0; map && map->kind == Y_MAP && i < map->pairs.n; i++) {
-    if (strcmp(map->pairs.data[i].key->text, key) == 0) return map->pairs.data[i].value;
-  }
-  return NULL;
+  return map && map->kind == Y_MAP ? map_get(map->index, key) : NULL;
 }
