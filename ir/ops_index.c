@@ -29,7 +29,8 @@ static const Expr *gather_define(Ctx *c, const Node *n, int out, const Expr *con
   const Type *x = in_type(n, 0);
   int axis = op_axis_of(n, "axis", x->rank), skip = in_rank(n, 1) - 1;
   const Expr *at[MAX_RANK];
-  for (int d = 0; d < x->rank; d++) at[d] = index[d < axis ? d : d + skip];
+  for (int d = 0; d < x->rank; d++)
+    if (d != axis) at[d] = index[d < axis ? d : d + skip];
   at[axis] = ex_safe_index(c, ex_read_at(c, n->in[1], index + axis), ex_dim(c, x, axis));
   return ex_read_at(c, n->in[0], at);
 }
