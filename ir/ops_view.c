@@ -368,8 +368,10 @@ static const Expr *concat_pick(Ctx *c, const Node *n, const Expr *const *begin, 
   }
   int mid = (from + to) / 2;
   const Expr *left = ex_binary(c, E_LT, index[axis], begin[mid]);
-  return ex_guard(c, left, concat_pick(c, n, begin, from, mid, axis, index),
-                  concat_pick(c, n, begin, mid, to, axis, index));
+  // Only the middle operand of a guard is protected by its condition, so both halves need one.
+  const Expr *right = concat_pick(c, n, begin, mid, to, axis, index);
+  right = ex_guard(c, ex_unary(c, E_NOT, left), right, ex_num(c, right->dtype, 0));
+  return ex_guard(c, left, concat_pick(c, n, begin, from, mid, axis, index), right);
 }
 
 static const Expr *concat_define(Ctx *c, const Node *n, int out, const Expr *const *index) {
