@@ -17,7 +17,7 @@ static const struct argp_option options[] = {
      "the artefact (default: libNAME.so in the current folder, or .o, .a, .ll, .bc, .s)", 0},
     {"emit", OPT_EMIT, "KIND", 0, "so, obj, archive, llvm, bc or asm (default: by FILE's suffix, else so)",
      0},
-    {"header", OPT_HEADER, "FILE", 0, "the C header (default: NAME.h beside the artefact)", 0},
+    {"header", OPT_HEADER, "FILE", 0, "the C header (default: beside the artefact, libX.so has X.h)", 0},
     {0},
 };
 
