@@ -356,6 +356,12 @@ static bool concat_infer(Ctx *c, Node *n) {
   return op_set(c, n, 0, first->rank, out);
 }
 
+// `below` where i < mid, else `above`. Both may only be read where they are chosen, hence two guards.
+static const Expr *either(Ctx *c, const Expr *i, const Expr *mid, const Expr *below, const Expr *above) {
+  const Expr *rest = ex_guard(c, ex_binary(c, E_LE, mid, i), above, ex_num(c, above->dtype, 0));
+  return ex_guard(c, ex_binary(c, E_LT, i, mid), below, rest);
+}
+
 // Selects among operands [from, to) by halves, so that the depth is logarithmic. begin[k] is where operand k
 // starts along the axis.
 static const Expr *concat_pick(Ctx *c, const Node *n, const Expr *const *begin, int from, int to, int axis,
@@ -367,11 +373,8 @@ static const Expr *concat_pick(Ctx *c, const Node *n, const Expr *const *begin, 
     return ex_read_at(c, n->in[from], at);
   }
   int mid = (from + to) / 2;
-  const Expr *left = ex_binary(c, E_LT, index[axis], begin[mid]);
-  // Only the middle operand of a guard is protected by its condition, so both halves need one.
-  const Expr *right = concat_pick(c, n, begin, mid, to, axis, index);
-  right = ex_guard(c, ex_unary(c, E_NOT, left), right, ex_num(c, right->dtype, 0));
-  return ex_guard(c, left, concat_pick(c, n, begin, from, mid, axis, index), right);
+  return either(c, index[axis], begin[mid], concat_pick(c, n, begin, from, mid, axis, index),
+                concat_pick(c, n, begin, mid, to, axis, index));
 }
 
 static const Expr *concat_define(Ctx *c, const Node *n, int out, const Expr *const *index) {
@@ -402,8 +405,8 @@ static const Expr *stack_pick(Ctx *c, const Node *n, int from, int to, const Exp
                               const Expr *const *at) {
   if (to - from == 1) return ex_read_at(c, n->in[from], at);
   int mid = (from + to) / 2;
-  return ex_guard(c, ex_binary(c, E_LT, which, ex_idx(c, mid)), stack_pick(c, n, from, mid, which, at),
-                  stack_pick(c, n, mid, to, which, at));
+  return either(c, which, ex_idx(c, mid), stack_pick(c, n, from, mid, which, at),
+                stack_pick(c, n, mid, to, which, at));
 }
 
 static const Expr *stack_define(Ctx *c, const Node *n, int out, const Expr *const *index) {
