@@ -89,4 +89,9 @@ int product_k_loops(const Product *p, KLoop *out);
 // The layout in which the constant vector operand is read front to back; false: it cannot be packed.
 bool product_pack(const Product *p, const Tile *t, const Layout **out);
 
+// The tiles of `columns` columns of tiles from `first` on, for all rows, with dim d fixed at at[d] (NULL for the
+// lanes and the rows): for schedules that have products inside.
+void product_emit_block(Lower *l, Product *p, const Tile *tile, const Expr *const *at, const Expr *first,
+                        int64_t columns);
+
 #endif

@@ -482,6 +482,18 @@ static void emit_parallel(Emit *s) {
   loop_end(s, &loop);
 }
 
+void product_emit_block(Lower *l, Product *p, const Tile *tile, const Expr *const *at, const Expr *first,
+                        int64_t columns) {
+  Emit s = {.l = l, .c = l->c, .p = p, .tile = *tile};
+  s.tile.rows = 0;
+  memcpy(s.at, at, (size_t)p->ndims * sizeof *at);
+  s.nloops = product_k_loops(p, s.loop);
+  Loop loop;
+  const Expr *i = loop_begin(&s, &loop, "column", LOOP_SERIAL, ex_idx(l->c, columns));
+  emit_columns(&s, ex_add(l->c, first, i), ex_idx(l->c, 0));
+  loop_end(&s, &loop);
+}
+
 bool product_lower(Lower *l) {
   Product p;
   if (!product_match(l->m, l->k, &p)) return false;

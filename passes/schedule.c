@@ -1,6 +1,7 @@
 // schedule.c: the table of schedule classes and the pass that chooses one for every kernel.
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/product.h"
+#include "passes/winograd.h"
 
 // Vector lowering wants stages that write every element once.
 static bool choose_vector(Module *m, Node *n, const PassOptions *o, bool reduces, bool rows) {
@@ -34,11 +35,12 @@ static bool choose_serial(Module *m, Node *n, const PassOptions *o) {
 
 // In order of preference.
 static const ScheduleClass CLASSES[] = {
-    {"product", product_choose, product_lower, NULL}, // sums of products in register tiles
-    {"row", choose_row, lower_vector, NULL},          // reductions over the same rows and what reads them
-    {"reduce", choose_reduce, lower_vector, NULL},    // one reduction with its epilogue
-    {"map", choose_map, lower_vector, NULL},          // element-wise
-    {"serial", choose_serial, lower_serial, NULL},    // anything
+    {"winograd", winograd_choose, winograd_lower, NULL}, // 3x3 convolutions with fewer products
+    {"product", product_choose, product_lower, NULL},    // sums of products in register tiles
+    {"row", choose_row, lower_vector, NULL},             // reductions over the same rows and what reads them
+    {"reduce", choose_reduce, lower_vector, NULL},       // one reduction with its epilogue
+    {"map", choose_map, lower_vector, NULL},             // element-wise
+    {"serial", choose_serial, lower_serial, NULL},       // anything
 };
 
 int schedule_class_count(void) {
