@@ -138,7 +138,6 @@ static void pass_ways_on(Ctx *c, Memo *ways, const Expr *e) {
     for (int i = 0; i < mine->n; i++) {
       const Expr *conj = mine->conj[i];
       if (e->op == E_GUARD && a == 1) conj = ex_binary(c, E_AND, conj, e->args[0]);
-      if (e->op == E_GUARD && a == 2) conj = ex_binary(c, E_AND, conj, ex_unary(c, E_NOT, e->args[0]));
       add_way(c, its, conj);
     }
   }
