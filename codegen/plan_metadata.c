@@ -52,6 +52,42 @@ static void put_kernels(Str *s, Plan *p) {
   str_puts(s, "]");
 }
 
+// Offset in the arena, or -1 for what lives elsewhere. Views and parts of a whole add up.
+static int64_t arena_offset(const Value *v) {
+  int64_t offset = v->offset;
+  for (; v->base; offset += v->offset) v = v->base;
+  return v->space == SPACE_ARENA && !v->data ? offset : -1;
+}
+
+static void put_value(Str *s, Ctx *c, const Value *v, bool first) {
+  str_puts(s, first ? "{" : ",{");
+  put_field(s, "name", v->name);
+  str_puts(s, ",");
+  put_field(s, "type", type_text(c, &v->type));
+  if (v->layout) {
+    str_puts(s, ",");
+    put_field(s, "layout", layout_text(c, v->layout));
+  }
+  str_printf(s, ",\"offset\":%lld,\"bytes\":%lld}", (long long)arena_offset(v),
+             (long long)layout_bytes(c, v->layout, &v->type));
+}
+
+static int put_arena_values(Str *s, Ctx *c, const Graph *g, int count) {
+  for (const Node *n = g->first; n; n = n->next) {
+    for (int k = 0; k < n->nout; k++)
+      if (n->out[k] && arena_offset(n->out[k]) >= 0) put_value(s, c, n->out[k], count++ == 0);
+    for (int k = 0; k < n->nregions; k++) count = put_arena_values(s, c, n->region[k], count);
+  }
+  return count;
+}
+
+// The memory plan: every value of the arena, in the order in which they are computed.
+static void put_memory(Str *s, const Plan *p) {
+  str_puts(s, ",\"memory\":[");
+  put_arena_values(s, p->c, p->m->main, 0);
+  str_puts(s, "]");
+}
+
 static void put_meta(Str *s, const Module *m) {
   str_puts(s, ",\"meta\":{");
   for (int i = 0; i < m->meta.n; i++) {
@@ -82,6 +118,7 @@ const char *plan_metadata(Plan *p) {
   }
   str_puts(&s, "]");
   put_kernels(&s, p);
+  put_memory(&s, p);
   put_meta(&s, p->m);
   str_puts(&s, "}");
   return str_text(&s);

@@ -301,11 +301,12 @@ static void print_plan(Tool *t, const cJSON *o) {
   }
 }
 
-// Every number and text of the tree that has no table of its own.
-static void print_facts(Tool *t, const cJSON *o) {
+// Every number and text of the tree that has no table of its own and was not `told` before.
+static void print_facts(Tool *t, const cJSON *o, const cJSON *told) {
   const cJSON *x;
   cJSON_ArrayForEach(x, o) {
     size_t n = strlen(x->string);
+    if (item(told, x->string)) continue;
     bool bytes = n > 6 && strcmp(x->string + n - 6, "_bytes") == 0;
     if (cJSON_IsNumber(x)) printf("%-14s %s\n", x->string, scaled(t, x->valuedouble, bytes ? 1024 : 1000));
     if (cJSON_IsString(x) && !strchr(x->valuestring, '\n')) printf("%-14s %s\n", x->string, x->valuestring);
@@ -313,8 +314,8 @@ static void print_facts(Tool *t, const cJSON *o) {
 }
 
 static void print_text(Tool *t, const cJSON *o) {
-  print_facts(t, o);
-  print_facts(t, item(o, "meta"));
+  print_facts(t, o, NULL);
+  print_facts(t, item(o, "meta"), o);
   const cJSON *x;
   if (item(o, "passes")) printf("%-14s", "passes");
   cJSON_ArrayForEach(x, item(o, "passes")) printf(" %s", cJSON_GetStringValue(x));
