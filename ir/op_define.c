@@ -1,8 +1,9 @@
 // op_define.c: the defining expression of a node's result.
 // SPDX-License-Identifier: Apache-2.0
-#include "ir/ir.h"
+#include "ir/ops.h"
 
-// Names of a formula: operands become reads, attributes constants of the first operand's type.
+// Names of a formula: operands become reads, attributes constants of the first operand's type. A formula on f16
+// or bf16 is computed in f32 and rounded once.
 typedef struct Formula {
   Ctx *ctx;
   const Node *node;
@@ -10,19 +11,9 @@ typedef struct Formula {
   int rank;
 } Formula;
 
-// v at the result's index, numpy broadcasting: aligned at the end, extent 1 repeats.
-static const Expr *read_broadcast(const Formula *f, Value *v) {
-  const Expr *at[MAX_RANK];
-  int skip = f->rank - v->type.rank;
-  for (int d = 0; d < v->type.rank; d++) {
-    Dim dim = v->type.dim[d];
-    at[d] = !dim.sym && dim.n == 1 ? ex_idx(f->ctx, 0) : f->index[skip + d];
-  }
-  return ex_read(f->ctx, v, at, v->type.rank);
-}
-
 static const Expr *attr_constant(const Formula *f, const Attr *a) {
   DType t = f->node->nin && f->node->in[0] ? f->node->in[0]->type.dtype : f->node->out[0]->type.dtype;
+  t = acc_dtype(t);
   switch (a->kind) {
   case ATTR_INT: return ex_int(f->ctx, t, a->i);
   case ATTR_FLOAT: return ex_num(f->ctx, t, a->f);
@@ -35,7 +26,8 @@ static const Expr *formula_name(void *data, const char *name) {
   const Formula *f = data;
   const Node *n = f->node;
   for (int i = 0; i < n->op->nin && i < n->nin; i++)
-    if (strcmp(n->op->in[i].name, name) == 0) return n->in[i] ? read_broadcast(f, n->in[i]) : NULL;
+    if (strcmp(n->op->in[i].name, name) == 0)
+      return n->in[i] ? ex_acc(f->ctx, ex_read_broadcast(f->ctx, n->in[i], f->index, f->rank)) : NULL;
   const Attr *a = node_attr(n, name);
   return a ? attr_constant(f, a) : NULL;
 }

@@ -20,6 +20,15 @@
     .flags = bits, .doc = text, .sample = id "(f32[2,3], f32[3]); " id "(i32[2,1], i32[3])"                  \
   }
 
+static const Expr *sign_define(Ctx *c, const Node *n, int out, const Expr *const *index) {
+  (void)out;
+  const Expr *x = ex_read_at(c, n->in[0], index), *zero = ex_num(c, x->dtype, 0),
+             *one = ex_num(c, x->dtype, 1);
+  if (dtype_class(x->dtype) == 'u') return ex_binary(c, E_MIN, x, one);
+  const Expr *below = ex_select(c, ex_binary(c, E_LT, x, zero), ex_num(c, x->dtype, -1), x);
+  return ex_select(c, ex_binary(c, E_LT, zero, x), one, below);
+}
+
 const OpInfo OPS_ARITHMETIC[] = {
     PAIR("add", "num", OP_COMMUTES, "x + y", "Sum. Integers wrap."),
     PAIR("sub", "num", 0, "x - y", "Difference. Integers wrap."),
@@ -41,7 +50,14 @@ const OpInfo OPS_ARITHMETIC[] = {
      .sample = "atan2(f32[2,3], f32[3])"},
     NUM("neg", "num", "-x", "Negation."),
     NUM("abs", "num", "abs(x)", "Absolute value."),
-    NUM("sign", "num", "select(x > 0, 1, select(x < 0, 0 - 1, x))", "-1, 0 or 1; NaN stays NaN."),
+    {.name = "sign",
+     .group = "arithmetic",
+     .ins = "x:T",
+     .outs = "T",
+     .t = "num",
+     .define = sign_define,
+     .doc = "-1, 0 or 1; NaN stays NaN.",
+     .sample = "sign(f32[2,3]); sign(i32[4]); sign(u8[4])"},
     NUM("square", "num", "x * x", "x times x."),
     FLOAT("sqrt", "sqrt(x)", "Square root."),
     FLOAT("rsqrt", "1 / sqrt(x)", "Reciprocal of the square root."),
@@ -164,6 +180,12 @@ static const Expr *isinf_define(Ctx *c, const Node *n, int out, const Expr *cons
   return want_up ? up : want_down ? down : ex_bool(c, false);
 }
 
+static const Expr *where_define(Ctx *c, const Node *n, int out, const Expr *const *index) {
+  const Expr *v[3];
+  for (int k = 0; k < 3; k++) v[k] = ex_read_broadcast(c, n->in[k], index, n->out[out]->type.rank);
+  return ex_select(c, v[0], v[1], v[2]);
+}
+
 static const Expr *to_dtype(Ctx *c, DType t, const Expr *x) {
   if (t == DT_BOOL && x->dtype != DT_BOOL) return ex_binary(c, E_NE, x, ex_num(c, x->dtype, 0));
   return ex_cast(c, t, x);
@@ -236,7 +258,7 @@ const OpInfo OPS_LOGIC[] = {
      .ins = "cond:bool, x:T, y:T",
      .outs = "T",
      .t = "any",
-     .expr = "select(cond, x, y)",
+     .define = where_define,
      .doc = "x where cond holds, else y.",
      .sample = "where(bool[2,3], f32[3], f32[])"},
     {.name = "isnan",
