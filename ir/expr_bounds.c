@@ -148,8 +148,11 @@ Range range_compute(Ctx *c, const Expr *e) {
   case E_MOD: r = range_mod(a, b); break;
   case E_DIV: r = range_div(a, b); break;
   case E_REM: r = range_rem(a, b); break;
-  case E_MIN: r = range_min(a, b); break;
-  case E_MAX: r = range_max(a, b); break;
+  case E_MIN:
+  case E_MAX: // cannot wrap, so one known end holds: the clamp of an index read from memory is within
+    r = e->op == E_MIN ? range_min(a, b) : range_max(a, b);
+    if (e->dtype == DT_I64) return r;
+    break;
   case E_AND: r = range_and(a, b); break;
   case E_SHL:
   case E_SHR: r = range_shift(e->op, a, b); break;
