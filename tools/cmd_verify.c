@@ -111,8 +111,18 @@ static bool make_inputs(Verify *v, const Module *m) {
 // ---- values by name ---------------------------------------------------------------------------------------
 
 // What a run computed, by the values' names.
+typedef struct Values {
+  Arena *arena;
+  Map *by_name;
+} Values;
+
+// The evaluator reuses a value's memory once nothing needs it: hence the copy.
 static void keep_value(void *data, const Value *value, const Tensor *x) {
-  if (value->name) map_put(data, value->name, (void *)(uintptr_t)x);
+  Values *values = data;
+  if (!value->name) return;
+  Tensor *copy = arena_dup(values->arena, x, sizeof *x);
+  copy->data = arena_dup(values->arena, x->data, x->bytes);
+  map_put(values->by_name, value->name, copy);
 }
 
 static bool has_output(const Graph *g, const Value *value) {
@@ -161,7 +171,7 @@ static Tensor **new_outputs(Verify *v, const Module *m) {
 }
 
 // The unoptimised code of a module's kernels stands in for the evaluator when that would take too long.
-static bool reference_values(Verify *v, Module *m, int opt, Map *values) {
+static bool reference_values(Verify *v, Module *m, int opt, Values *values) {
   if (v->reference == REF_EVALUATOR)
     return eval_module_watch(m, v->in, new_outputs(v, m), keep_value, values);
   Module *twin = fused_module(v, opt);
@@ -267,9 +277,9 @@ static void name_culprit(Verify *v, const Module *m, const char *name) {
 // Compares what each kernel of level `opt` computes with what its definition says, in order.
 static bool compare_kernels(Verify *v, int opt) {
   char *what = tool_printf(v->tool, "-O%d kernel", opt);
-  Map *want = map_new(v->tool->arena);
+  Values want = {v->tool->arena, map_new(v->tool->arena)};
   Module *m = fused_module(v, opt);
-  if (!m || !reference_values(v, m, opt, want)) return false;
+  if (!m || !reference_values(v, m, opt, &want)) return false;
   expose_values(m);
   int n = m->main->outputs.n;
   const Value **shown = NEW_ARRAY(v->tool->arena, const Value *, n + 1);
@@ -279,7 +289,7 @@ static bool compare_kernels(Verify *v, int opt) {
   const char *first = NULL;
   for (int i = v->nout; i < n + v->nout; i++) { // the model's own outputs last: they come last
     const Value *value = shown[i % n];
-    const Tensor *x = value->name ? map_get(want, value->name) : NULL;
+    const Tensor *x = value->name ? map_get(want.by_name, value->name) : NULL;
     if (!x) continue;
     Difference d = tensor_compare(x, out[i % n]);
     bool ok = within(v, x->type.dtype, &d);
