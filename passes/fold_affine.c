@@ -22,7 +22,7 @@ static Value *affine_batch_norm(Rewrite *r, bool *changed) {
   if (x->type.rank < 2 || !scale || !bias || !mean || !var) return NULL;
   if (x->type.dtype != scale->type.dtype || x->type.dtype != mean->type.dtype) return NULL;
   if (!const_of(scale) || !const_of(bias) || !const_of(mean) || !const_of(var)) return NULL;
-  Value *eps = build_scalar(r, var->type.dtype, attr_float(n, "epsilon"));
+  Value *eps = build_scalar(r, var->type.dtype, attr_float(n, "eps"));
   Value *s = build2(r, "mul", scale, build1(r, "rsqrt", build2(r, "add", var, eps)));
   Value *t = build2(r, "sub", bias, build2(r, "mul", mean, s));
   return build2(r, "add", build2(r, "mul", x, per_channel(r, s, x)), per_channel(r, t, x));

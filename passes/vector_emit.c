@@ -173,13 +173,24 @@ static void hoist_invariants(Nest *n) {
 
 // ---- blocks of lanes ----------------------------------------------------------------------------------------
 
+enum { UNROLL = 16 }; // iterations of a reduction that are written out: taps of a small window
+
+static bool is_window(const Expr *e) {
+  int64_t n = 1, k;
+  for (int i = 0; i < e->reduce.nvars; i++) {
+    if (!expr_is_const_int(e->reduce.vars[i]->extent, &k)) return false;
+    n = mul_sat(n, k);
+  }
+  return n <= UNROLL;
+}
+
 static void reduce_block_loops(Nest *n, const Expr *e, int i, Value *acc, const Expr *from, int64_t count) {
   if (i == e->reduce.nvars) {
     accumulate(n->l, e->reduce.kind, acc, e->args[0], n->lane, from, count);
     return;
   }
   LowerMark mark;
-  lower_for(n->l, e->reduce.vars[i], LOOP_SERIAL, &mark);
+  lower_for(n->l, e->reduce.vars[i], is_window(e) ? LOOP_UNROLL : LOOP_SERIAL, &mark);
   reduce_block_loops(n, e, i + 1, acc, from, count);
   lower_end(n->l, &mark);
 }
@@ -238,6 +249,10 @@ static bool needs_scalars(const Nest *n) {
 static void vector_range(Nest *n, const Expr *from, int64_t count) {
   Ctx *c = n->c;
   if (count <= 0) return;
+  if (count == 1) {
+    emit_scalar(n, from);
+    return;
+  }
   if (needs_scalars(n)) {
     emit_scalars(n, from, count);
     return;

@@ -87,83 +87,71 @@ static const Expr *joint_index(const Join *j, const Value *v, const Expr *const 
 
 static const Expr *join_read(Ctx *c, const Expr *e, void *data) {
   Join *j = data;
-  if (e->op == E_REDUCE) {
-    const Var *vars[MAX_AXES];
-    int n = 0;
-    for (int i = 0; i < e->reduce.nvars && n < MAX_AXES; i++) {
-      const Var *v = e->reduce.vars[i];
-      if (v != j->outer) vars[n++] = v == j->inner ? j->both : v;
-    }
-    return n == e->reduce.nvars ? e : ex_reduce(c, e->reduce.kind, vars, n, e->args[0]);
-  }
   if (e->op != E_READ || !uses_either(j, e->args, e->nargs)) return e;
   const Expr *flat = joint_index(j, e->value, e->args, e->nargs);
   if (!flat) j->failed = true;
   return flat ? ex_read(c, e->value, &flat, 1) : e;
 }
 
-static bool is_free_of(const Join *j, const Expr *e) {
-  return !expr_uses_var(j->c, e, j->outer) && !expr_uses_var(j->c, e, j->inner);
+static bool join_start(Ctx *c, Join *j, const Var *outer, const Var *inner) {
+  *j = (Join){.c = c, .outer = outer, .inner = inner};
+  if (!expr_is_const_int(inner->extent, &j->n)) return false;
+  j->both = var_new(c, outer->name, ex_mul(c, outer->extent, inner->extent));
+  return true;
 }
 
-static bool try_join(Nest *n, const Var *outer, const Var *inner, const Var **both) {
-  Ctx *c = n->c;
-  Join j = {.c = c, .outer = outer, .inner = inner};
-  if (!expr_is_const_int(inner->extent, &j.n)) return false;
-  j.both = var_new(c, outer->name, ex_mul(c, outer->extent, inner->extent));
-  const Expr *value = expr_rewrite(c, n->value, join_read, &j);
-  const Expr *index = NULL;
+// e with all its reads in terms of the joint variable; NULL if something else still needs the two.
+static const Expr *join_expr(Join *j, const Expr *e) {
+  e = expr_rewrite(j->c, e, join_read, j);
+  bool rest = expr_uses_var(j->c, e, j->outer) || expr_uses_var(j->c, e, j->inner);
+  return j->failed || rest ? NULL : e;
+}
+
+static bool try_join_axes(Nest *n, int i) {
+  Join j;
+  if (!join_start(n->c, &j, n->axis[i], n->axis[i + 1])) return false;
+  const Expr *value = join_expr(&j, n->value), *index = NULL;
   bool stores = uses_either(&j, n->index, n->nindex);
   if (stores) index = joint_index(&j, n->out, n->index, n->nindex);
-  if (j.failed || !is_free_of(&j, value) || (stores && !index)) return false;
+  if (!value || (stores && !index)) return false;
   n->value = value;
   if (stores) {
     n->index[0] = index;
     n->nindex = 1;
   }
-  *both = j.both;
+  n->axis[i] = j.both;
+  for (int k = i + 1; k < n->naxes - 1; k++) n->axis[k] = n->axis[k + 1];
+  n->naxes--;
   return true;
 }
 
-static void join_axes(Nest *n) {
-  for (int i = n->naxes - 2; i >= 0; i--) {
-    const Var *both;
-    if (!try_join(n, n->axis[i], n->axis[i + 1], &both)) continue;
-    n->axis[i] = both;
-    for (int k = i + 1; k < n->naxes - 1; k++) n->axis[k] = n->axis[k + 1];
-    n->naxes--;
-  }
-}
-
-// A reduction whose variables could still be joined.
-typedef struct FindReduce {
+// The reduction with its variables i and i + 1 joined, or NULL.
+static const Expr *try_join_vars(Ctx *c, const Expr *e, int i) {
+  Join j;
   const Var *vars[MAX_AXES];
-  int n, skip;
-} FindReduce;
-
-static bool find_reduce(const Expr *e, void *data) {
-  FindReduce *f = data;
-  if (e->op != E_REDUCE || e->reduce.nvars < 2 || e->reduce.nvars > MAX_AXES || f->skip-- > 0) return true;
-  f->n = e->reduce.nvars;
-  for (int i = 0; i < f->n; i++) f->vars[i] = e->reduce.vars[i];
-  return false;
+  if (!join_start(c, &j, e->reduce.vars[i], e->reduce.vars[i + 1])) return NULL;
+  const Expr *body = join_expr(&j, e->args[0]);
+  if (!body) return NULL;
+  int n = 0;
+  for (int k = 0; k < e->reduce.nvars; k++)
+    if (k != i) vars[n++] = k == i + 1 ? j.both : e->reduce.vars[k];
+  return ex_reduce(c, e->reduce.kind, vars, n, body);
 }
 
-static void join_reductions(Nest *n) {
-  for (int skip = 0;;) {
-    FindReduce f = {.skip = skip};
-    expr_visit(n->c, n->value, find_reduce, &f);
-    if (!f.n) return;
-    const Var *both;
-    bool joined = false;
-    for (int i = f.n - 2; i >= 0 && !joined; i--) joined = try_join(n, f.vars[i], f.vars[i + 1], &both);
-    if (!joined) skip++;
+static const Expr *join_reduction(Ctx *c, const Expr *e, void *data) {
+  (void)data;
+  for (int i = e->op == E_REDUCE ? e->reduce.nvars - 2 : -1; i >= 0; i--) {
+    const Expr *joined = e->reduce.nvars <= MAX_AXES ? try_join_vars(c, e, i) : NULL;
+    if (joined) e = joined;
+    if (e->op != E_REDUCE) break;
+    if (i > e->reduce.nvars - 1) i = e->reduce.nvars - 1;
   }
+  return e;
 }
 
 void nest_join(Nest *n) {
-  join_axes(n);
-  join_reductions(n);
+  for (int i = n->naxes - 2; i >= 0; i--) try_join_axes(n, i);
+  n->value = expr_rewrite(n->c, n->value, join_reduction, NULL);
 }
 
 // ---- the lanes ----------------------------------------------------------------------------------------------

@@ -1,0 +1,217 @@
+// test_passes.c: every pass keeps the meaning: the evaluator's results before and after, on every op's samples
+// and on small models; and each pass does what it says.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/passes.h"
+#include "tests/calls.h"
+
+#include <math.h>
+
+static jmp_buf oom; // never set: running out of memory crashes the test
+
+static Ctx *ctx_make(void) {
+  Arena *a = arena_new(&oom);
+  return ctx_new(a, diag_new(a, stderr, false));
+}
+
+static void ctx_free(Ctx *c) {
+  arena_free(c->arena);
+}
+
+// ---- comparing ----------------------------------------------------------------------------------------------
+
+// Sums in another order differ by a few units in the last place of what is summed; the tensor's largest
+// element stands for that.
+static double largest(const Tensor *t) {
+  double most = 1;
+  for (int64_t i = 0; i < type_elements(&t->type); i++)
+    if (isfinite(tensor_get(t, i)) && fabs(tensor_get(t, i)) > most) most = fabs(tensor_get(t, i));
+  return most;
+}
+
+static bool near_enough(DType t, double x, double y, double size) {
+  if (isnan(x) || isnan(y)) return isnan(x) == isnan(y);
+  if (x == y) return true;
+  double eps = t == DT_F16 ? 4e-3 : t == DT_BF16 ? 2e-2 : t == DT_F64 ? 1e-9 : 1e-5;
+  return dtype_is_float(t) && fabs(x - y) <= eps * size;
+}
+
+typedef struct Run {
+  Ctx *c;
+  Module *m;
+  const char *what;
+  const Tensor *in[CALL_MAX_IN];
+  Tensor *expect[CALL_MAX_IN];
+  bool failed;
+} Run;
+
+static void fail(Run *r, const char *why) {
+  cr_expect(false, "%s\n%s", r->what, why);
+  r->failed = true;
+}
+
+static void check_equal(Run *r, int k, const Tensor *a, const Tensor *b, const char *when) {
+  if (!type_equal(&a->type, &b->type)) return fail(r, "types differ");
+  double size = largest(a);
+  for (int64_t i = 0; i < type_elements(&a->type); i++) {
+    double x = tensor_get(a, i), y = tensor_get(b, i);
+    if (near_enough(a->type.dtype, x, y, size)) continue;
+    return fail(r, arena_printf(r->c->arena, "after %s: element %ld of output %d is %g, not %g", when,
+                                (long)i, k, y, x));
+  }
+}
+
+static void compare_now(Run *r, const char *when) {
+  Tensor *got[CALL_MAX_IN];
+  if (!eval_module(r->m, r->in, got))
+    return fail(r, arena_printf(r->c->arena, "after %s: does not run", when));
+  for (int i = 0; i < r->m->main->outputs.n && !r->failed; i++) check_equal(r, i, r->expect[i], got[i], when);
+}
+
+static bool after_pass(void *data, Module *m, const Pass *p, double seconds, bool changed) {
+  (void)m, (void)seconds;
+  if (changed) compare_now(data, p->name);
+  return !((Run *)data)->failed;
+}
+
+static void run_passes(Run *r, int level) {
+  PassOptions o = {.opt_level = level, .winograd = "off"};
+  PassHooks h = {after_pass, r, true};
+  bool ok = passes_run(r->m, &o, NULL, NULL, &h);
+  if (!ok && !r->failed) fail(r, arena_printf(r->c->arena, "passes fail at -O%d", level));
+}
+
+// ---- every op -----------------------------------------------------------------------------------------------
+
+static void check_call(const char *call, int level) {
+  Ctx *c = ctx_make();
+  Call r;
+  const char *s = call;
+  call_parse(&r, c, &s);
+  cr_assert(r.n, "%s is refused", call);
+  Run run = {.c = c, .m = r.m, .what = arena_strndup(c->arena, call, (size_t)(s - call))};
+  for (int i = 0; i < r.nin; i++) run.in[i] = r.in[i];
+  cr_assert(eval_module(r.m, run.in, run.expect), "%s does not evaluate", call);
+  run_passes(&run, level);
+  ctx_free(c);
+}
+
+static void check_samples(int level) {
+  Ctx *c = ctx_make();
+  for (int i = 0; i < op_count(c); i++) {
+    for (const char *s = op_at(c, i)->info->sample; s && *s;) {
+      check_call(s, level);
+      while (*s && *s != ';') s++;
+      while (*s == ';' || *s == ' ') s++;
+    }
+  }
+  ctx_free(c);
+}
+
+Test(passes, samples_at_level_0) {
+  check_samples(0);
+}
+
+Test(passes, samples_at_level_1) {
+  check_samples(1);
+}
+
+Test(passes, samples_at_level_2) {
+  check_samples(2);
+}
+
+// ---- small models -------------------------------------------------------------------------------------------
+
+static void check_model(const char *text, int level) {
+  Ctx *c = ctx_make();
+  Run r = {.c = c, .what = text};
+  r.m = module_parse(c, source_from_text(c->arena, "model.ing", text));
+  cr_assert(r.m, "%s", text);
+  if (!r.m->target) r.m->target = target_default(c);
+  uint32_t state = 7;
+  for (int i = 0; i < r.m->main->inputs.n; i++)
+    r.in[i] = call_tensor(c, &r.m->main->inputs.data[i]->type, &state);
+  cr_assert(eval_module(r.m, r.in, r.expect), "%s", text);
+  run_passes(&r, level);
+  ctx_free(c);
+}
+
+static void check_model_everywhere(const char *text) {
+  for (int level = 0; level <= 2; level++) check_model(text, level);
+}
+
+#define HEAD "ingot 1 graph\n"
+
+Test(passes, transformer_block) {
+  check_model_everywhere(
+      HEAD "graph main(%x: f32[2,9,32], %g: f32[32], %wq: f32[32,96], %wo: f32[32,32], %w1: f32[32,64],\n"
+           "           %w2: f32[64,32]) {\n"
+           "  %n: f32[2,9,32] = layer_norm(%x, %g)\n"
+           "  %q: f32[2,9,96] = matmul(%n, %wq)\n"
+           "  %a: f32[2,9,32], %b: f32[2,9,32], %c: f32[2,9,32] = split(%q) axis=2 parts=3\n"
+           "  %ar: f32[2,9,4,8] = reshape(%a) shape=[2,9,4,8]\n"
+           "  %br: f32[2,9,4,8] = reshape(%b) shape=[2,9,4,8]\n"
+           "  %cr: f32[2,9,4,8] = reshape(%c) shape=[2,9,4,8]\n"
+           "  %at: f32[2,4,9,8] = transpose(%ar) perm=[0,2,1,3]\n"
+           "  %bt: f32[2,4,8,9] = transpose(%br) perm=[0,2,3,1]\n"
+           "  %ct: f32[2,4,9,8] = transpose(%cr) perm=[0,2,1,3]\n"
+           "  %s: f32[2,4,9,9] = matmul(%at, %bt)\n"
+           "  %p: f32[2,4,9,9] = softmax(%s)\n"
+           "  %o: f32[2,4,9,8] = matmul(%p, %ct)\n"
+           "  %ot: f32[2,9,4,8] = transpose(%o) perm=[0,2,1,3]\n"
+           "  %or: f32[2,9,32] = reshape(%ot) shape=[2,9,32]\n"
+           "  %y: f32[2,9,32] = matmul(%or, %wo)\n"
+           "  %z: f32[2,9,32] = add(%x, %y)\n"
+           "  %n2: f32[2,9,32] = rms_norm(%z, %g)\n"
+           "  %h: f32[2,9,64] = matmul(%n2, %w1)\n"
+           "  %hg: f32[2,9,64] = gelu(%h)\n"
+           "  %m: f32[2,9,32] = matmul(%hg, %w2)\n"
+           "  %out: f32[2,9,32] = add(%z, %m)\n"
+           "  return out=%out\n}\n");
+}
+
+Test(passes, convolutions_with_branches) {
+  check_model_everywhere(
+      HEAD "graph main(%x: f32[1,3,13,17], %w: f32[4,3,3,3], %w2: f32[8,1,3,3], %s: f32[8], %t: f32[8]) {\n"
+           "  %c: f32[1,4,7,9] = conv(%x, %w) pads=[1,1,1,1] stride=[2,2]\n"
+           "  %mp: f32[1,4,4,5] = max_pool(%c) kernel=[3,3] stride=[2,2] pads=[1,1,1,1]\n"
+           "  %ap: f32[1,4,4,5] = avg_pool(%c) kernel=[3,3] stride=[2,2] pads=[1,1,1,1]\n"
+           "  %k: f32[1,8,4,5] = concat(%mp, %ap) axis=1\n"
+           "  %d: f32[1,8,4,5] = conv(%k, %w2) pads=[1,1,1,1] groups=8\n"
+           "  %b: f32[1,8,4,5] = batch_norm(%d, %s, %t, %t, %s)\n"
+           "  %r: f32[1,8,4,5] = relu(%b)\n"
+           "  %g: f32[1,8,1,1] = global_avg_pool(%r)\n"
+           "  %sg: f32[1,8,1,1] = sigmoid(%g)\n"
+           "  %se: f32[1,8,4,5] = mul(%r, %sg)\n"
+           "  %pd: f32[1,8,6,8] = pad(%se) pads=[0,0,1,1,0,0,1,2]\n"
+           "  %wide: f32[1,8,6,16] = concat(%pd, %pd) axis=3\n"
+           "  %tr: f32[1,6,16,8] = transpose(%wide) perm=[0,2,3,1]\n"
+           "  return se=%se, tr=%tr, mp=%mp\n}\n");
+}
+
+Test(passes, reductions_of_all_shapes) {
+  check_model_everywhere(HEAD "graph main(%x: f32[6,104], %y: f32[3,5,7,11]) {\n"
+                              "  %sm: f32[6,104] = softmax(%x)\n"
+                              "  %s0: f32[6,104] = softmax(%x) axis=0\n"
+                              "  %vr: f32[6,1] = reduce_var(%sm) axes=[1]\n"
+                              "  %am: i64[6,1] = argmax(%x) axis=1\n"
+                              "  %all: f32[1,1,1,1] = reduce_sum(%y)\n"
+                              "  %mid: f32[3,11] = reduce_mean(%y) axes=[1,2] keepdims=false\n"
+                              "  %end: f32[3,1,1,11] = reduce_max(%y) axes=[1,2]\n"
+                              "  %two: f32[1,5,1,11] = reduce_sum(%y) axes=[0,2]\n"
+                              "  %lse: f32[6,1] = reduce_logsumexp(%x) axes=[1]\n"
+                              "  return a=%s0, b=%vr, c=%am, d=%all, e=%mid, f=%end, g=%two, h=%lse\n}\n");
+}
+
+Test(passes, outputs_that_are_inputs_constants_or_repeated) {
+  check_model_everywhere(HEAD "graph main(%x: f32[3]) {\n"
+                              "  %k: f32[2] = const [1, 2]\n"
+                              "  %y: f32[3] = relu(%x)\n"
+                              "  return a=%x, b=%k, c=%y, d=%y\n}\n");
+}
+
+Test(passes, empty_tensors) {
+  check_model_everywhere(HEAD "graph main(%x: f32[0,4], %y: f32[3,0]) {\n"
+                              "  %a: f32[0,4] = relu(%x)\n"
+                              "  %s: f32[3,1] = reduce_sum(%y) axes=[1]\n"
+                              "  return a=%a, s=%s\n}\n");
+}
