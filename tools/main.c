@@ -55,6 +55,9 @@ static void on_signal(int sig) {
   raise(sig);
 }
 
+#ifdef __SANITIZE_ADDRESS__ // which reports crashes better
+static void catch_crashes(void) {}
+#else
 // A crash is a bug of ours whatever the input was: says so, leaves nothing half-written.
 static void on_crash(int sig) {
   static const char text[] =
@@ -65,16 +68,19 @@ static void on_crash(int sig) {
   _exit(EXIT_BUG);
 }
 
+static void catch_crashes(void) {
+  static const int crash[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+  static char stack[64 * 1024]; // for a crash by stack overflow, which has none left
+  sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
+  for (int i = 0; i < ARRAY_LEN(crash); i++)
+    sigaction(crash[i], &(struct sigaction){.sa_handler = on_crash, .sa_flags = SA_ONSTACK}, NULL);
+}
+#endif
+
 static void catch_signals(void) {
   static const int fatal[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
   for (int i = 0; i < ARRAY_LEN(fatal); i++) signal(fatal[i], on_signal);
-#ifndef __SANITIZE_ADDRESS__    // which reports crashes better
-  static char stack[64 * 1024]; // a crash by stack overflow has none left
-  sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
-  static const int crash[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-  for (int i = 0; i < ARRAY_LEN(crash); i++)
-    sigaction(crash[i], &(struct sigaction){.sa_handler = on_crash, .sa_flags = SA_ONSTACK}, NULL);
-#endif
+  catch_crashes();
 }
 
 static bool want_colour(void) {
