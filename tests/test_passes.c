@@ -50,20 +50,26 @@ static void fail(Run *r, const char *why) {
 }
 
 static void check_equal(Run *r, int k, const Tensor *a, const Tensor *b, const char *when) {
-  if (!type_equal(&a->type, &b->type)) return fail(r, "types differ");
+  if (!type_equal(&a->type, &b->type)) {
+    fail(r, "types differ");
+    return;
+  }
   double size = largest(a);
   for (int64_t i = 0; i < type_elements(&a->type); i++) {
     double x = tensor_get(a, i), y = tensor_get(b, i);
     if (near_enough(a->type.dtype, x, y, size)) continue;
-    return fail(r, arena_printf(r->c->arena, "after %s: element %ld of output %d is %g, not %g", when,
-                                (long)i, k, y, x));
+    fail(r, arena_printf(r->c->arena, "after %s: element %ld of output %d is %g, not %g", when, (long)i, k, y,
+                         x));
+    return;
   }
 }
 
 static void compare_now(Run *r, const char *when) {
   Tensor *got[CALL_MAX_IN];
-  if (!eval_module(r->m, r->in, got))
-    return fail(r, arena_printf(r->c->arena, "after %s: does not run", when));
+  if (!eval_module(r->m, r->in, got)) {
+    fail(r, arena_printf(r->c->arena, "after %s: does not run", when));
+    return;
+  }
   for (int i = 0; i < r->m->main->outputs.n && !r->failed; i++) check_equal(r, i, r->expect[i], got[i], when);
 }
 
