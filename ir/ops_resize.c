@@ -106,18 +106,19 @@ static void place_crop(Ctx *c, const Node *n, int d, Place *at, const Expr *o, d
       ex_binary(c, E_OR, ex_binary(c, E_LT, at->x, f64(c, 0)), ex_binary(c, E_LT, f64(c, in - 1), at->x));
 }
 
+// In the order of ONNX's text, so that places in the middle of two elements round alike.
 static void place_float(Ctx *c, const Node *n, Place *at, const Expr *o, double in, double out) {
-  double inverse = 1 / at->scale, width = in * at->scale;
-  if (attr_is(n, "coords", "asymmetric"))
-    at->x = line(c, o, inverse, 0);
-  else if (attr_is(n, "coords", "align_corners"))
-    at->x = line(c, o, width == 1 ? 0 : (in - 1) / (width - 1), 0);
-  else if (attr_is(n, "coords", "half_pixel_symmetric"))
-    at->x = line(c, o, inverse, in / 2 * (1 - out / width) + 0.5 * inverse - 0.5);
-  else if (attr_is(n, "coords", "tf_half_pixel_for_nn"))
-    at->x = line(c, o, inverse, 0.5 * inverse);
-  else
-    at->x = line(c, o, inverse, 0.5 * inverse - 0.5);
+  double width = in * at->scale;
+  bool centred = !attr_is(n, "coords", "asymmetric"), back = !attr_is(n, "coords", "tf_half_pixel_for_nn");
+  if (attr_is(n, "coords", "align_corners")) {
+    at->x = ex_mul(c, ex_cast(c, DT_F64, o), f64(c, in - 1));
+    at->x = width == 1 ? f64(c, 0) : ex_binary(c, E_DIV, at->x, f64(c, width - 1));
+    return;
+  }
+  at->x = ex_binary(c, E_DIV, line(c, o, 1, centred ? 0.5 : 0), f64(c, at->scale));
+  if (attr_is(n, "coords", "half_pixel_symmetric"))
+    at->x = ex_add(c, at->x, f64(c, in / 2 * (1 - out / width)));
+  if (centred && back) at->x = ex_sub(c, at->x, f64(c, 0.5));
 }
 
 static void split_place(Ctx *c, Place *at, DType acc) {
