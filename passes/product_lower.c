@@ -358,31 +358,31 @@ static void all_rows(Emit *s, TileAt t, int64_t extent) {
   if (r.small > 0) tiles_of_size(s, t, r.big * r.mr, r.small, r.mr - 1);
 }
 
-// Tiles of one size among those of a block [lo, hi) of tile numbers; the size's own are [first, first + count).
-static void block_tiles(Emit *s, TileAt t, const Expr *lo, const Expr *hi, int64_t first, int64_t count,
-                        int64_t row, int mr) {
+// Tile number n of the block, if it is one of the `count` tiles of mr rows that begin with number `first` at
+// row `row`. A condition, not bounds of the loop: so the verifier sees that the rows exist.
+static void tile_of_size(Emit *s, TileAt t, const Expr *n, int64_t first, int64_t count, int64_t row,
+                         int mr) {
   Ctx *c = s->c;
   if (count == 0) return;
-  const Expr *from = ex_binary(c, E_MAX, lo, ex_idx(c, first));
-  const Expr *to = ex_binary(c, E_MIN, hi, ex_idx(c, first + count));
-  const Expr *n = ex_binary(c, E_MAX, ex_sub(c, to, from), ex_idx(c, 0));
-  Loop loop;
-  const Expr *i = loop_begin(s, &loop, "tile", LOOP_SERIAL, n);
-  const Expr *number = ex_sub(c, ex_add(c, from, i), ex_idx(c, first));
+  Loop from, to;
+  if_begin(s, &from, ex_binary(c, E_LE, ex_idx(c, first), n));
+  if_begin(s, &to, ex_binary(c, E_LT, n, ex_idx(c, first + count)));
   t.mr = mr;
-  t.row0 = ex_add(c, ex_idx(c, row), ex_mul(c, number, ex_idx(c, mr)));
+  t.row0 = ex_add(c, ex_idx(c, row), ex_mul(c, ex_sub(c, n, ex_idx(c, first)), ex_idx(c, mr)));
   emit_tile(s, t, false);
-  loop_end(s, &loop);
+  loop_end(s, &to);
+  loop_end(s, &from);
 }
 
 static void block_rows(Emit *s, TileAt t, int64_t extent, const Expr *block) {
   Ctx *c = s->c;
   RowSplit r = row_split(extent, s->tile.mr);
-  int64_t tiles = r.big + r.small;
-  const Expr *lo = ex_mul(c, block, ex_idx(c, s->tile.rows));
-  const Expr *hi = ex_binary(c, E_MIN, ex_add(c, lo, ex_idx(c, s->tile.rows)), ex_idx(c, tiles));
-  block_tiles(s, t, lo, hi, 0, r.big, 0, r.mr);
-  block_tiles(s, t, lo, hi, r.big, r.small, r.big * r.mr, r.mr - 1);
+  Loop loop;
+  const Expr *i = loop_begin(s, &loop, "tile", LOOP_SERIAL, ex_idx(c, s->tile.rows));
+  const Expr *n = ex_add(c, ex_mul(c, block, ex_idx(c, s->tile.rows)), i);
+  tile_of_size(s, t, n, 0, r.big, 0, r.mr);
+  tile_of_size(s, t, n, r.big, r.small, r.big * r.mr, r.mr - 1);
+  loop_end(s, &loop);
 }
 
 // A tile dim whose extent is known at run time: whole tiles, then single rows.
@@ -405,7 +405,9 @@ static void symbolic_rows(Emit *s, TileAt t, const Expr *extent) {
 
 static bool rows_in_blocks(const Emit *s) {
   const Product *p = s->p;
-  return p->tile >= 0 && p->dim[p->tile].fixed && s->tile.rows > 0 && s->nguards == 0;
+  if (p->tile < 0 || !p->dim[p->tile].fixed || s->tile.rows == 0 || s->nguards > 0) return false;
+  RowSplit r = row_split(p->dim[p->tile].extent, s->tile.mr);
+  return r.big + r.small > s->tile.rows;
 }
 
 static int64_t row_blocks(const Emit *s) {
