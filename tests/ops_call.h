@@ -24,6 +24,7 @@ typedef struct Call {
   Tensor *in[MAX_IN];
   Tensor *out[MAX_IN];
   uint32_t random;
+  bool no_data; // build only
 } Call;
 
 static inline uint32_t next_random(Call *r) {
@@ -100,7 +101,7 @@ static inline void parse_call(Call *r, const char **s) {
     if (type) {
       Type t = parse_type(s);
       in[r->nin] = graph_input(r->m->main, arena_printf(r->c->arena, "in%d", r->nin), t, NO_LOC);
-      r->in[r->nin] = random_tensor(r, &t);
+      if (!r->no_data) r->in[r->nin] = random_tensor(r, &t);
       r->nin++;
     } else {
       parse_attr_text(r, op, s, &attrs[nattrs++]);
