@@ -21,15 +21,39 @@ const void *runtime_archive(size_t *size) {
   return ingot_embedded_runtime;
 }
 
-// A member: 60 bytes of text, the data, and a newline if its length is odd. No dates, owners or index.
+// A member: 60 bytes of text, the data, and a newline if its length is odd. No dates, no owners.
+static bool put_member(FILE *out, const char *name, const void *data, size_t size) {
+  return fprintf(out, "%-16s%-12d%-6d%-6d%-8o%-10zu`\n", name, 0, 0, 0, 0644, size) == 60 &&
+         fwrite(data, 1, size, out) == size && (size % 2 == 0 || fputc('\n', out) == '\n');
+}
+
+static bool put_magic(FILE *out) {
+  return fwrite("!<arch>\n", 8, 1, out) == 1;
+}
+
 bool archive_write(Ctx *c, FILE *out, const Compiled *objects) {
-  bool ok = fwrite("!<arch>\n", 8, 1, out) == 1;
-  for (int i = 0; ok && i < objects->n; i++) {
-    size_t size = LLVMGetBufferSize(objects->data[i]);
-    char *name = arena_printf(c->arena, "%d.o/", i);
-    ok = fprintf(out, "%-16s%-12d%-6d%-6d%-8o%-10zu`\n", name, 0, 0, 0, 0644, size) == 60 &&
-         fwrite(LLVMGetBufferStart(objects->data[i]), size, 1, out) == 1 &&
-         (size % 2 == 0 || fputc('\n', out) == '\n');
-  }
+  bool ok = put_magic(out);
+  for (int i = 0; ok && i < objects->n; i++)
+    ok = put_member(out, arena_printf(c->arena, "%d.o/", i), LLVMGetBufferStart(objects->data[i]),
+                    LLVMGetBufferSize(objects->data[i]));
   return ok;
+}
+
+static void put_be32(Str *s, size_t v) {
+  const char bytes[] = {(char)(v >> 24), (char)(v >> 16), (char)(v >> 8), (char)v};
+  str_put(s, bytes, sizeof bytes);
+}
+
+// The index ("/", System V): number of symbols, for each where its member begins, their names.
+bool archive_write_indexed(Ctx *c, FILE *out, const void *object, size_t size, const char *const *symbols,
+                           int n) {
+  size_t names = 0;
+  for (int i = 0; i < n; i++) names += strlen(symbols[i]) + 1;
+  size_t index_size = 4 + 4 * (size_t)n + names, begin = 8 + 60 + index_size + index_size % 2;
+  Str index = {.arena = c->arena};
+  put_be32(&index, (size_t)n);
+  for (int i = 0; i < n; i++) put_be32(&index, begin);
+  for (int i = 0; i < n; i++) str_put(&index, symbols[i], strlen(symbols[i]) + 1);
+  return put_magic(out) && put_member(out, "/", index.s, index.n) &&
+         put_member(out, "model.o/", object, size);
 }

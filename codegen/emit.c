@@ -4,6 +4,8 @@
 // All temporary files are OutFiles: they vanish on every way out, signals included.
 #include "codegen/internal.h"
 
+#include <errno.h>
+
 // ---- pieces -----------------------------------------------------------------------------------------------------
 
 typedef struct Pieces {
@@ -24,7 +26,7 @@ static OutFile *new_piece(Pieces *k, const char *suffix) {
 static bool finish_piece(Pieces *k, OutFile *f, bool written, bool whole) {
   const Plan *p = k->plan;
   if (!written || fflush(file_stream(f)) != 0) {
-    diag_error(p->c->diag, NO_LOC, "cannot write '%s': disk full?", file_temp_path(f));
+    diag_error(p->c->diag, NO_LOC, "cannot write '%s': %s", file_temp_path(f), strerror(errno));
     return false;
   }
   vec_push(p->arena, &k->inputs, ((LinkInput){.path = file_temp_path(f), .whole = whole}));
@@ -81,6 +83,20 @@ static bool write_object(Pieces *k, OutFile *out) {
   return ok && link_relocatable(k->plan, k->inputs.data, k->inputs.n, file_temp_path(out));
 }
 
+// The linker replaces the piece's file, so that its stream is of no use: the object is read by name.
+static bool write_archive(Pieces *k, OutFile *out) {
+  const Plan *p = k->plan;
+  OutFile *f = new_piece(k, "object");
+  const uint8_t *object;
+  size_t size;
+  if (!f || !write_object(k, f) || !file_map(p->arena, p->c->diag, NO_LOC, file_temp_path(f), &object, &size))
+    return false;
+  const char *symbols[] = {arena_printf(p->arena, "ingot_model_%s", p->model.name),
+                           arena_printf(p->arena, "%s_run", p->model.name)};
+  archive_write_indexed(p->c, file_stream(out), object, size, symbols, ARRAY_LEN(symbols));
+  return true; // file_commit tells of faults in writing
+}
+
 // All batches and tables as one module. LLVM frees what it links.
 static LLVMModuleRef link_modules(const Plan *p, LLVMContextRef llvm, Compiled *parts) {
   LLVMModuleRef all = NULL;
@@ -98,11 +114,10 @@ static LLVMModuleRef link_modules(const Plan *p, LLVMContextRef llvm, Compiled *
   return NULL;
 }
 
-static bool put_buffer(LLVMMemoryBufferRef b, FILE *out) {
-  size_t n = LLVMGetBufferSize(b);
-  bool ok = n == 0 || fwrite(LLVMGetBufferStart(b), n, 1, out) == 1;
+// Faults in writing are left to file_commit, which reports them.
+static void put_buffer(LLVMMemoryBufferRef b, FILE *out) {
+  fwrite(LLVMGetBufferStart(b), 1, LLVMGetBufferSize(b), out);
   LLVMDisposeMemoryBuffer(b);
-  return ok;
 }
 
 static bool put_assembly(const Plan *p, LLVMModuleRef module, FILE *out) {
@@ -115,18 +130,21 @@ static bool put_assembly(const Plan *p, LLVMModuleRef module, FILE *out) {
     LLVMDisposeMessage(error);
     ok = false;
   }
-  ok = ok && put_buffer(text, out);
+  if (ok) put_buffer(text, out);
   machine_close(&machine);
   return ok;
 }
 
 static bool put_module(const Plan *p, LLVMModuleRef module, FILE *out) {
   if (p->options->emit == EMIT_ASM) return put_assembly(p, module, out);
-  if (p->options->emit == EMIT_BITCODE) return put_buffer(LLVMWriteBitcodeToMemoryBuffer(module), out);
+  if (p->options->emit == EMIT_BITCODE) {
+    put_buffer(LLVMWriteBitcodeToMemoryBuffer(module), out);
+    return true;
+  }
   char *text = LLVMPrintModuleToString(module);
-  bool ok = fputs(text, out) >= 0;
+  fputs(text, out);
   LLVMDisposeMessage(text);
-  return ok;
+  return true;
 }
 
 // LLVM IR, bitcode or assembly of everything but the constants.
@@ -147,7 +165,7 @@ static bool write_output(Pieces *k, OutFile *out) {
   switch (k->plan->options->emit) {
   case EMIT_SHARED: return write_shared(k, out);
   case EMIT_OBJECT: return write_object(k, out);
-  case EMIT_ARCHIVE: return write_object(k, out);
+  case EMIT_ARCHIVE: return write_archive(k, out);
   default: return write_module(k, out);
   }
 }
@@ -171,6 +189,15 @@ static bool wants_header(const Plan *p) {
   return p->options->header_path || e == EMIT_SHARED || e == EMIT_OBJECT || e == EMIT_ARCHIVE;
 }
 
+// Both files appear or neither: the header is renamed only when the artefact is known to be whole.
+static bool commit_both(OutFile *out, OutFile *header) {
+  bool whole = fflush(file_stream(out)) == 0 && !ferror(file_stream(out));
+  bool ok = !whole || !header || file_commit(header);
+  if (ok) return file_commit(out) && whole;
+  file_abort(out);
+  return false;
+}
+
 bool codegen_write(Module *m, const CodegenOptions *o, const char *path) {
   Plan *p = plan_make(m, o);
   if (!p) return false;
@@ -183,7 +210,8 @@ bool codegen_write(Module *m, const CodegenOptions *o, const char *path) {
     ok = header;
     if (ok) header_print(p, file_stream(header));
   }
-  if (ok) return file_commit(out) && (!header || file_commit(header));
-  if (out) file_abort(out);
-  return false;
+  ok = ok && commit_both(out, header);
+  if (!ok && header) file_abort(header);
+  if (!ok && out) file_abort(out);
+  return ok;
 }

@@ -315,8 +315,11 @@ bool rodata_write_object(const Plan *p, FILE *out);
 
 // ---- archive.c, link.c: files ---------------------------------------------------------------------------
 
-// An ar archive of objects named by their order.
+// An ar archive of objects named by their order, without an index: for --whole-archive.
 bool archive_write(Ctx *c, FILE *out, const Compiled *objects);
+// One of a single object with an index of the symbols it defines: for programs to link.
+bool archive_write_indexed(Ctx *c, FILE *out, const void *object, size_t size, const char *const *symbols,
+                           int n);
 // The runtime as an ar archive, embedded in the compiler.
 const void *runtime_archive(size_t *size);
 typedef struct LinkInput {

@@ -235,7 +235,8 @@ const char *file_temp_path(const OutFile *f) {
 bool file_commit(OutFile *f) {
   bool ok = !ferror(f->stream);
   int fault = 0;
-  if (fflush(f->stream) != 0) fault = errno; // a write that failed before fails again and says why
+  if (!ok) fputc(0, f->stream); // the reason of the failed write is lost: this one fails for the same
+  if (fflush(f->stream) != 0) fault = errno;
   if (fclose(f->stream) != 0 && !fault) fault = errno;
   f->stream = NULL;
   if (ok && !fault && !in_place(f) && rename(f->temp, f->path) != 0) fault = errno;
