@@ -9,6 +9,7 @@
 // What is known of an input beside the model file: more than text on a command line can say.
 typedef struct OnnxInput {
   const char *name;
+  const OnnxTensor *strings;   // these constant strings
   const Tensor *frozen;        // this constant, instead of an input
   const Type *type;            // its type; NULL: as in the file
   bool is_sequence, is_absent; // a list of `items`; an optional without a value

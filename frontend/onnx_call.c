@@ -157,6 +157,10 @@ int arg_dims(Call *c, int k, Dim *dims, int room) {
   Value *x = arg(c, k);
   if (c->failed) return -1;
   const Expr *const *known = known_contents(c->im, x);
+  if (!known && x->data && dtype_is_float(x->type.dtype)) { // OneHot's depth may be any number
+    x = make_cast(c, x, DT_I64);
+    known = known_contents(c->im, x);
+  }
   if (!known) return not_known(c, k);
   int n = (int)type_elements(&x->type);
   if (n > room) return call_fail(c, "operand %d gives %d extents; at most %d are supported", k, n, room), -1;

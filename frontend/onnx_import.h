@@ -49,7 +49,7 @@ typedef struct OnnxOp {
 extern const OnnxOp ONNX_OPS_ELEMENTWISE[], ONNX_OPS_SHAPE[], ONNX_OPS_INDEX[], ONNX_OPS_REDUCE[],
     ONNX_OPS_LINEAR[], ONNX_OPS_CONV[], ONNX_OPS_POOL[], ONNX_OPS_NORM[], ONNX_OPS_RECURRENT[],
     ONNX_OPS_CONTROL[], ONNX_OPS_SEQUENCE[], ONNX_OPS_IMAGE[], ONNX_OPS_QUANT[], ONNX_OPS_SIGNAL[],
-    ONNX_OPS_LOSS[], ONNX_OPS_TRAINING[], ONNX_OPS_RANDOM[], ONNX_OPS_ATTENTION[], ONNX_OPS_SORT[],
+    ONNX_OPS_LOSS[], ONNX_OPS_RANDOM[], ONNX_OPS_ATTENTION[], ONNX_OPS_SORT[], ONNX_OPS_TEXT[],
     ONNX_OPS_CONTRIB[], ONNX_OPS_REFUSED[];
 
 struct Call {
@@ -117,10 +117,12 @@ Value *make_transpose(Call *c, Value *v, const int64_t *perm);
 Value *make_unsqueeze_last(Call *c, Value *v, int count); // adds trailing extents of 1
 Value *make_slice(Call *c, Value *v, int axis, int64_t from, int64_t to);
 Value *make_concat(Call *c, Value *const *v, int n, int axis);
-Value *make_scaled(Call *c, Value *v, double by); // v times a number
+Value *make_scaled(Call *c, Value *v, double by);                // v times a number
+Value *make_random(Call *c, const Dim *dims, int rank, DType t); // in [0, 1), by the node's seed
 Value *make_dummy(Call *c);
 // Casts to and from types narrower than a byte and floats of a byte, with their rounding (onnx_small.c).
 bool cast_small(Call *c, int32_t to);
+bool cast_strings(Call *c, const OnnxTensor *strings, int32_t to); // constant ones, read as numbers
 Value *make_small(Call *c, Value *x, int32_t to, bool saturate);
 
 // Results. ret sets result k from a tensor; its ONNX type is the exact one of the IR's unless given.

@@ -187,6 +187,12 @@ static Loc input_loc(Import *im, const char *name) {
 static Val *tensor_input(Inputs *s, const char *name, const OnnxTensorType *tt, const OnnxInput *given) {
   Import *im = s->im;
   Loc loc = input_loc(im, name);
+  if (given && given->strings) {
+    Val *v = val_new(im, VAL_STRINGS, name);
+    v->elem = ONNX_STRING;
+    v->strings = given->strings;
+    return v;
+  }
   if (given && given->frozen) {
     int32_t elem = tt ? tt->elem : onnx_elem_of(given->frozen->type.dtype);
     return val_tensor(im, name, graph_const(im->module->main, name, given->frozen, loc), elem);

@@ -167,6 +167,7 @@ static int32_t elem_of_name(const char *name) {
 
 static bool cast_to(Call *c, int32_t to) {
   DType t = onnx_dtype(to);
+  if (has_arg(c, 0) && c->in[0]->kind == VAL_STRINGS) return cast_strings(c, c->in[0]->strings, to);
   if (t == DT_NONE) return call_fail(c, "a cast to %s is not supported", onnx_elem_name(to));
   if (onnx_small_bits(to) || onnx_small_bits(arg_elem(c, 0))) return cast_small(c, to);
   return ret_as(c, 0, make_cast(c, arg(c, 0), t), to);
@@ -192,6 +193,16 @@ static bool bit_cast(Call *c) {
   return ret_as(c, 0, x->type.dtype == t ? x : make(c, "bitcast", IN(x), ATTRS(A_DTYPE("dtype", t))), to);
 }
 
+// Elements are dropped by chance, the others grow so that the mean stays.
+static bool dropout_training(Call *c, Value *x, double ratio) {
+  Value *dice = make_random(c, x->type.dim, rank_of(x), DT_F32);
+  Value *mask = make_binary(c, "greater_equal", dice, make_scalar(c, DT_F32, ratio));
+  Value *y = make(c, "where", IN(mask, make_scaled(c, x, 1 / (1 - ratio)), make_like(c, x, 0)), NO_ATTRS);
+  if (ratio >= 1) y = make_scaled(c, x, 0);
+  ret(c, 0, y);
+  return wants(c, 1) ? ret(c, 1, mask) : !c->failed;
+}
+
 // Inference only drops nothing; the mask says so. Training with a ratio of 0 is the same.
 static bool dropout(Call *c) {
   Value *x = arg(c, 0);
@@ -200,7 +211,7 @@ static bool dropout(Call *c) {
   if (c->version >= 12 && has_arg(c, 2) && !arg_int(c, 2, &training)) return false;
   if (c->version >= 12 && has_arg(c, 1) && training && !arg_float(c, 1, &ratio)) return false;
   if (c->version < 7 && !attr_i(c, "is_test", 0)) training = 0; // exporters left it unset
-  if (training && ratio != 0) return call_fail(c, "dropout in training mode is not supported");
+  if (training && ratio != 0) return dropout_training(c, x, ratio);
   ret_as(c, 0, x, arg_elem(c, 0));
   if (!wants(c, 1)) return true;
   DType t = c->version < 10 ? x->type.dtype : DT_BOOL;

@@ -62,12 +62,10 @@ static bool global_lp_pool(Call *c) {
   return ret(c, 0, make_binary(c, "pow", sum, make_like(c, x, 1 / p)));
 }
 
-// Extents of the result: given, or those that MaxPool would have made this operand from.
+// Extents of what MaxPool would have made this operand from.
 static bool unpool_shape(Call *c, const Value *x, Dim *out) {
   Windows w;
   if (!windows_kernel(c, x, NULL, &w) || !windows_read(c, x, &w)) return false;
-  if (has_arg(c, 2))
-    return arg_dims(c, 2, out, MAX_RANK) == rank_of(x) || call_fail(c, "output_shape does not fit");
   for (int d = 0; d < rank_of(x); d++) {
     out[d] = dim_of(x, d);
     if (d < 2) continue;
@@ -78,8 +76,15 @@ static bool unpool_shape(Call *c, const Value *x, Dim *out) {
   return true;
 }
 
-// Puts each element where MaxPool found it: indices count through the whole input of that pool. Where a
-// larger shape is wanted than the pool's own, the indices still count through the pool's.
+// Brings v to the wanted extents with zeros at the end.
+static Value *extend(Call *c, Value *v, const int64_t *want) {
+  int64_t pads[2 * MAX_RANK] = {0};
+  for (int d = 0; d < rank_of(v); d++) pads[rank_of(v) + d] = want[d] - dim_of(v, d).n;
+  return make(c, "pad", IN(v, NULL), ATTRS(A_INTS("pads", pads, 2 * rank_of(v))));
+}
+
+// Puts each element where MaxPool found it: indices count through the whole input of that pool, even where a
+// larger result is wanted.
 static bool max_unpool(Call *c) {
   Value *x = arg(c, 0), *indices = arg(c, 1);
   Dim out[MAX_RANK], line = dim_const(-1);
@@ -89,7 +94,11 @@ static bool max_unpool(Call *c) {
   for (int d = 0; d < rank_of(x); d++) total = dim_binary(call_ctx(c), E_MUL, total, out[d]);
   Value *zeros = make(c, "fill", IN(make_like(c, x, 0)), ATTRS(A_SHAPE("shape", &total, 1)));
   Value *y = make(c, "scatter_elements", IN(zeros, at, flat), NO_ATTRS);
-  return ret(c, 0, make_reshape(c, y, out, rank_of(x)));
+  y = make_reshape(c, y, out, rank_of(x));
+  const int64_t *want;
+  if (!has_arg(c, 2)) return ret(c, 0, y);
+  if (arg_ints(c, 2, &want) != rank_of(x)) return call_fail(c, "output_shape does not fit");
+  return ret(c, 0, extend(c, y, want));
 }
 
 const OnnxOp ONNX_OPS_POOL[] = {

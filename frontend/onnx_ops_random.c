@@ -4,9 +4,10 @@
 #include "frontend/onnx_import.h"
 
 static int64_t seed_of(Call *c) {
-  const OnnxAttr *a = attr_find(c, "seed", ONNX_ATTR_FLOAT);
+  bool whole = strcmp(c->node->op, "Dropout") == 0; // its seed is an integer
   const char *name = c->nout ? c->node->out[0] : "";
-  uint64_t seed = a ? hash_bytes(&a->f, sizeof a->f) : hash_bytes(name, strlen(name));
+  double given = whole ? (double)attr_i(c, "seed", 0) : attr_f(c, "seed", 0);
+  uint64_t seed = attr_has(c, "seed") ? hash_bytes(&given, sizeof given) : hash_bytes(name, strlen(name));
   return (int64_t)(seed >> 1);
 }
 
@@ -31,6 +32,10 @@ static bool result_type(Call *c, Type *t) {
   }
   t->dtype = onnx_dtype(elem);
   return dtype_is_float(t->dtype) || call_fail(c, "random numbers of type %s", onnx_elem_name(elem));
+}
+
+Value *make_random(Call *c, const Dim *dims, int rank, DType t) {
+  return uniform(c, dims, rank, t, 0, 1);
 }
 
 static bool random_uniform(Call *c) {

@@ -58,14 +58,15 @@ static bool length(Call *c) {
 }
 
 // Sizes of the parts along the axis: given one by one, one for all (the last may be smaller), or 1 each.
-static int part_sizes(Call *c, int64_t extent, int64_t *sizes) {
+static int part_sizes(Call *c, int64_t extent, int64_t *sizes, int room) {
   const int64_t *v;
   int n = 0;
   int64_t each = 1;
   if (has_arg(c, 1) && rank_of(arg(c, 1)) > 0) {
     n = arg_ints(c, 1, &v);
-    for (int i = 0; i < n && n <= extent; i++) sizes[i] = v[i];
-    return n <= extent ? n : 0;
+    if (n > room) return call_fail(c, "%d parts", n), 0;
+    for (int i = 0; i < n; i++) sizes[i] = v[i];
+    return n;
   }
   if (has_arg(c, 1) && !arg_int(c, 1, &each)) return 0;
   if (each < 1) return call_fail(c, "parts of %lld", (long long)each), 0;
@@ -79,8 +80,8 @@ static bool split_to_sequence(Call *c) {
   Dim extent = dim_of(x, axis);
   if (c->failed || extent.sym || extent.n > MAX_OPERANDS)
     return call_fail(c, "the extent to split must be known");
-  int64_t *sizes = NEW_ARRAY(call_arena(c), int64_t, extent.n + 1), axes[] = {axis};
-  int n = part_sizes(c, extent.n, sizes);
+  int64_t *sizes = NEW_ARRAY(call_arena(c), int64_t, MAX_OPERANDS), axes[] = {axis};
+  int n = part_sizes(c, extent.n, sizes, MAX_OPERANDS);
   if (c->failed || n < 1) return call_fail(c, "the sizes do not fit");
   Value **parts = make_all(c, "split", IN(x), ATTRS(A_INT("axis", axis), A_INTS("sizes", sizes, n)), n);
   Val **items = NEW_ARRAY(call_arena(c), Val *, n + 1);

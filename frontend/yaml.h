@@ -38,6 +38,8 @@ struct YNode {
   Map *index;     // of a map: key -> value
   int64_t weight; // nodes in it, aliases expanded
   bool open;      // being read: an alias to it would be endless
+  const struct XExpr *parsed; // by yaml_eval_node
+  bool parse_failed;
 };
 
 YNode *yaml_read(Ctx *c, const Source *src); // NULL after reporting
@@ -112,6 +114,7 @@ typedef enum VKind {
   V_FLOAT,
   V_BOOL,
   V_STRING,
+  V_WORD, // a name that stands for nothing: good where a string is wanted (mode=edge)
   V_DTYPE,
   V_DIM, // symbolic
   V_LIST,
@@ -156,12 +159,13 @@ static inline Val val_list(const Val *items, int n) {
 
 typedef struct Frame {
   Map *vars; // name -> Val *
-  const YNode *steps;
+  Vec(const char *) names;
+  const YNode *steps; // of the block, for messages
 } Frame;
 
 typedef struct Block {
   const char *name;
-  XExpr signature;
+  const XExpr *signature; // a call
   const YNode *body;
 } Block;
 
@@ -175,6 +179,7 @@ typedef struct Yaml {
   Frame *frame;   // of the block being run
   Frame *globals; // parameters and symbols
   Map *blocks;
+  Vec(const char *) block_names;
   const YNode *defaults; // layer -> arguments
   WeightSet *weights;
   Map *taken;        // names of values and layers
@@ -188,49 +193,79 @@ typedef struct Yaml {
 
 Module *yaml_load(Ctx *c, const Source *src, const FrontendOptions *o);
 
+// ---- yaml_model.c -----------------------------------------------------------------------------------------------
+
+// Runs a block's steps in the present frame; the value is that of `return` or of the last step.
+Val yaml_run_steps(Yaml *y, const YNode *steps);
+
 // ---- yaml_eval.c ------------------------------------------------------------------------------------------------
 
 Val yaml_eval(Yaml *y, const XExpr *e);
+Val yaml_eval_node(Yaml *y, YNode *n); // parsed once
 const char *yaml_eval_name(Yaml *y, const XName *n, Loc loc); // NULL after reporting
 const Val *yaml_lookup(const Yaml *y, const char *name);
-void yaml_bind(Yaml *y, const char *name, Val v);
+void yaml_bind(Yaml *y, Frame *f, const char *name, Val v);
+Frame *yaml_frame(Yaml *y);
 Val yaml_fail(Yaml *y, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4); // VAL_ERROR
 const char *val_kind(const Val *v);                                      // "a number", for messages
-bool yaml_known_function(Yaml *y, const char *name);
+static inline bool val_is_number(const Val *v) {
+  return v->kind == V_INT || v->kind == V_FLOAT;
+}
+// Is v an error, or a word that stands for nothing (reported now)?
+bool yaml_is_bad(Yaml *y, const Val *v, Loc loc);
 
-// ---- yaml_call.c: ops -------------------------------------------------------------------------------------------
+// ---- yaml_operator.c --------------------------------------------------------------------------------------------
 
-// A call with its arguments evaluated.
+Val yaml_unary(Yaml *y, const XExpr *e, Val x);
+Val yaml_binary(Yaml *y, const XExpr *e, Val a, Val b);
+
+// ---- yaml_call.c: calls of blocks, functions, layers and ops --------------------------------------------------------
+
 typedef struct Arg {
   const char *key; // NULL: positional
   Val val;
   Loc loc;
   bool used;
-  const XExpr *expr;
 } Arg;
 
+// A call with its arguments evaluated.
 typedef struct Args {
   Vec(Arg) list;
+  const XExpr *call;
   const char *what; // "conv", for messages
   Loc loc;
 } Args;
 
-Val yaml_build(Yaml *y, const char *op, Loc loc, Value *const *in, int nin, const Attr *attrs, int nattrs);
+Val yaml_call(Yaml *y, const XExpr *e);
+// Argument `name`, or positional number k (named ones not counted; -1: by name only); NULL if absent. Marks
+// it used.
+const Arg *args_take(Args *a, const char *name, int k);
+// Reports what was not used. False if there was something.
+bool args_done(Yaml *y, const Args *a);
+// The name of the layer or block that a call makes: its label, or the step's, or one made up.
+const char *yaml_layer_name(Yaml *y, const XExpr *call);
+char *yaml_unique(Yaml *y, const char *name); // name, or name_2 ...; taken from now on
+bool yaml_makes_layers(const Yaml *y, const XExpr *call);
+
+// ---- yaml_op.c: ops -----------------------------------------------------------------------------------------------
+
 Val yaml_op(Yaml *y, const Op *op, Args *args);
+// A node of the op with given operands; what is left of args are attributes. `name`: of the result, or NULL.
+Val yaml_op_on(Yaml *y, const char *op, Value *const *in, int nin, Args *args, const char *name);
+// The same without arguments.
+Value *yaml_build(Yaml *y, const char *op, Loc loc, Value *const *in, int nin, const Attr *attrs, int nattrs);
 Value *yaml_scalar(Yaml *y, DType t, const Val *v, Loc loc);
-bool yaml_dim(Yaml *y, const Val *v, Loc loc, Dim *d);                     // an extent: number or symbol
+bool yaml_int(Yaml *y, const Val *v, Loc loc, const char *what, int64_t *out);
+bool yaml_dim(Yaml *y, const Val *v, Loc loc, Dim *d);                    // an extent: number or symbol
 bool yaml_dims(Yaml *y, const Val *v, Loc loc, const Dim **dims, int *n); // a list of them, or one
-// Collects the unused named arguments as attributes of op.
-bool yaml_attrs(Yaml *y, const Op *op, Args *args, Attr **attrs, int *n);
-char *yaml_unique(Yaml *y, const char *name); // name, or name_2 ...
+Val yaml_dim_val(Dim d);
 
 // ---- yaml_builtin.c: functions of the evaluation, indexing --------------------------------------------------------
 
 typedef Val (*YamlFn)(Yaml *y, Args *args);
-YamlFn yaml_builtin(const char *name); // NULL if there is none
+YamlFn yaml_builtin(const char *name, const Args *args); // NULL if there is none for such arguments
+const char *const *yaml_builtin_names(int *n);
 Val yaml_index(Yaml *y, const XExpr *e);
-// Argument `name`, or positional number k (from 0, not counting named ones); NULL if absent. Marks it used.
-const Arg *args_take(Args *a, const char *name, int k);
 
 // ---- yaml_layers.c ------------------------------------------------------------------------------------------------
 
