@@ -136,15 +136,58 @@ static bool any_facts(const Assume *a) {
   return false;
 }
 
-Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
+static Range add_ranges(Range a, Range b) {
+  Range r = {INT64_MIN, INT64_MAX};
+  int64_t v;
+  if (a.lo != INT64_MIN && b.lo != INT64_MIN && add_ok(a.lo, b.lo, &v)) r.lo = v;
+  if (a.hi != INT64_MAX && b.hi != INT64_MAX && add_ok(a.hi, b.hi, &v)) r.hi = v;
+  return r;
+}
+
+// l - k * form for the k that cancels the form's term t; false if that leaves no fewer terms.
+static bool take_out(const Linear *l, const Linear *form, int t, int64_t *k, Linear *rest) {
+  int i = 0;
+  while (i < l->n && l->term[i].atom != form->term[t].atom) i++;
+  if (i == l->n || l->term[i].coeff % form->term[t].coeff) return false;
+  *k = l->term[i].coeff / form->term[t].coeff;
+  *rest = *l;
+  return linear_add(rest, form, -*k) && rest->n < l->n;
+}
+
+enum { FACTS_IN_SUM = 3 }; // facts that may be needed one after the other
+
+static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth);
+
+// A fact about a part of the sum: 4*j + v <= 5 says of 20*i + 4*j + v that it is at most 20*i + 5.
+static Range narrow_by_part(Ctx *c, const Linear *l, Range r, const Fact *f, int depth) {
+  Linear form, rest = {0};
+  int64_t k = 0;
+  if (!linear_of(f->form, &form) || form.n < 2 || form.n > l->n + 1) return r;
+  int t = 0;
+  while (t < form.n && !take_out(l, &form, t, &k, &rest)) t++;
+  if (t == form.n) return r;
+  Range others = narrow_linear(c, &rest, linear_range(c, &rest), depth - 1);
+  return intersect(r, add_ranges(scale_fact(f->range, k, 0), others));
+}
+
+static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth) {
   const Expr *form;
   int64_t k, constant;
   const Assume *a = c->exprs->assume;
   if (!any_facts(a) || !range_known(r) || !linear_key(c, *l, &form, &k, &constant)) return r;
   for (; a; a = a->outer)
-    for (int i = 0; i < a->facts.n; i++)
-      if (a->facts.data[i].form == form) r = intersect(r, scale_fact(a->facts.data[i].range, k, constant));
+    for (int i = 0; i < a->facts.n; i++) {
+      const Fact *f = &a->facts.data[i];
+      if (f->form == form)
+        r = intersect(r, scale_fact(f->range, k, constant));
+      else if (depth > 0)
+        r = narrow_by_part(c, l, r, f, depth);
+    }
   return r;
+}
+
+Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
+  return narrow_linear(c, l, r, FACTS_IN_SUM);
 }
 
 Range assume_narrow(Ctx *c, const Expr *e, Range r) {
