@@ -130,9 +130,18 @@ static void compile_stage(Compiler *k, const Stage *s, const Bound *b) {
   for (Block *at = inner; at->parent; at = at->parent) enter_loop(k, at);
 }
 
+// No iterations: what does not depend on the loops must not be computed either.
+static bool is_empty(const Bound *b) {
+  int64_t extent;
+  for (int i = 0; i < b->n; i++)
+    if (expr_is_const_int(b->dim[i]->extent, &extent) && extent <= 0) return true;
+  return false;
+}
+
 bool eval_stage(Eval *ev, const Stage *s) {
   if (!eval_need(ev, s->out)) return false;
   Bound b = bind_stage(ev, s);
+  if (is_empty(&b)) return true;
   Compiler k;
   Program p;
   compiler_start(&k, ev, &p, s->loc);
