@@ -153,12 +153,18 @@ case_linker() {
   expect 1 compile "$model" -o x.so --linker=false; says "false"; only
 }
 
+# The signal comes while the linker runs and outputs are open.
 case_interrupted() {
-  ( exec "$ingot" compile "$source/models/resnet50.yaml" -o x.so ) >out 2>err &
-  local pid=$!; sleep 0.7
-  kill -TERM $pid 2>/dev/null || skip "the compilation was over before the signal"
-  wait $pid; [ $? -eq 143 ] || fail "did not die of the signal"
-  only
+  printf '#!/bin/sh\n: >linking\nexec sleep 5\n' >slow-ld; chmod +x slow-ld
+  local sig pid; for sig in TERM HUP; do
+    "$ingot" compile "$model" -o x.so --linker=./slow-ld >out 2>err &
+    pid=$!
+    local tries=0; until [ -e linking ] || [ $tries -gt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+    [ -n "$(find . -name '.x.so.*')" ] || fail "no temporary file to test with"
+    kill -$sig $pid; wait $pid
+    [ $? -gt 128 ] || fail "did not die of SIG$sig"
+    rm linking; only slow-ld
+  done
 }
 
 # ---- dumps -------------------------------------------------------------------------------------------------
@@ -282,6 +288,8 @@ case_pipes() {
   [ "${PIPESTATUS[0]}" -ne 139 ] || fail "crashes on a closed pipe"
   command -v script >/dev/null || skip "no script(1) to make a terminal"
   script -qec "$ingot compile missing.yaml" /dev/null >tty </dev/null; grep -q "$(printf '\033\\[')" tty || fail "no colours on a terminal"
+  script -qec "$ingot compile $model -o x.so" /dev/null >tty </dev/null; grep -q "generating code" tty || fail "no progress on a terminal"
+  "$ingot" compile "$model" -o x.so >out 2>err; [ ! -s out ] && [ ! -s err ] || fail "progress in a file"
   NO_COLOR=1 script -qec "$ingot compile missing.yaml" /dev/null >tty </dev/null
   grep -q "$(printf '\033\\[1')" tty && fail "colours in spite of NO_COLOR"
   return 0
