@@ -65,7 +65,14 @@ static bool define_symbols(Jit *j) {
     pairs[i].Sym.Flags = (LLVMJITSymbolFlags){LLVMJITSymbolGenericFlagsExported, 0};
   }
   LLVMOrcMaterializationUnitRef unit = LLVMOrcAbsoluteSymbols(pairs, ARRAY_LEN(pairs));
-  return check(j, LLVMOrcJITDylibDefine(LLVMOrcLLJITGetMainJITDylib(j->lljit), unit));
+  LLVMOrcJITDylibRef lib = LLVMOrcLLJITGetMainJITDylib(j->lljit);
+  LLVMOrcDefinitionGeneratorRef process; // libc and libm
+  char prefix = LLVMOrcLLJITGetGlobalPrefix(j->lljit);
+  if (!check(j, LLVMOrcJITDylibDefine(lib, unit)) ||
+      !check(j, LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL)))
+    return false;
+  LLVMOrcJITDylibAddGenerator(lib, process);
+  return true;
 }
 
 static bool add_objects(Jit *j) {

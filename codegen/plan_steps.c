@@ -42,9 +42,54 @@ static int64_t cost_of(const Kernel *k, int64_t trip) {
   return trip > 0 && all > 0 ? all / trip + 1 : 0;
 }
 
+// What the loops read, as a set.
+typedef struct ReadSet {
+  Plan *p;
+  PMap values;
+} ReadSet;
+
+static bool note_read(const Expr *e, void *data) {
+  ReadSet *r = data;
+  if (e->op == E_READ) pmap_put(&r->values, e->value, e->value);
+  return true;
+}
+
+static void note_reads(ReadSet *r, const Stmt *s) {
+  Ctx *c = r->p->c;
+  for (; s; s = s->next) switch (s->kind) {
+    case S_FOR:
+      expr_visit(c, s->loop.var->extent, note_read, r);
+      note_reads(r, s->loop.body);
+      break;
+    case S_STORE:
+      for (int i = 0; i < s->store.nindex; i++) expr_visit(c, s->store.index[i], note_read, r);
+      expr_visit(c, s->store.value, note_read, r);
+      break;
+    case S_LET: expr_visit(c, s->let.value, note_read, r); break;
+    case S_IF:
+      expr_visit(c, s->cond.cond, note_read, r);
+      note_reads(r, s->cond.then);
+      note_reads(r, s->cond.otherwise);
+      break;
+    case S_ALLOC: break;
+    }
+}
+
+// The operands without the constants that only the kernel's definition reads, not its loops (weights that
+// the schedule transformed): those need not be in the artefact.
+static Value *const *needed(Plan *p, const Kernel *k, Value *const *in, int nin) {
+  ReadSet r = {.p = p, .values = {.arena = p->arena}};
+  Value **out = arena_dup(p->arena, in, (size_t)nin * sizeof *in);
+  note_reads(&r, k->body);
+  for (int i = 0; i < nin; i++)
+    if (in[i] && in[i]->data && !pmap_get(&r.values, in[i])) out[i] = NULL;
+  return out;
+}
+
 void plan_kernel(Plan *p, const Kernel *k, const Node *n, Value *const *in, int nin, Value *const *out,
                  int nout, StepList *list) {
   PlannedStep s = plan_step(p, n, INGOT_STEP_KERNEL, k->name);
+  in = needed(p, k, in, nin);
   s.unit = plan_unit(p, k, in, nin, out, nout);
   s.step.trip = trip_of(p, k);
   s.step.cost = cost_of(k, s.step.trip.n);
