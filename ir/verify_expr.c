@@ -13,6 +13,16 @@ static const Expr *without_lets(Verify *v, const Expr *e) {
   return e;
 }
 
+// Is this place inside a loop over nothing?
+static bool is_never_reached(const Verify *v) {
+  int64_t n;
+  for (int i = 0; i < v->scope.n; i++) {
+    const Expr *extent = v->scope.data[i]->extent;
+    if (extent && expr_is_const_int(extent, &n) && n <= 0) return true;
+  }
+  return false;
+}
+
 // Either index < extent itself, or, which memory safety needs only, below the extent's bound.
 static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {
   Ctx *c = v->ctx;
@@ -21,7 +31,7 @@ static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {
   if (expr_bounds(c, index, v->assume, &lo, &hi) && lo >= 0 && hi < extent.n) return true;
   const Expr *in_range = ex_in_range(c, index, dim_to_expr(c, extent));
   if (v->assume) in_range = expr_assume(c, in_range, v->assume);
-  return in_range == ex_bool(c, true);
+  return in_range == ex_bool(c, true) || is_never_reached(v);
 }
 
 static bool report_access(Verify *v, const Value *x, const Expr *index, Dim extent, int k, Loc loc) {
