@@ -150,14 +150,17 @@ static void clear_tile(Emit *s, const TileAt *t) {
   leave_row(s, &x);
 }
 
-// Beyond the lane dim's extent a constant is padded with zeros, but nothing else may be touched.
-static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand) {
+// An operand that varies over the lanes, 0 where `cond` (NULL: true) fails or the lane is beyond the extent.
+// Constants are padded with zeros there, but nothing else may be touched.
+static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand, const Expr *cond) {
   const Expr *e = place_reads(s, operand);
   const Expr *r = product_read(operand);
-  if (!t->masked || (r && r->value->layout && r->value->data)) return e;
-  const ProductDim *lane = &s->p->dim[s->p->lane];
-  const Expr *inside = ex_binary(s->c, E_LT, s->at[s->p->lane], ex_idx(s->c, lane->extent));
-  return ex_guard(s->c, inside, e, ex_num(s->c, e->dtype, 0));
+  if (t->masked && !(r && r->value->layout && r->value->data)) {
+    const ProductDim *lane = &s->p->dim[s->p->lane];
+    const Expr *inside = ex_binary(s->c, E_LT, s->at[s->p->lane], ex_idx(s->c, lane->extent));
+    cond = cond ? ex_binary(s->c, E_AND, inside, cond) : inside;
+  }
+  return cond ? ex_guard(s->c, cond, e, ex_num(s->c, e->dtype, 0)) : e;
 }
 
 static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
@@ -166,10 +169,11 @@ static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
   enter_row(s, t, &x);
   if_begin(s, &guard, guards_here(s, &done));
   enter_column(s, t, &x);
+  const Expr *lanes = guards_here(s, &done); // padding along the lanes
   const Expr *index[] = {x.i, x.col};
   const Expr *acc = ex_read(s->c, t->acc, index, 2);
-  const Expr *a = s->p->depthwise ? vector_operand(s, t, s->p->a) : place_reads(s, s->p->a);
-  const Expr *b = vector_operand(s, t, s->p->b);
+  const Expr *a = s->p->depthwise ? vector_operand(s, t, s->p->a, lanes) : place_reads(s, s->p->a);
+  const Expr *b = vector_operand(s, t, s->p->b, lanes);
   const Expr *sum =
       s->l->target->fma ? ex_ternary(s->c, E_FMA, a, b, acc) : ex_add(s->c, ex_mul(s->c, a, b), acc);
   lower_store(s->l, t->acc, index, 2, STORE_SET, sum);

@@ -275,14 +275,17 @@ static void input_step(Winograd *w, const Expr *first, const Expr *count) {
 
 // ---- products ---------------------------------------------------------------------------------------------------
 
-// The weights' transform as a constant that the node reads instead of the weights.
-static Value *swap_weights(Winograd *w) {
+// The weights' transform, as a further constant of the node. The weights stay: they are what the kernel's
+// definition reads.
+static Value *add_weights(Winograd *w) {
   Node *n = w->l->node;
-  Value *old = w->w->value;
-  const Tensor *t = winograd_weights(w->c, w->f, old->data);
-  Value *u = graph_const(n->graph, arena_printf(w->c->arena, "%s.winograd", old->name), t, old->loc);
-  for (int i = 0; i < n->nin; i++)
-    if (n->in[i] == old) n->in[i] = u;
+  Value *from = w->w->value;
+  const Tensor *t = winograd_weights(w->c, w->f, from->data);
+  Value *u = graph_const(n->graph, arena_printf(w->c->arena, "%s.winograd", from->name), t, from->loc);
+  Value **in = NEW_ARRAY(w->c->arena, Value *, n->nin + 1);
+  memcpy(in, n->in, (size_t)n->nin * sizeof *in);
+  in[n->nin++] = u;
+  n->in = in;
   return u;
 }
 
@@ -436,7 +439,7 @@ bool winograd_lower(Lower *l) {
   set_tiles(&w, (int)m);
   set_blocks(&w);
   Ctx *c = w.c;
-  Value *u = swap_weights(&w);
+  Value *u = add_weights(&w);
   LowerMark task_mark;
   int64_t blocks = ceil_div(w.tiles, w.block);
   // The tile is chosen before the parallel loop is made: its extent depends on it.
