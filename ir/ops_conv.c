@@ -31,9 +31,16 @@ static bool conv_bias(Ctx *c, const Node *n, int operand, Dim channels) {
 }
 
 static bool windows_of(Ctx *c, const Node *n, Window *w) {
-  const Type *t = in_type(n, 1);
+  const Type *t = in_type(n, 1), *x = in_type(n, 0);
   if (!op_windows(c, n, t->rank - 2, w)) return false;
-  for (int d = 0; d < t->rank - 2; d++) w[d].kernel = ex_dim(c, t, d + 2);
+  for (int d = 2; d < t->rank; d++) {
+    int64_t reach, spread;
+    Window *at = &w[d - 2];
+    bool fits = mul_ok(t->dim[d].n, at->dilation, &reach) && mul_ok(x->dim[d].n, at->stride, &spread) &&
+                reach <= MAX_ELEMENTS && spread <= MAX_ELEMENTS;
+    if (!fits) return op_fail(c, n, "stride or dilation of dimension %d reaches too far", d);
+    at->kernel = ex_dim(c, t, d);
+  }
   return true;
 }
 

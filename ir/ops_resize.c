@@ -53,7 +53,7 @@ typedef struct Place {
   double scale;
 } Place;
 
-enum { MAX_DENOMINATOR = 64 };
+enum { MAX_DENOMINATOR = 64, MAX_SCALE = 1 << 20 };
 
 // scale = p / q with a small q, if it is of that form.
 static bool small_ratio(double scale, int64_t *p, int64_t *q) {
@@ -248,7 +248,7 @@ static const Expr *antialias(Ctx *c, const Node *n, const Place *place, const Ex
   for (int d = 0; d < x->rank; d++) {
     at[d] = index[d];
     if (!place[d].on) continue;
-    double scale = place[d].scale < 1 ? place[d].scale : 1;
+    double scale = place[d].scale < 1 && place[d].scale > 0 ? place[d].scale : 1;
     int64_t first = (int64_t)floor(-reach / scale) + 1, taps = 2 - 2 * first;
     Loops one = {0};
     const Expr *k = loops_add(c, &one, "k", ex_idx(c, taps)), *extent = ex_dim(c, x, d);
@@ -276,7 +276,7 @@ static bool resize_extents(Ctx *c, const Node *n, Dim *out) {
   for (int d = 0; d < x->rank; d++) {
     double s = scales->n ? scales->floats[d] : 1;
     int64_t p, q;
-    if (!(s > 0) || s > MAX_ELEMENTS) return op_fail(c, n, "scale %g of dimension %d", s, d);
+    if (!(s >= 1.0 / MAX_SCALE) || s > MAX_SCALE) return op_fail(c, n, "scale %g of dimension %d", s, d);
     if (sizes->n)
       out[d] = sizes->dims[d];
     else if (small_ratio(s, &p, &q))
@@ -440,7 +440,8 @@ static bool roi_align_infer(Ctx *c, Node *n) {
                    type_text(c, x), type_text(c, rois), type_text(c, batch));
   if (size->n != 2 || size->ints[0] < 1 || size->ints[1] < 1)
     return op_fail(c, n, "size must be [height,width]");
-  if (attr_int(n, "samples") < 0) return op_fail(c, n, "samples is %lld", (long long)attr_int(n, "samples"));
+  if (attr_int(n, "samples") < 0 || attr_int(n, "samples") > MAX_SCALE)
+    return op_fail(c, n, "samples is %lld", (long long)attr_int(n, "samples"));
   for (int d = 0; d < 4; d++)
     if (dim_is(x->dim[d], 0)) return op_fail(c, n, "dimension %d of x is empty", d);
   Dim out[4] = {rois->dim[0], x->dim[1], dim_const(size->ints[0]), dim_const(size->ints[1])};
