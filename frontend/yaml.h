@@ -12,10 +12,10 @@
 #include "frontend/weights.h"
 
 enum {
-  YAML_MAX_NODES = 1000000,  // with aliases expanded
-  YAML_MAX_STEPS = 1000000,  // evaluated expressions, repetitions included
-  YAML_MAX_CALLS = 64,       // blocks inside blocks
-  YAML_MAX_LIST = 1 << 20,   // items of a list that is computed
+  YAML_MAX_NODES = 1000000, // with aliases expanded
+  YAML_MAX_STEPS = 1000000, // evaluated expressions, repetitions included
+  YAML_MAX_CALLS = 64,      // blocks inside blocks
+  YAML_MAX_LIST = 1 << 20,  // items of a list that is computed
 };
 
 // ---- yaml_tree.c: the document ------------------------------------------------------------------------------
@@ -35,9 +35,9 @@ struct YNode {
   size_t begin, end; // bytes of the source it comes from
   Vec(YNode *) items;
   Vec(YPair) pairs;
-  Map *index;     // of a map: key -> value
-  int64_t weight; // nodes in it, aliases expanded
-  bool open;      // being read: an alias to it would be endless
+  Map *index;                 // of a map: key -> value
+  int64_t weight;             // nodes in it, aliases expanded
+  bool open;                  // being read: an alias to it would be endless
   const struct XExpr *parsed; // by yaml_eval_node
   bool parse_failed;
 };
@@ -51,7 +51,7 @@ typedef struct YCursor {
   char quote;
 } YCursor;
 YCursor yaml_cursor(const YNode *scalar);
-Loc yaml_place(YCursor *c, size_t offset); // of a character of the text
+Loc yaml_place(YCursor *c, size_t offset);          // of a character of the text
 YNode *yaml_get(const YNode *map, const char *key); // NULL if absent
 
 // ---- yaml_expr.c: expressions as trees ----------------------------------------------------------------------
@@ -166,7 +166,7 @@ typedef struct Frame {
 typedef struct Block {
   const char *name;
   const XExpr *signature; // a call
-  const YNode *body;
+  YNode *body;
 } Block;
 
 typedef struct WeightSet WeightSet;
@@ -192,16 +192,18 @@ typedef struct Yaml {
 } Yaml;
 
 Module *yaml_load(Ctx *c, const Source *src, const FrontendOptions *o);
+// frontend.c: the user's name for the module, or the file's as a C identifier.
+const char *frontend_name(Ctx *c, const char *path, const FrontendOptions *o);
 
-// ---- yaml_model.c -----------------------------------------------------------------------------------------------
+// ---- yaml_steps.c -----------------------------------------------------------------------------------------------
 
-// Runs a block's steps in the present frame; the value is that of `return` or of the last step.
-Val yaml_run_steps(Yaml *y, const YNode *steps);
+// Runs steps in the present frame; the value is that of `return` or of the last step.
+Val yaml_run_steps(Yaml *y, YNode *steps);
 
 // ---- yaml_eval.c ------------------------------------------------------------------------------------------------
 
 Val yaml_eval(Yaml *y, const XExpr *e);
-Val yaml_eval_node(Yaml *y, YNode *n); // parsed once
+Val yaml_eval_node(Yaml *y, YNode *n);                        // parsed once
 const char *yaml_eval_name(Yaml *y, const XName *n, Loc loc); // NULL after reporting
 const Val *yaml_lookup(const Yaml *y, const char *name);
 void yaml_bind(Yaml *y, Frame *f, const char *name, Val v);
@@ -276,7 +278,14 @@ const char *const *yaml_layer_names(int *n);
 
 // ---- yaml_weights.c -----------------------------------------------------------------------------------------------
 
-typedef enum InitKind { INIT_DEFAULT, INIT_HE, INIT_GLOROT, INIT_NORMAL, INIT_UNIFORM, INIT_CONSTANT } InitKind;
+typedef enum InitKind {
+  INIT_DEFAULT,
+  INIT_HE,
+  INIT_GLOROT,
+  INIT_NORMAL,
+  INIT_UNIFORM,
+  INIT_CONSTANT
+} InitKind;
 
 typedef struct Init {
   InitKind kind;
@@ -284,7 +293,7 @@ typedef struct Init {
   int64_t fan_in, fan_out; // for He and Glorot
 } Init;
 
-WeightSet *yaml_weights_open(Yaml *y, const YNode *n); // NULL after reporting
+WeightSet *yaml_weights_open(Yaml *y, const YNode *n);            // NULL after reporting
 bool yaml_init_parse(Yaml *y, const Val *v, Loc loc, Init *init); // "he", "zeros", normal(0.02) ...
 // The constant `name` of the given type: from the files, or initialised. NULL after reporting.
 Value *yaml_weight(Yaml *y, Loc loc, const char *name, const Type *type, Init init);

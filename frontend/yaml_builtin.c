@@ -36,7 +36,8 @@ static Val fn_shape(Yaml *y, Args *args) {
 static Val extent(Yaml *y, const Value *x, int64_t axis, Loc loc) {
   int rank = x->type.rank;
   if (axis < -rank || axis >= rank) {
-    return yaml_fail(y, loc, "dimension %lld does not exist in %s", (long long)axis, type_text(y->ctx, &x->type));
+    return yaml_fail(y, loc, "dimension %lld does not exist in %s", (long long)axis,
+                     type_text(y->ctx, &x->type));
   }
   return yaml_dim_val(x->type.dim[axis < 0 ? axis + rank : axis]);
 }
@@ -45,7 +46,8 @@ static Val fn_dim(Yaml *y, Args *args) {
   Value *x = need_tensor(y, args, 0);
   const Arg *axis = x ? need(y, args, "axis", 1) : NULL;
   int64_t k;
-  if (!axis || !yaml_int(y, &axis->val, axis->loc, "the dimension", &k) || !args_done(y, args)) return VAL_ERROR;
+  if (!axis || !yaml_int(y, &axis->val, axis->loc, "the dimension", &k) || !args_done(y, args))
+    return VAL_ERROR;
   return extent(y, x, k, axis->loc);
 }
 
@@ -77,7 +79,8 @@ typedef struct Literal {
 static bool flatten(Yaml *y, const Val *v, int depth, Loc loc, Literal *out) {
   if (v->kind != V_LIST) {
     bool number = val_is_number(v) || v->kind == V_BOOL;
-    if (!number || depth != out->type.rank) return yaml_fail(y, loc, "tensor needs numbers in lists of equal length"), false;
+    if (!number || depth != out->type.rank)
+      return yaml_fail(y, loc, "tensor needs numbers in lists of equal length"), false;
     out->has_float |= v->kind == V_FLOAT;
     vec_push(y->ctx->arena, &out->items, v);
     return true;
@@ -111,8 +114,10 @@ static Val fn_tensor(Yaml *y, Args *args) {
   Tensor *t = tensor_new(y->ctx, &l.type);
   for (int i = 0; i < l.items.n; i++) {
     const Val *v = l.items.data[i];
-    if (v->kind == V_FLOAT) tensor_set(t, i, v->f);
-    else tensor_set_int(t, i, v->i);
+    if (v->kind == V_FLOAT)
+      tensor_set(t, i, v->f);
+    else
+      tensor_set_int(t, i, v->i);
   }
   return val_tensor(graph_const(y->graph, yaml_unique(y, "tensor"), t, args->loc));
 }
@@ -126,7 +131,8 @@ static Val fn_weight(Yaml *y, Args *args) {
   const Arg *name = need(y, args, "name", 0), *shape = args_take(args, "shape", 1);
   const Arg *init_arg = args_take(args, "init", -1), *type = args_take(args, "dtype", -1);
   if (!name || !args_done(y, args)) return VAL_ERROR;
-  if (name->val.kind != V_STRING) return yaml_fail(y, name->loc, "a weight's name is a string: weight('name')");
+  if (name->val.kind != V_STRING)
+    return yaml_fail(y, name->loc, "a weight's name is a string: weight('name')");
   const char *full = in_scope(y, name->val.s);
   if (!shape) return val_tensor(yaml_weight_untyped(y, args->loc, full));
   Init init = {INIT_DEFAULT, 0, 1, 1};
@@ -161,7 +167,7 @@ typedef struct NumberFn {
 
 // The same names are ops for tensors.
 static const NumberFn NUMBERS[] = {
-    {"sqrt", sqrt, NULL}, {"exp", exp, NULL}, {"log", log, NULL},     {"floor", floor, NULL},
+    {"sqrt", sqrt, NULL}, {"exp", exp, NULL},  {"log", log, NULL},    {"floor", floor, NULL},
     {"ceil", ceil, NULL}, {"abs", fabs, NULL}, {"round", rint, NULL}, {"pow", NULL, pow},
     {"min", NULL, fmin},  {"max", NULL, fmax}, {"int", trunc, NULL},
 };
@@ -201,8 +207,8 @@ static const struct {
   const char *name;
   YamlFn fn;
 } FUNCTIONS[] = {
-    {"shape", fn_shape},   {"dim", fn_dim},       {"channels", fn_channels}, {"rank", fn_rank},
-    {"len", fn_len},       {"tensor", fn_tensor}, {"weight", fn_weight},     {"dropout", fn_dropout},
+    {"shape", fn_shape}, {"dim", fn_dim},       {"channels", fn_channels}, {"rank", fn_rank},
+    {"len", fn_len},     {"tensor", fn_tensor}, {"weight", fn_weight},     {"dropout", fn_dropout},
 };
 
 YamlFn yaml_builtin(const char *name, const Args *args) {
@@ -213,7 +219,8 @@ YamlFn yaml_builtin(const char *name, const Args *args) {
 }
 
 const char *const *yaml_builtin_names(int *n) {
-  static const char *const names[] = {"shape", "dim", "channels", "rank", "len", "tensor", "weight", "dropout", "if"};
+  static const char *const names[] = {"shape",  "dim",    "channels", "rank", "len",
+                                      "tensor", "weight", "dropout",  "if"};
   *n = ARRAY_LEN(names);
   return names;
 }

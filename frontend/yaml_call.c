@@ -19,8 +19,10 @@ bool args_done(Yaml *y, const Args *a) {
   for (int i = 0; i < a->list.n; i++) {
     const Arg *arg = &a->list.data[i];
     if (arg->used) continue;
-    if (arg->key) yaml_fail(y, arg->loc, "%s has no argument '%s'", a->what, arg->key);
-    else yaml_fail(y, arg->loc, "%s has too many arguments", a->what);
+    if (arg->key)
+      yaml_fail(y, arg->loc, "%s has no argument '%s'", a->what, arg->key);
+    else
+      yaml_fail(y, arg->loc, "%s has too many arguments", a->what);
     ok = false;
   }
   return ok;
@@ -84,8 +86,9 @@ static Val call_if(Yaml *y, const XExpr *e) {
   Val cond = yaml_eval(y, e->args.data[0]);
   if (yaml_is_bad(y, &cond, e->args.data[0]->loc)) return VAL_ERROR;
   if (cond.kind == V_TENSOR) {
-    return yaml_fail(y, e->args.data[0]->loc, "the condition of 'if' must be known when the model is read; "
-                                              "where(condition, x, y) chooses between tensors");
+    return yaml_fail(y, e->args.data[0]->loc,
+                     "the condition of 'if' must be known when the model is read; "
+                     "where(condition, x, y) chooses between tensors");
   }
   if (cond.kind != V_BOOL) {
     return yaml_fail(y, e->args.data[0]->loc, "a condition is true or false, not %s", val_kind(&cond));
@@ -135,7 +138,8 @@ static Val run_block(Yaml *y, const Block *b, Frame *f, const char *scope) {
 }
 
 static Val call_block(Yaml *y, const Block *b, Args *args) {
-  if (y->calls >= YAML_MAX_CALLS) return yaml_fail(y, args->loc, "blocks call each other more than %d deep", YAML_MAX_CALLS);
+  if (y->calls >= YAML_MAX_CALLS)
+    return yaml_fail(y, args->loc, "blocks call each other more than %d deep", YAML_MAX_CALLS);
   Frame *f = yaml_frame(y);
   f->steps = b->body;
   bool ok = true;
@@ -155,8 +159,8 @@ static Val unknown_function(Yaml *y, const XExpr *e) {
   names = yaml_builtin_names(&n);
   if (!near) near = nearest_word(e->text, names, n);
   if (!near) near = nearest_word(e->text, y->block_names.data, y->block_names.n);
-  return yaml_fail(y, e->loc, "unknown op '%s'%s%s%s", e->text, near ? "; did you mean '" : "", near ? near : "",
-                   near ? "'?" : "");
+  return yaml_fail(y, e->loc, "unknown op '%s'%s%s%s", e->text, near ? "; did you mean '" : "",
+                   near ? near : "", near ? "'?" : "");
 }
 
 Val yaml_call(Yaml *y, const XExpr *e) {
@@ -170,6 +174,7 @@ Val yaml_call(Yaml *y, const XExpr *e) {
   if (fn) return fn(y, &args);
   const Op *op = op_find(y->ctx, e->text);
   if (!op) return unknown_function(y, e);
-  if (op->info->flags & (OP_INTERNAL | OP_REGION)) return yaml_fail(y, e->loc, "the op '%s' cannot be called", e->text);
+  if (op->info->flags & (OP_INTERNAL | OP_REGION))
+    return yaml_fail(y, e->loc, "the op '%s' cannot be called", e->text);
   return yaml_op(y, op, &args);
 }

@@ -134,7 +134,8 @@ static Val eval_range(Yaml *y, const XExpr *e) {
       !yaml_int(y, &to, e->loc, "the end of a range", &b)) {
     return VAL_ERROR;
   }
-  if (__builtin_sub_overflow(b, a, &n) || n >= YAML_MAX_LIST) return yaml_fail(y, e->loc, "the range is too long");
+  if (__builtin_sub_overflow(b, a, &n) || n >= YAML_MAX_LIST)
+    return yaml_fail(y, e->loc, "the range is too long");
   if (n < 0) n = -1;
   Val *items = NEW_ARRAY(y->ctx->arena, Val, n + 1);
   for (int64_t i = 0; i <= n; i++) items[i] = val_int(a + i);
@@ -163,7 +164,8 @@ static Val eval_unary(Yaml *y, const XExpr *e) {
 
 Val yaml_eval(Yaml *y, const XExpr *e) {
   if (++y->steps > YAML_MAX_STEPS) {
-    if (y->steps == YAML_MAX_STEPS + 1) yaml_fail(y, e->loc, "the model takes more than %d steps to build", YAML_MAX_STEPS);
+    if (y->steps == YAML_MAX_STEPS + 1)
+      yaml_fail(y, e->loc, "the model takes more than %d steps to build", YAML_MAX_STEPS);
     return VAL_ERROR;
   }
   switch (e->kind) {

@@ -92,8 +92,10 @@ static void scan_string(Parse *p) {
   size_t from = p->at;
   while (p->at < p->end && p->text[p->at] != quote) p->at++;
   take(p, T_STRING, from);
-  if (p->at >= p->end) fail(p, p->loc, "string without an end");
-  else p->at++;
+  if (p->at >= p->end)
+    fail(p, p->loc, "string without an end");
+  else
+    p->at++;
 }
 
 static void scan_punct(Parse *p) {
@@ -111,7 +113,8 @@ static void scan_punct(Parse *p) {
 }
 
 static void next(Parse *p) {
-  while (p->at < p->end && (p->text[p->at] == ' ' || p->text[p->at] == '\n' || p->text[p->at] == '\t')) p->at++;
+  while (p->at < p->end && (p->text[p->at] == ' ' || p->text[p->at] == '\n' || p->text[p->at] == '\t'))
+    p->at++;
   p->loc = yaml_place(&p->cursor, p->at);
   char c = p->text[p->at];
   if (p->at >= p->end || p->failed) {
@@ -303,7 +306,8 @@ static const XExpr *parse_primary(Parse *p) {
   if (p->kind == T_INT || p->kind == T_FLOAT || p->kind == T_STRING) return parse_literal(p);
   if (p->kind == T_NAME) return parse_name(p);
   if (is(p, "[")) return parse_list(p);
-  if (!is(p, "(")) return fail(p, p->loc, p->kind == T_END ? "expected an expression here" : "unexpected '%s'", p->s);
+  if (!is(p, "("))
+    return fail(p, p->loc, p->kind == T_END ? "expected an expression here" : "unexpected '%s'", p->s);
   next(p);
   const XExpr *e = parse_any(p);
   return e && expect(p, ")") ? e : NULL;
@@ -502,7 +506,8 @@ bool yaml_type(Ctx *c, const YNode *n, XType *out) {
   start(&p, c, n);
   *out = (XType){.loc = p.loc};
   out->dtype = p.kind == T_NAME ? dtype_parse(p.s, strlen(p.s)) : DT_NONE;
-  if (out->dtype == DT_NONE) return fail(&p, p.loc, "expected a type like f32[1,3,224,224], found '%s'", p.s) != NULL;
+  if (out->dtype == DT_NONE)
+    return fail(&p, p.loc, "expected a type like f32[1,3,224,224], found '%s'", p.s) != NULL;
   next(&p);
   if (!expect(&p, "[")) return false;
   while (!is(&p, "]")) {

@@ -70,7 +70,8 @@ static bool plan_slice(Yaml *y, Plan *p, const Value *x, const XExpr *s) {
       !bound(y, s->args.data[2], 1, &p->steps[k])) {
     return false;
   }
-  if (p->steps[k] < 1) return yaml_fail(y, s->loc, "the step of a slice must be positive; flip(x, axes) reverses"), false;
+  if (p->steps[k] < 1)
+    return yaml_fail(y, s->loc, "the step of a slice must be positive; flip(x, axes) reverses"), false;
   bool whole = !s->args.data[0] && !s->args.data[1] && p->steps[k] == 1;
   if (whole) p->n--;
   p->axis++;
@@ -144,9 +145,12 @@ static Value *apply_plan(Yaml *y, const Plan *p, Value *x, Loc loc) {
                    ATTRS(A_SHAPE("starts", p->starts, p->n), A_SHAPE("ends", p->ends, p->n),
                          A_INTS("axes", p->axes, p->n), A_INTS("steps", p->steps, p->n)));
   }
-  if (x && p->ndropped) x = yaml_build(y, "squeeze", loc, IN(x), ATTRS(A_INTS("axes", p->dropped, p->ndropped)));
-  if (x && p->ninserted) x = yaml_build(y, "unsqueeze", loc, IN(x), ATTRS(A_INTS("axes", p->inserted, p->ninserted)));
-  if (x && p->gather) x = yaml_build(y, "gather", loc, IN(x, p->gather), ATTRS(A_INT("axis", p->gather_axis)));
+  if (x && p->ndropped)
+    x = yaml_build(y, "squeeze", loc, IN(x), ATTRS(A_INTS("axes", p->dropped, p->ndropped)));
+  if (x && p->ninserted)
+    x = yaml_build(y, "unsqueeze", loc, IN(x), ATTRS(A_INTS("axes", p->inserted, p->ninserted)));
+  if (x && p->gather)
+    x = yaml_build(y, "gather", loc, IN(x, p->gather), ATTRS(A_INT("axis", p->gather_axis)));
   return x;
 }
 

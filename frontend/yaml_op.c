@@ -106,9 +106,7 @@ static bool to_attr(Yaml *y, const char *op, const Attr *spec, const Arg *arg, A
   case ATTR_FLOAT:
     if (!val_is_number(v)) return wrong_kind(y, op, spec, arg, "a number");
     return is_finite(y, spec, arg, v, &out->f);
-  case ATTR_BOOL:
-    out->i = v->i;
-    return v->kind == V_BOOL || wrong_kind(y, op, spec, arg, "true or false");
+  case ATTR_BOOL: out->i = v->i; return v->kind == V_BOOL || wrong_kind(y, op, spec, arg, "true or false");
   case ATTR_STRING:
     out->s = v->s;
     return v->kind == V_STRING || v->kind == V_WORD || wrong_kind(y, op, spec, arg, "a string");
@@ -180,7 +178,8 @@ static bool positional_attrs(Yaml *y, const Op *op, Args *args, Attr *attrs) {
     a->used = true;
     int k = next_attr(op, attrs);
     if (k < 0 || a->val.kind == V_TENSOR) {
-      yaml_fail(y, a->loc, "%s has too many %s", args->what, a->val.kind == V_TENSOR ? "operands" : "arguments");
+      yaml_fail(y, a->loc, "%s has too many %s", args->what,
+                a->val.kind == V_TENSOR ? "operands" : "arguments");
       return false;
     }
     if (!to_attr(y, op->name, &op->attr[k], a, &attrs[k])) return false;
@@ -202,17 +201,18 @@ static bool collect_attrs(Yaml *y, const Op *op, Args *args, Attr **out, int *n)
 
 // ---- nodes --------------------------------------------------------------------------------------------------------
 
-// Results are named after the step that they belong to; the step's own value gets the plain name later.
-static void name_results(Yaml *y, Node *n, const char *name) {
+// Results are named after their layer or their step; the step's own value gets the plain name later.
+static void name_results(Yaml *y, Node *n, const char *layer) {
   Arena *a = y->ctx->arena;
-  if (!name) name = y->key ? arena_printf(a, "%s.%s", y->key, n->op->name) : n->op->name;
+  const char *name = layer ? layer : y->key ? arena_printf(a, "%s.%s", y->key, n->op->name) : n->op->name;
   for (int i = 0; i < n->nout; i++) {
-    n->out[i]->name = yaml_unique(y, n->nout > 1 ? arena_printf(a, "%s.%d", name, i) : name);
+    const char *each = n->nout > 1 ? arena_printf(a, "%s.%d", name, i) : name;
+    n->out[i]->name = layer && n->nout == 1 ? layer : yaml_unique(y, each);
   }
 }
 
-static Node *make_node(Yaml *y, const char *op, Loc loc, Value *const *in, int nin, const Attr *attrs, int nattrs,
-                       const char *name) {
+static Node *make_node(Yaml *y, const char *op, Loc loc, Value *const *in, int nin, const Attr *attrs,
+                       int nattrs, const char *name) {
   Builder b = builder_at(y->graph, NULL, loc);
   Node *n = build_node(&b, op, in, nin, attrs, nattrs);
   if (n) name_results(y, n, name);
@@ -227,7 +227,8 @@ static Val results(Yaml *y, const Node *n) {
   return val_list(items, n->nout);
 }
 
-Value *yaml_build(Yaml *y, const char *op, Loc loc, Value *const *in, int nin, const Attr *attrs, int nattrs) {
+Value *yaml_build(Yaml *y, const char *op, Loc loc, Value *const *in, int nin, const Attr *attrs,
+                  int nattrs) {
   Node *n = make_node(y, op, loc, in, nin, attrs, nattrs, NULL);
   return n && n->nout ? n->out[0] : NULL;
 }

@@ -12,16 +12,17 @@ typedef struct Operator {
 } Operator;
 
 static const Operator BINARY[] = {
-    {"+", "add", NULL},        {"-", "sub", NULL},         {"*", "mul", NULL},
-    {"/", "div", NULL},        {"%", "mod", NULL},         {"**", "pow", NULL},
-    {"==", "equal", NULL},     {"!=", "not_equal", NULL},  {"<", "less", NULL},
-    {"<=", "less_equal", NULL}, {">", "greater", NULL},     {">=", "greater_equal", NULL},
-    {"&", "and", "bit_and"},   {"|", "or", "bit_or"},      {"^", "xor", "bit_xor"},
+    {"+", "add", NULL},         {"-", "sub", NULL},          {"*", "mul", NULL},
+    {"/", "div", NULL},         {"%", "mod", NULL},          {"**", "pow", NULL},
+    {"==", "equal", NULL},      {"!=", "not_equal", NULL},   {"<", "less", NULL},
+    {"<=", "less_equal", NULL}, {">", "greater", NULL},      {">=", "greater_equal", NULL},
+    {"&", "and", "bit_and"},    {"|", "or", "bit_or"},       {"^", "xor", "bit_xor"},
     {"<<", "shift_left", NULL}, {">>", "shift_right", NULL}, {"and", "and", NULL},
     {"or", "or", NULL},
 };
 
-static const Operator UNARY[] = {{"-", "neg", NULL}, {"+", "identity", NULL}, {"~", "not", "bit_not"}, {"not", "not", NULL}};
+static const Operator UNARY[] = {
+    {"-", "neg", NULL}, {"+", "identity", NULL}, {"~", "not", "bit_not"}, {"not", "not", NULL}};
 
 static const char *op_name(const Operator *table, int n, const char *text, DType t) {
   for (int i = 0; i < n; i++) {
@@ -41,7 +42,8 @@ static Val tensor_binary(Yaml *y, const XExpr *e, const Val *a, const Val *b) {
   Value *x = as_tensor(y, e, a, b), *z = as_tensor(y, e, b, a);
   if (!x || !z) return VAL_ERROR;
   bool floor = strcmp(e->text, "//") == 0;
-  if (floor && !dtype_is_float(x->type.dtype)) return yaml_fail(y, e->loc, "'//' of integer tensors is not there; use div");
+  if (floor && !dtype_is_float(x->type.dtype))
+    return yaml_fail(y, e->loc, "'//' of integer tensors is not there; use div");
   const char *op = floor ? "div" : op_name(BINARY, ARRAY_LEN(BINARY), e->text, x->type.dtype);
   Value *r = yaml_build(y, op, e->loc, IN(x, z), NO_ATTRS);
   return val_tensor(floor && r ? yaml_build(y, "floor", e->loc, IN(r), NO_ATTRS) : r);
@@ -70,10 +72,14 @@ static Val int_binary(Yaml *y, const XExpr *e, int64_t a, int64_t b) {
   if ((strcmp(op, "//") == 0 || strcmp(op, "%") == 0 || strcmp(op, "/") == 0) && b == 0) {
     return yaml_fail(y, e->loc, "division by zero");
   }
-  if (strcmp(op, "+") == 0) ok = add_ok(a, b, &r);
-  else if (strcmp(op, "-") == 0) ok = !__builtin_sub_overflow(a, b, &r);
-  else if (strcmp(op, "*") == 0) ok = mul_ok(a, b, &r);
-  else if (strcmp(op, "/") == 0) return val_float((double)a / (double)b);
+  if (strcmp(op, "+") == 0)
+    ok = add_ok(a, b, &r);
+  else if (strcmp(op, "-") == 0)
+    ok = !__builtin_sub_overflow(a, b, &r);
+  else if (strcmp(op, "*") == 0)
+    ok = mul_ok(a, b, &r);
+  else if (strcmp(op, "/") == 0)
+    return val_float((double)a / (double)b);
   else if (strcmp(op, "//") == 0 || strcmp(op, "%") == 0) {
     if (b < 0) return yaml_fail(y, e->loc, "the divisor must not be negative");
     r = *op == '%' ? floor_mod(a, b) : floor_div(a, b);
@@ -149,7 +155,8 @@ static Val list_join(Yaml *y, const XExpr *e, const Val *a, const Val *b) {
 
 static Val list_repeat(Yaml *y, const XExpr *e, const Val *list, int64_t times) {
   int64_t n;
-  if (times < 0 || !mul_ok(list->n, times, &n) || n > YAML_MAX_LIST) return yaml_fail(y, e->loc, "the list is too long");
+  if (times < 0 || !mul_ok(list->n, times, &n) || n > YAML_MAX_LIST)
+    return yaml_fail(y, e->loc, "the list is too long");
   Val *items = NEW_ARRAY(y->ctx->arena, Val, n);
   for (int64_t i = 0; i < n; i++) items[i] = list->items[i % list->n];
   return val_list(items, (int)n);
@@ -181,7 +188,8 @@ Val yaml_binary(Yaml *y, const XExpr *e, Val a, Val b) {
   bool none = a.kind == V_NONE || b.kind == V_NONE;
   if (tensors && !none) return tensor_binary(y, e, &a, &b);
   if (val_is_number(&a) && val_is_number(&b)) return number_binary(y, e, &a, &b);
-  bool dims = (a.kind == V_DIM && (b.kind == V_DIM || b.kind == V_INT)) || (a.kind == V_INT && b.kind == V_DIM);
+  bool dims =
+      (a.kind == V_DIM && (b.kind == V_DIM || b.kind == V_INT)) || (a.kind == V_INT && b.kind == V_DIM);
   return dims ? dim_binary_op(y, e, &a, &b) : other_binary(y, e, &a, &b);
 }
 
@@ -193,7 +201,8 @@ Val yaml_unary(Yaml *y, const XExpr *e, Val x) {
   bool minus = strcmp(e->text, "-") == 0, plus = strcmp(e->text, "+") == 0;
   if (plus && val_is_number(&x)) return x;
   if (minus && x.kind == V_FLOAT) return val_float(-x.f);
-  if (minus && x.kind == V_INT) return x.i == INT64_MIN ? yaml_fail(y, e->loc, "integer overflow") : val_int(-x.i);
+  if (minus && x.kind == V_INT)
+    return x.i == INT64_MIN ? yaml_fail(y, e->loc, "integer overflow") : val_int(-x.i);
   if (strcmp(e->text, "not") == 0 && x.kind == V_BOOL) return val_bool(!x.i);
   return yaml_fail(y, e->loc, "'%s' does not go with %s", e->text, val_kind(&x));
 }

@@ -86,7 +86,8 @@ Loc yaml_place(YCursor *c, size_t offset) {
   const char *s = c->node->loc.src->text, *text = c->node->text;
   size_t end = c->node->end;
   for (; c->offset < offset && c->at < end; c->offset++) step_character(c, text[c->offset]);
-  while (c->at < end && text[offset] != ' ' && text[offset] != '\n' && (s[c->at] == '\n' || s[c->at] == ' ')) {
+  while (c->at < end && text[offset] != ' ' && text[offset] != '\n' &&
+         (s[c->at] == '\n' || s[c->at] == ' ')) {
     step(c);
   }
   return c->loc;
@@ -128,7 +129,8 @@ static bool place(Reader *r, YNode *n) {
   }
   YNode *into = r->stack.data[r->stack.n - 1];
   into->weight += n->weight;
-  if (into->weight > YAML_MAX_NODES) return fail(r, n->loc, "the document is too large once its aliases are expanded");
+  if (into->weight > YAML_MAX_NODES)
+    return fail(r, n->loc, "the document is too large once its aliases are expanded");
   if (into->kind == Y_LIST) {
     vec_push(r->ctx->arena, &into->items, n);
     return true;
@@ -202,7 +204,8 @@ static bool handle(Reader *r, const yaml_event_t *e, bool *done) {
   case YAML_MAPPING_START_EVENT: return open_node(r, Y_MAP, e, e->data.mapping_start.anchor);
   case YAML_SEQUENCE_END_EVENT:
   case YAML_MAPPING_END_EVENT: return close_node(r);
-  case YAML_DOCUMENT_START_EVENT: return !r->root || fail(r, loc_of(r, e->start_mark), "a second document begins here");
+  case YAML_DOCUMENT_START_EVENT:
+    return !r->root || fail(r, loc_of(r, e->start_mark), "a second document begins here");
   case YAML_STREAM_END_EVENT: return *done = true;
   default: return true;
   }
