@@ -4,8 +4,6 @@
 // x is [n, c, space...]; the weight [m, c/groups, taps...], for conv_transpose [c, m/groups, taps...].
 #include "ir/ops.h"
 
-#include <stdlib.h>
-
 static bool conv_ranks(Ctx *c, const Node *n) {
   const Type *x = in_type(n, 0), *w = in_type(n, 1);
   if (x->rank >= 3 && w->rank == x->rank) return true;
@@ -165,7 +163,8 @@ static bool conv_transpose_infer(Ctx *c, Node *n) {
   Dim out[MAX_RANK] = {x->dim[0], dim_binary(c, E_MUL, w->dim[1], dim_const(groups))};
   for (int d = 2; d < x->rank; d++) {
     int64_t more = extra->n ? extra->ints[extra->n == 1 ? 0 : d - 2] : 0;
-    if (llabs(more) > INT32_MAX) return op_fail(c, n, "output_padding is %lld", (long long)more);
+    if (more < -INT32_MAX || more > INT32_MAX)
+      return op_fail(c, n, "output_padding is %lld", (long long)more);
     out[d] = dim_expr(c, transpose_extent(c, &win[d - 2], ex_dim(c, x, d), more));
     if (out[d].n < 1)
       return op_fail(c, n, "the result would be empty in dimension %d: x is %s, w is %s", d, type_text(c, x),

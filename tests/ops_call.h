@@ -100,6 +100,7 @@ static inline void parse_call(Call *r, const char **s) {
     bool type = (*s)[word(*s)] == '[';
     if (type) {
       Type t = parse_type(s);
+      if (!type_check_size(r->c, NO_LOC, &t)) return;
       in[r->nin] = graph_input(r->m->main, arena_printf(r->c->arena, "in%d", r->nin), t, NO_LOC);
       if (!r->no_data) r->in[r->nin] = random_tensor(r, &t);
       r->nin++;

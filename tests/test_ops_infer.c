@@ -207,3 +207,61 @@ Test(ops_infer, messages_say_how_shapes_arose) {
   fclose(out);
   free(text);
 }
+
+// ---- hostile numbers --------------------------------------------------------------------------------------------
+
+// Defines every result of a node once, at index variables.
+static void define_all(Call *r) {
+  const Expr *index[MAX_RANK];
+  for (int k = 0; k < r->n->nout; k++) {
+    const Type *t = &r->n->out[k]->type;
+    for (int d = 0; d < t->rank; d++) index[d] = ex_var(r->c, var_new(r->c, "i", ex_dim(r->c, t, d)));
+    node_define(r->c, r->n, k, index);
+  }
+}
+
+// The sample's call with its `which`-th number replaced; NULL if it has fewer.
+static char *with_number(Call *r, const char *s, size_t len, int which, const char *number) {
+  Str out = {.arena = r->c->arena};
+  int seen = 0;
+  bool done = false;
+  for (size_t i = 0; i < len; i++) {
+    bool begins = (isdigit((unsigned char)s[i]) || s[i] == '-') && i && strchr("[,=", s[i - 1]);
+    if (begins && seen++ == which) {
+      str_puts(&out, number);
+      while (i + 1 < len && (isdigit((unsigned char)s[i + 1]) || s[i + 1] == '.')) i++;
+      done = true;
+    } else {
+      str_put(&out, s + i, 1);
+    }
+  }
+  return done ? str_text(&out) : NULL;
+}
+
+// Builds or refuses, but neither crashes nor overflows (which the sanitizer build sees).
+Test(ops_infer, hostile_numbers_do_no_harm) {
+  static const char *const NUMBERS[] = {
+      "0", "-1", "9223372036854775807", "-9223372036854775808", "2147483647", "1099511627776"};
+  Call r;
+  FILE *quiet = fopen("/dev/null", "w");
+  start(&r, quiet);
+  int built = 0, refused = 0;
+  for (int i = 0; i < op_count(r.c); i++)
+    for (const char *s = op_at(r.c, i)->info->sample; s && *s;) {
+      size_t len = strcspn(s, ";");
+      for (int k = 0; k < 200; k++) {
+        Call one;
+        start(&one, quiet);
+        one.no_data = true;
+        const char *text = with_number(&one, s, len, k / ARRAY_LEN(NUMBERS), NUMBERS[k % ARRAY_LEN(NUMBERS)]);
+        if (text) parse_call(&one, &text);
+        if (text && one.n) define_all(&one);
+        *(text && one.n ? &built : &refused) += 1;
+        arena_free(one.c->arena);
+        if (!text) break;
+      }
+      s += len + (s[len] == ';');
+      skip(&s);
+    }
+  cr_expect(built > 500 && refused > 500, "%d built, %d refused", built, refused);
+}
