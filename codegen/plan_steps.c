@@ -197,10 +197,16 @@ static void plan_outputs(Plan *p, StepList *list) {
 
 // ---- graphs ---------------------------------------------------------------------------------------------------
 
+// A kernel without loops has nothing to do: its operands were computed inside its result.
+static bool is_empty(const Node *n) {
+  return n->kernel && !n->kernel->routine && !n->kernel->body;
+}
+
 static void plan_node(Plan *p, const Node *n, StepList *list) {
+  if (is_empty(n)) return;
   if (n->kernel && n->kernel->routine)
     plan_routine(p, n, list);
-  else if (n->kernel && n->kernel->body)
+  else if (n->kernel)
     plan_kernel(p, n->kernel, n, n->in, n->nin, n->out, n->nout, list);
   else if (op_is(n, "if"))
     plan_if(p, n, list);
