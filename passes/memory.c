@@ -108,10 +108,12 @@ static Live *live_root(Live *l) {
 // A kernel's result takes the place of an operand that dies with it.
 static void share_with_operand(Plan *p, Node *n, Value *out) {
   Live *l = out->info;
+  if (!l || l->part || l->whole) return;
   for (int i = 0; i < n->nin; i++) {
     Value *in = n->in[i];
     Live *k = in && in->info && in->space == SPACE_ARENA ? live_root(in->info) : NULL;
-    if (!k || k->owner != n->graph || k->last != span_of(n)->start || k->bytes < l->bytes) continue;
+    if (!k || k->part || k->owner != n->graph || k->last != span_of(n)->start || k->bytes < l->bytes)
+      continue;
     if (!memory_in_place(p->c, n, in, out)) continue;
     l->shared = k;
     k->last = l->last;
@@ -121,6 +123,7 @@ static void share_with_operand(Plan *p, Node *n, Value *out) {
 
 static bool share_graph(Graph *g, void *data) {
   Plan *p = data;
+  for (Node *n = g->first; n; n = n->next) memory_alias(p, n);
   for (Node *n = g->first; n; n = n->next)
     if (n->kernel && !n->kernel->routine && n->nout == 1 && n->out[0]->space == SPACE_ARENA)
       share_with_operand(p, n, n->out[0]);
@@ -143,12 +146,16 @@ static bool clear_graph(Graph *g, void *data) {
 static void store_offsets(Plan *p) {
   for (int i = 0; i < p->live.n; i++) {
     Live *l = p->live.data[i];
-    l->v->offset = live_root(l)->offset;
+    const Value *root = l->v;
+    while (root->base) root = root->base;
+    l->v->space = root->space;
+    if (!l->part) l->v->offset = live_root(l)->offset;
   }
 }
 
 bool pass_memory(Module *m, const PassOptions *o) {
   Plan p = {.c = m->ctx, .m = m};
+  if (o->opt_level >= 1) each_graph(m->main, memory_order, &p);
   each_graph(m->main, clear_graph, NULL);
   number_graph(&p, m->main);
   each_graph(m->main, place_graph, &p);

@@ -12,6 +12,7 @@ typedef struct Live {
   int first, last;
   int64_t bytes, offset;
   struct Live *shared; // lies in the same place as this one
+  bool part, whole;    // lies inside another value's buffer; has others inside
 } Live;
 
 // Where a node stands in the order; regions lie between start and end (node->info).
@@ -29,6 +30,10 @@ typedef struct Plan {
 
 // memory_inplace.c: may `out` of kernel n lie where its operand `in` lies?
 bool memory_in_place(Ctx *c, const Node *n, const Value *in, const Value *out);
+// memory_order.c: puts the graph's nodes in an order that needs less memory. For each_graph; data is the Plan.
+bool memory_order(Graph *g, void *data);
+// memory_alias.c: operands that n only copies move into its result's buffer.
+void memory_alias(Plan *p, Node *n);
 // memory_fit.c: offsets for all buffers; returns the arena's size.
 int64_t memory_fit(Plan *p);
 

@@ -44,7 +44,7 @@ int64_t memory_fit(Plan *p) {
   int n = 0;
   Live **all = NEW_ARRAY(p->c->arena, Live *, p->live.n), **busy = NEW_ARRAY(p->c->arena, Live *, p->live.n);
   for (int i = 0; i < p->live.n; i++)
-    if (!p->live.data[i]->shared) all[n++] = p->live.data[i];
+    if (!p->live.data[i]->shared && !p->live.data[i]->part) all[n++] = p->live.data[i];
   qsort(all, (size_t)n, sizeof *all, by_size);
   int64_t total = 0;
   for (int i = 0; i < n; i++) {

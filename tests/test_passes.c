@@ -221,3 +221,120 @@ Test(passes, empty_tensors) {
                               "  %s: f32[3,1] = reduce_sum(%y) axes=[1]\n"
                               "  return a=%a, s=%s\n}\n");
 }
+
+// ---- the memory plan ----------------------------------------------------------------------------------------
+
+static Module *plan(Ctx *c, const char *text, int level) {
+  Module *m = module_parse(c, source_from_text(c->arena, "model.ing", text));
+  PassOptions o = {.opt_level = level, .winograd = "off"};
+  PassHooks h = {NULL, NULL, true};
+  cr_assert(m, "%s", text);
+  m->target = target_default(c);
+  cr_assert(passes_run(m, &o, NULL, NULL, &h), "%s", text);
+  return m;
+}
+
+static int position(const Graph *g, const Node *n) {
+  int i = 0;
+  for (const Node *k = g->first; k != n; k = k->next) i++;
+  return i;
+}
+
+// The last node that reads v, or anything that lies in it.
+static int last_use(const Graph *g, const Value *v) {
+  int last = position(g, v->def), i = 0;
+  for (const Node *n = g->first; n; n = n->next, i++)
+    for (int k = 0; k < n->nin; k++)
+      for (const Value *x = n->in[k]; x; x = x->base)
+        if (x == v) last = i;
+  return last;
+}
+
+static int first_write(const Graph *g, const Value *v) {
+  int i = 0;
+  for (const Node *n = g->first; n; n = n->next, i++)
+    for (int k = 0; k < n->nout; k++)
+      for (const Value *x = n->out[k]; x; x = x->base)
+        if (x == v) return i;
+  return i;
+}
+
+// No two values that are needed at the same time lie over each other, but for a result in its operand's place.
+static void check_plan(const Module *m) {
+  const Graph *g = m->main;
+  for (const Node *a = g->first; a; a = a->next)
+    for (const Node *b = g->first; b; b = b->next) {
+      const Value *x = a->out[0], *y = b->out[0];
+      if (a == b || x->space != SPACE_ARENA || y->space != SPACE_ARENA || x->base || y->base) continue;
+      bool apart =
+          x->offset + type_bytes(&x->type) <= y->offset || y->offset + type_bytes(&y->type) <= x->offset;
+      bool later = first_write(g, y) > last_use(g, x) || first_write(g, x) > last_use(g, y);
+      bool in_place = x->offset == y->offset &&
+                      (first_write(g, y) == last_use(g, x) || first_write(g, x) == last_use(g, y));
+      cr_expect(apart || later || in_place, "%s and %s overlap", x->name, y->name);
+    }
+}
+
+static const Value *value_named(const Module *m, const char *name) {
+  for (const Node *n = m->main->first; n; n = n->next)
+    for (int k = 0; k < n->nout; k++)
+      if (strcmp(n->out[k]->name, name) == 0) return n->out[k];
+  cr_assert_fail("there is no value %s", name);
+  return NULL;
+}
+
+Test(passes, parts_of_a_concat_are_computed_in_place) {
+  const char *text = HEAD "graph main(%x: f32[1,4,6,6], %w: f32[4,4,3,3], %w2: f32[4,4,3,3]) {\n"
+                          "  %a: f32[1,4,4,4] = conv(%x, %w)\n"
+                          "  %b: f32[1,4,4,4] = conv(%x, %w2)\n"
+                          "  %c: f32[1,4,2,2] = conv(%a, %w)\n"
+                          "  %k: f32[1,8,4,4] = concat(%a, %b) axis=1\n"
+                          "  %s: f32[1,8,1,1] = reduce_max(%k) axes=[2,3]\n"
+                          "  %t: f32[1,8,4,4] = sub(%k, %s)\n"
+                          "  %u: f32[1,8,4,4] = div(%t, %s)\n"
+                          "  return u=%u, c=%c, k=%k\n}\n";
+  check_model_everywhere(text);
+  Ctx *c = ctx_make();
+  Module *m = plan(c, text, 2);
+  check_plan(m);
+  const Value *k = value_named(m, "k"), *a = value_named(m, "a");
+  cr_expect(a->base == k && a->offset == 0);
+  cr_expect_null(k->def->kernel->body, "nothing is left to copy");
+  ctx_free(c);
+}
+
+Test(passes, results_take_the_place_of_dying_operands) {
+  Ctx *c = ctx_make();
+  Module *m = plan(c,
+                   HEAD "graph main(%x: f32[64], %y: f32[64]) {\n"
+                        "  %a: f32[64] = add(%x, %y)\n"
+                        "  %b: f32[64] = exp(%a)\n"
+                        "  %c: f32[64] = mul(%b, %y)\n"
+                        "  %d: f32[64] = cumsum(%c)\n"
+                        "  return d=%d\n}\n",
+                   1);
+  check_plan(m);
+  cr_expect_eq(m->arena_bytes, 256, "one buffer is enough for a, b and c, not %ld bytes",
+               (long)m->arena_bytes);
+  ctx_free(c);
+}
+
+Test(passes, order_lowers_the_peak) {
+  const char *text = HEAD "graph main(%x: f32[8]) {\n"
+                          "  %a: f32[4096] = tile(%x) repeats=[512]\n"
+                          "  %b: f32[4096] = cumsum(%a)\n"
+                          "  %c: f32[4096] = cumsum(%b) reverse=true\n"
+                          "  %p: f32[4096] = cumprod(%a)\n"
+                          "  %q: f32[1] = reduce_max(%p)\n"
+                          "  %r: f32[1] = reduce_max(%c)\n"
+                          "  %s: f32[1] = reduce_max(%b)\n"
+                          "  %t: f32[1] = add(%q, %r)\n"
+                          "  %u: f32[1] = add(%t, %s)\n"
+                          "  return u=%u\n}\n";
+  check_model_everywhere(text);
+  Ctx *c = ctx_make();
+  Module *m = plan(c, text, 1);
+  check_plan(m);
+  cr_expect_leq(m->arena_bytes, 2 * 16384 + 256);
+  ctx_free(c);
+}
