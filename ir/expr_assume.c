@@ -255,14 +255,22 @@ static const Expr *known_truth(Ctx *c, const Expr *e) {
 
 static const Expr *assume_dag(Ctx *c, const Expr *e);
 
-// What is chosen is simplified under the choice's condition.
+static bool reads_nothing(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_READ;
+}
+
+// What is chosen is simplified under the choice's condition. But all arms except a guard's first are computed
+// whether chosen or not: there the condition must not make the index of a read simpler.
 static const Expr *assume_choice(Ctx *c, const Expr *e) {
   const Expr *p = assume_dag(c, e->args[0]), *arm[2];
   if (p->op == E_CONST) return assume_dag(c, e->args[p->int_value ? 1 : 2]);
   for (int i = 0; i < 2; i++) {
-    assume_push(c, p, i == 0);
+    bool only_if_chosen = e->op == E_GUARD && i == 0;
+    bool under = only_if_chosen || expr_visit(c, e->args[1 + i], reads_nothing, NULL);
+    if (under) assume_push(c, p, i == 0);
     arm[i] = assume_dag(c, e->args[1 + i]);
-    assume_pop(c);
+    if (under) assume_pop(c);
   }
   return ex_ternary(c, e->op, p, arm[0], arm[1]);
 }
