@@ -30,7 +30,8 @@ const char *fuse_kernel_name(Fuse *f, const char *what, const char *op) {
 static const char *name_after(Fuse *f, const Node *n) {
   const char *origin = n->made_by && n->origins.n == 1 ? n->origins.data[0].name : NULL;
   const char *paren = origin ? strrchr(origin, '(') : NULL;
-  if (!paren || paren < origin + 2 || paren[1] == ')') return fuse_kernel_name(f, n->out[0]->name, n->op->name);
+  if (!paren || paren < origin + 2 || paren[1] == ')')
+    return fuse_kernel_name(f, n->out[0]->name, n->op->name);
   const char *what = arena_strndup(f->c->arena, origin, (size_t)(paren - origin) - 1);
   return fuse_kernel_name(f, what, arena_strndup(f->c->arena, paren + 1, strlen(paren) - 2));
 }
@@ -41,7 +42,8 @@ static const Node *main_member(Fuse *f, const Group *g) {
   double most = 0;
   for (int i = 0; i < g->members.n; i++) {
     const Node *n = g->members.data[i];
-    bool reduces = strcmp(n->op->info->group, "linear") == 0 || strcmp(n->op->info->group, "convolution") == 0;
+    bool reduces =
+        strcmp(n->op->info->group, "linear") == 0 || strcmp(n->op->info->group, "convolution") == 0;
     double size = 0;
     for (int k = 0; reduces && k < n->nin; k++)
       if (n->in[k]) size += (double)type_elements(&n->in[k]->type);
@@ -110,7 +112,8 @@ bool fuse_build(Fuse *f, Group *g) {
   ValueList ins = {0};
   Kernel *k = NEW(c->arena, Kernel);
   for (int i = 0; i < g->stages.n; i++) {
-    const Stage *s = &g->stages.data[i];
+    Stage *s = &g->stages.data[i];
+    if (f->opt >= 1 && expr_has(c, s->value, E_GUARD)) s->value = expr_assume(c, s->value, NULL);
     add_inputs(f, g, s->value, &ins);
     for (int d = 0; s->index && d < s->out->type.rank; d++) add_inputs(f, g, s->index[d], &ins);
     vec_push(c->arena, &k->stages, *s);

@@ -41,19 +41,19 @@ static bool is_plain_condition(Ctx *c, const Expr *e) {
 // ---- deciding -----------------------------------------------------------------------------------------------
 
 typedef struct Decide {
-  const Expr *cond, *known;
+  const Expr *cond;
   bool holds;
 } Decide;
 
 static const Expr *decide(Ctx *c, const Expr *e, void *data) {
   const Decide *d = data;
-  if (e == d->cond) return ex_bool(c, d->holds);
-  return e->op == E_LT || e->op == E_LE || e->op == E_EQ ? expr_assume(c, e, d->known) : e;
+  return e == d->cond ? ex_bool(c, d->holds) : e;
 }
 
 const Expr *guard_decide(const Nest *n, const Expr *value, const Expr *cond, bool holds) {
-  Decide d = {cond, holds ? cond : ex_unary(n->c, E_NOT, cond), holds};
-  return expr_rewrite(n->c, value, decide, &d);
+  Decide d = {cond, holds};
+  value = expr_rewrite(n->c, value, decide, &d);
+  return expr_assume(n->c, value, holds ? cond : ex_unary(n->c, E_NOT, cond));
 }
 
 // ---- conditions on outer axes -------------------------------------------------------------------------------
