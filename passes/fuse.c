@@ -9,7 +9,7 @@ static bool is_expression(const Node *n) {
   return n->op->info->define || n->op->info->expr;
 }
 
-static FuseInfo *info_of(Fuse *f, Value *v) {
+FuseInfo *fuse_info(Fuse *f, Value *v) {
   if (!v->info) v->info = NEW(f->c->arena, FuseInfo);
   return v->info;
 }
@@ -33,8 +33,7 @@ static const Expr *fold_const_read(Ctx *c, const Expr *e, void *data) {
   return ex_int(c, t->type.dtype, tensor_get_int(t, at));
 }
 
-// The stage that computes result k of n at every index.
-static bool define_result(Fuse *f, Node *n, int k, Stage *s) {
+bool fuse_define(Fuse *f, Node *n, int k, Stage *s) {
   Ctx *c = f->c;
   Value *v = n->out[k];
   int rank = v->type.rank;
@@ -59,7 +58,7 @@ static void note_reads(Fuse *f, Group *g, const Expr *e) {
   const Expr **reads;
   int n = expr_read_list(f->c, e, &reads);
   for (int i = 0; i < n; i++) {
-    FuseInfo *info = info_of(f, reads[i]->value);
+    FuseInfo *info = fuse_info(f, reads[i]->value);
     bool known = false;
     for (int k = 0; k < info->readers.n; k++) known |= info->readers.data[k] == g;
     if (!known) vec_push(f->c->arena, &info->readers, g);
@@ -151,10 +150,10 @@ static void inline_everywhere(Fuse *f, Node *n, const Value *v, const Stage *def
 
 static bool fuse_result(Fuse *f, Node *n, int k) {
   Value *v = n->out[k];
-  const FuseInfo *info = info_of(f, v);
+  const FuseInfo *info = fuse_info(f, v);
   if (!info->must && info->readers.n == 0) return true;
   Stage s;
-  if (!define_result(f, n, k, &s)) return false;
+  if (!fuse_define(f, n, k, &s)) return false;
   UseList uses = {0};
   fuse_uses(f, v, &uses);
   Group *group = NULL;
@@ -172,7 +171,7 @@ static bool fuse_result(Fuse *f, Node *n, int k) {
 
 static bool is_used(Fuse *f, Node *n) {
   for (int i = 0; i < n->nout; i++) {
-    const FuseInfo *info = info_of(f, n->out[i]);
+    const FuseInfo *info = fuse_info(f, n->out[i]);
     if (info->must || info->readers.n) return true;
   }
   return (n->op->info->flags & OP_IMPURE) != 0;
@@ -195,7 +194,7 @@ static bool fuse_stages(Fuse *f, Node *n) {
 }
 
 static void must_have(Fuse *f, Value *v) {
-  if (v) info_of(f, v)->must = true;
+  if (v) fuse_info(f, v)->must = true;
 }
 
 // Everything that the regions of n, however deep, read from outside needs a buffer.

@@ -44,6 +44,7 @@ typedef struct Fuse {
 typedef struct FuseInfo {
   bool must;            // needs a buffer: an output, or read by something that is not an expression
   Vec(Group *) readers; // may hold groups that have stopped reading it
+  int rides;            // fuse_rides: 0 not asked yet, 1 yes, 2 no
 } FuseInfo;
 
 typedef Vec(Use) UseList;
@@ -63,6 +64,12 @@ Work fuse_work(Ctx *c, const Expr *e);
 bool fuse_is_heavy(Ctx *c, const Stage *s);
 // Iterations of a stage: dims times reductions.
 double fuse_points(Ctx *c, const Stage *s);
+
+// ---- fuse.c -------------------------------------------------------------------------------------------------
+
+// The stage that computes result k of n at every index. false after reporting.
+bool fuse_define(Fuse *f, Node *n, int k, Stage *s);
+FuseInfo *fuse_info(Fuse *f, Value *v);
 
 // ---- fuse_decide.c ------------------------------------------------------------------------------------------
 

@@ -60,8 +60,49 @@ static bool fits_size(Fuse *f, const Work *w, const UseList *uses) {
   return true;
 }
 
+// Does the stage read x at its own indices?
+static bool same_place(Ctx *c, const Stage *s, const Expr *read) {
+  for (int i = 0; i < read->nargs; i++)
+    if (i >= s->ndims || (read->args[i] != ex_var(c, s->dims[i]) && s->dims[i]->extent != ex_idx(c, 1)))
+      return false;
+  return read->nargs == s->ndims;
+}
+
+static bool rides_on_product(Fuse *f, Value *v);
+
+// An element-wise stage rides on what one of its operands rides on. An operand that is broadcast may come
+// from the product itself (a row's maximum, a channel's mean); then there is no doing it in the epilogue.
+static bool stage_rides(Fuse *f, const Stage *s) {
+  const Expr **reads;
+  int n = expr_read_list(f->c, s->value, &reads);
+  bool rides = false;
+  for (int i = 0; i < n; i++) {
+    Value *x = reads[i]->value;
+    if (same_place(f->c, s, reads[i]) && type_elements(&x->type) == type_elements(&s->out->type))
+      rides |= rides_on_product(f, x);
+    else if (x->def)
+      return false;
+  }
+  return rides;
+}
+
+// Is v the result of a product, or of element-wise operations on one? As its epilogue they cost nothing, and
+// the product's result needs a buffer in any case.
+static bool rides_on_product(Fuse *f, Value *v) {
+  FuseInfo *info = fuse_info(f, v);
+  if (info->rides) return info->rides == 1;
+  info->rides = 2;
+  Node *n = v->def;
+  Stage s;
+  if (!n || n->nout != 1 || n->graph != f->g || !(n->op->info->expr || n->op->info->define)) return false;
+  if (n->op->info->flags & OP_VIEW || !fuse_define(f, n, 0, &s)) return false;
+  bool rides = expr_has(f->c, s.value, E_REDUCE) ? fuse_is_heavy(f->c, &s) : stage_rides(f, &s);
+  info->rides = rides ? 1 : 2;
+  return rides;
+}
+
 // Is computing v at each of its reads no dearer than a buffer?
-static bool cheap_to_repeat(const Value *v, const Work *w, const UseList *uses) {
+static bool cheap_to_repeat(Fuse *f, const Value *v, const Work *w, const UseList *uses) {
   double evals = 0, elements = (double)type_elements(&v->type);
   for (int i = 0; i < uses->n; i++) {
     const Use *u = &uses->data[i];
@@ -69,6 +110,7 @@ static bool cheap_to_repeat(const Value *v, const Work *w, const UseList *uses) 
     evals += u->evals;
   }
   double again = evals > elements ? evals - elements : 0;
+  if (again > 0 && rides_on_product(f, (Value *)v)) return false;
   return again * w->ops <= BUFFER_COST * elements + KERNEL_COST;
 }
 
@@ -164,6 +206,7 @@ Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses,
   if (!fits_size(f, &w, uses)) return FATE_ROOT;
   if (is_view(def->value)) return view_fits(f, v, def, uses) ? FATE_INLINE : FATE_ROOT;
   if (info->must) return FATE_ROOT;
-  if (w.reduces ? fits_epilogue(f, v, uses) : cheap_to_repeat(v, &w, uses)) return FATE_INLINE;
+  if (w.reduces ? fits_epilogue(f, v, uses) : cheap_to_repeat(f, v, &w, uses)) return FATE_INLINE;
+  if (!w.reduces && rides_on_product(f, (Value *)v)) return FATE_ROOT;
   return fits_rows(f, v, def, uses, group, at) ? FATE_LOCAL : FATE_ROOT;
 }
