@@ -277,7 +277,7 @@ case_ops() {
   expect 0 ops; silent; prints conv; prints softmax
   expect 0 ops conv; prints conv
   expect 1 ops convv; says "did you mean 'conv'"
-  expect 0 ops --markdown; diff out "$source/docs/ops.md" >diff || fail "docs/ops.md is not what ingot ops --markdown prints"
+  expect 0 ops --markdown; diff out "$source/docs/ops.md" >diff || fail "docs/ops.md is out of date: ingot ops --markdown >docs/ops.md"
 }
 
 # ---- terminals and pipes -------------------------------------------------------------------------------------
