@@ -175,7 +175,7 @@ class Contender:
 
 def contest(names, jobs, prepared, threads, cpus, limits, settings, progress):
     """Times one model in all engines. Returns (results by engine, log of the machine by round)."""
-    contenders, log, order = [], [], random.Random(settings.seed)
+    contenders, log, order = [], [limits.speed()], random.Random(settings.seed)
     for name in names:
         progress(f"load {name}")
         contenders.append(Contender(name, jobs[name], threads, cpus, prepared[name]))

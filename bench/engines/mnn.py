@@ -31,7 +31,6 @@ class Mnn(Engine):
         self.mnn = MNN
 
     def load(self, inputs):
-        expr = self.mnn.expr
         config = {"backend": "CPU", "numThread": self.threads, "precision": "high", "memory": "normal",
                   "power": "high"}
         self.runtime = self.mnn.nn.create_runtime_manager((config,))
@@ -40,11 +39,16 @@ class Mnn(Engine):
             shape_mutable=False)
         if self.module is None:
             raise Impossible("the converted model cannot be loaded")
-        self.arrays = inputs
-        types = {np.dtype(np.float32): expr.float, np.dtype(np.int32): expr.int, np.dtype(np.int64): expr.int64}
-        self.values = [expr.const(inputs[name], list(inputs[name].shape), expr.NCHW, types[inputs[name].dtype])
-                       for name in self.job.inputs()]
+        self.values = [self.value(inputs[name]) for name in self.job.inputs()]
         self.forward = self.module.onForward
+
+    def value(self, array):
+        """All integers are i32 in MNN."""
+        expr = self.mnn.expr
+        if array.dtype == np.int64:
+            array = array.astype(np.int32)
+        kind = expr.float if array.dtype == np.float32 else expr.int
+        return expr.const(array, list(array.shape), expr.NCHW, kind)
 
     def run(self):
         self.results = self.forward(self.values)

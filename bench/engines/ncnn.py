@@ -13,9 +13,6 @@ import numpy as np
 
 from engines.base import Engine, Impossible, command, venv_tool
 
-NAMES = {"float32": "f32", "int64": "i64", "int32": "i32"}
-
-
 class Ncnn(Engine):
     package = "ncnn"
     needs_prepare = True
@@ -25,12 +22,14 @@ class Ncnn(Engine):
 
     def prepare(self):
         arrays = np.load(os.path.splitext(self.job.onnx)[0] + ".npz")
-        shapes = ",".join(f"[{','.join(map(str, a.shape))}]{NAMES[str(a.dtype)]}" for a in
-                          (arrays[f"in.{name}"] for name in self.job.inputs()))
+        inputs = []
+        for i, name in enumerate(self.job.inputs()):  # pnnx runs the model on them
+            inputs.append(self.job.path(f"input{i}.npy"))
+            np.save(inputs[-1], arrays[f"in.{name}"])
         # pnnx writes everything beside its input.
         copy = self.job.path("model.onnx")
         shutil.copyfile(self.job.onnx, copy)
-        command([venv_tool("pnnx"), copy, f"inputshape={shapes}", "fp16=0"], self.job.folder)
+        command([venv_tool("pnnx"), copy, f"input={','.join(inputs)}", "fp16=0"], self.job.folder)
         for name in os.listdir(self.job.folder):
             if not name.startswith("model.ncnn."):
                 os.unlink(self.job.path(name))
