@@ -244,8 +244,10 @@ Val yaml_call(Yaml *y, const XExpr *e);
 const Arg *args_take(Args *a, const char *name, int k);
 // Reports what was not used. False if there was something.
 bool args_done(Yaml *y, const Args *a);
-// The name of the layer or block that a call makes: its label, or the step's, or one made up.
-const char *yaml_layer_name(Yaml *y, const XExpr *call);
+// The name of the layer that a call makes: its label, or the step's, or one made up.
+// NULL after reporting: a layer whose weights it would share without saying so.
+const char *yaml_layer_name(Yaml *y, const XExpr *call, bool share);
+const char *yaml_label(Yaml *y, const XExpr *call); // the call's label, with the scope
 char *yaml_unique(Yaml *y, const char *name); // name, or name_2 ...; taken from now on
 bool yaml_makes_layers(const Yaml *y, const XExpr *call);
 

@@ -149,6 +149,18 @@ static Val fn_weight(Yaml *y, Args *args) {
   return val_tensor(yaml_weight(y, args->loc, full, &t, init));
 }
 
+// normal(0.02), uniform(0.1): a kind of initialisation with its number.
+static Val fn_init(Yaml *y, Args *args) {
+  const Arg *a = need(y, args, "value", 0);
+  if (!a || !args_done(y, args)) return VAL_ERROR;
+  if (!val_is_number(&a->val))
+    return yaml_fail(y, a->loc, "%s needs a number, not %s", args->what, val_kind(&a->val));
+  Val *items = NEW_ARRAY(y->ctx->arena, Val, 2);
+  items[0] = (Val){.kind = V_STRING, .s = args->what};
+  items[1] = a->val;
+  return val_list(items, 2);
+}
+
 // ---- what is not there at inference -------------------------------------------------------------------------------
 
 static Val fn_dropout(Yaml *y, Args *args) {
@@ -209,6 +221,7 @@ static const struct {
 } FUNCTIONS[] = {
     {"shape", fn_shape}, {"dim", fn_dim},       {"channels", fn_channels}, {"rank", fn_rank},
     {"len", fn_len},     {"tensor", fn_tensor}, {"weight", fn_weight},     {"dropout", fn_dropout},
+    {"normal", fn_init}, {"uniform", fn_init},
 };
 
 YamlFn yaml_builtin(const char *name, const Args *args) {

@@ -66,14 +66,22 @@ static const char *in_scope(Yaml *y, const char *name) {
   return *y->scope ? arena_printf(y->ctx->arena, "%s.%s", y->scope, name) : name;
 }
 
-const char *yaml_layer_name(Yaml *y, const XExpr *call) {
-  Arena *a = y->ctx->arena;
-  if (call->label) {
-    const char *name = yaml_eval_name(y, call->label, call->loc);
-    return name ? yaml_unique(y, in_scope(y, name)) : NULL;
-  }
-  if (!y->key) return yaml_unique(y, in_scope(y, call->text));
-  return yaml_unique(y, y->key_is_free ? y->key : arena_printf(a, "%s.%s", y->key, call->text));
+const char *yaml_label(Yaml *y, const XExpr *call) {
+  const char *name = yaml_eval_name(y, call->label, call->loc);
+  return name ? in_scope(y, name) : NULL;
+}
+
+static const char *made_up_name(Yaml *y, const XExpr *call) {
+  if (!y->key) return call->text;
+  return y->key_is_free ? y->key : arena_printf(y->ctx->arena, "%s.%s", y->key, call->text);
+}
+
+const char *yaml_layer_name(Yaml *y, const XExpr *call, bool share) {
+  if (!call->label) return yaml_unique(y, made_up_name(y, call));
+  const char *name = yaml_label(y, call);
+  if (!name || share || !map_get(y->taken, name)) return name ? (share ? name : yaml_unique(y, name)) : NULL;
+  yaml_fail(y, call->loc, "there is a layer '%s' already; share=true uses its weights again", name);
+  return NULL;
 }
 
 // ---- if -----------------------------------------------------------------------------------------------------------
@@ -145,7 +153,8 @@ static Val call_block(Yaml *y, const Block *b, Args *args) {
   bool ok = true;
   for (int k = 0; k < b->signature->args.n; k++) ok &= bind_parameter(y, f, b, args, k);
   if (!ok || !args_done(y, args)) return VAL_ERROR;
-  const char *scope = yaml_layer_name(y, args->call);
+  const char *scope =
+      args->call->label ? yaml_label(y, args->call) : yaml_unique(y, made_up_name(y, args->call));
   return scope ? run_block(y, b, f, scope) : VAL_ERROR;
 }
 

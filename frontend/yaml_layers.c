@@ -4,7 +4,7 @@
 // A layer has the name of an op. It is meant if the operands that would be its weights are not given:
 // conv(x, 64, 3) is a layer, conv(x, w, b) the op. What a layer does not know of its arguments it hands on
 // to the op as attributes.
-#include "frontend/yaml.h"
+#include "frontend/yaml_layers.h"
 
 // ---- arguments --------------------------------------------------------------------------------------------------
 
@@ -29,17 +29,7 @@ static void add_defaults(Yaml *y, Args *args) {
   }
 }
 
-typedef struct Layer {
-  Yaml *y;
-  Args *args;
-  Value *x;
-  const char *name; // full
-  DType dtype;      // of the weights
-  Init init;
-  bool failed;
-} Layer;
-
-static bool take_int(Layer *l, const char *name, int k, int64_t min, int64_t *out) {
+bool layer_int(Layer *l, const char *name, int k, int64_t min, int64_t *out) {
   const Arg *a = args_take(l->args, name, k);
   if (!a) return yaml_fail(l->y, l->args->loc, "%s: argument '%s' is missing", l->args->what, name), false;
   if (!yaml_int(l->y, &a->val, a->loc, name, out)) return false;
@@ -47,7 +37,7 @@ static bool take_int(Layer *l, const char *name, int k, int64_t min, int64_t *ou
   return yaml_fail(l->y, a->loc, "%s: '%s' cannot be %lld", l->args->what, name, (long long)*out), false;
 }
 
-static bool take_bool(Layer *l, const char *name, bool or_else) {
+bool layer_bool(Layer *l, const char *name, bool or_else) {
   const Arg *a = args_take(l->args, name, -1);
   if (!a) return or_else;
   if (a->val.kind != V_BOOL && a->val.kind != V_ERROR) {
@@ -58,7 +48,7 @@ static bool take_bool(Layer *l, const char *name, bool or_else) {
 }
 
 // The input, the name, how weights are initialised.
-static bool layer_start(Yaml *y, Args *args, Layer *l) {
+bool layer_start(Yaml *y, Args *args, Layer *l) {
   *l = (Layer){.y = y, .args = args};
   add_defaults(y, args);
   const Arg *x = args_take(args, "x", 0), *init = args_take(args, "init", -1);
@@ -70,10 +60,11 @@ static bool layer_start(Yaml *y, Args *args, Layer *l) {
   l->x = x->val.v;
   l->dtype = l->x->type.dtype;
   if (init && !yaml_init_parse(y, &init->val, init->loc, &l->init)) return false;
-  return (l->name = yaml_layer_name(y, args->call)) != NULL;
+  l->share = layer_bool(l, "share", false);
+  return !l->failed && (l->name = yaml_layer_name(y, args->call, l->share)) != NULL;
 }
 
-static bool need_rank(Layer *l, int min) {
+bool layer_rank(Layer *l, int min) {
   if (l->x->type.rank >= min) return true;
   yaml_fail(l->y, l->args->loc, "%s: the input is %s, but must have at least %d dimensions", l->args->what,
             type_text(l->y->ctx, &l->x->type), min);
@@ -81,7 +72,7 @@ static bool need_rank(Layer *l, int min) {
 }
 
 // An extent of the input that weights are made for.
-static bool fixed_extent(Layer *l, int axis, int64_t *n) {
+bool layer_extent(Layer *l, int axis, int64_t *n) {
   const Type *t = &l->x->type;
   Dim d = t->dim[axis < 0 ? axis + t->rank : axis];
   *n = d.n;
@@ -93,7 +84,7 @@ static bool fixed_extent(Layer *l, int axis, int64_t *n) {
 
 // ---- weights ----------------------------------------------------------------------------------------------------
 
-static Value *weight(Layer *l, const char *suffix, int rank, const int64_t *dims, Init init) {
+Value *layer_weight(Layer *l, const char *suffix, int rank, const int64_t *dims, Init init) {
   Type t = type_make(l->dtype, rank, dims);
   if (!type_check_size(l->y->ctx, l->args->loc, &t)) return NULL;
   return yaml_weight(l->y, l->args->loc, arena_printf(l->y->ctx->arena, "%s.%s", l->name, suffix), &t, init);
@@ -101,7 +92,7 @@ static Value *weight(Layer *l, const char *suffix, int rank, const int64_t *dims
 
 // One number for each of n channels.
 static Value *vector(Layer *l, const char *suffix, int64_t n, double value) {
-  return weight(l, suffix, 1, &n, (Init){INIT_CONSTANT, value, 1, 1});
+  return layer_weight(l, suffix, 1, &n, (Init){INIT_CONSTANT, value, 1, 1});
 }
 
 static Init with_fans(Layer *l, int64_t in, int64_t out) {
@@ -114,7 +105,7 @@ static Val finish(Layer *l, const char *op, Value *const *in, int nin) {
     const Arg *a = &l->args->list.data[i];
     if (!a->used && !a->key) return yaml_fail(l->y, a->loc, "%s has too many arguments", l->args->what);
   }
-  return yaml_op_on(l->y, op, in, nin, l->args, l->name);
+  return yaml_op_on(l->y, op, in, nin, l->args, l->share ? yaml_unique(l->y, l->name) : l->name);
 }
 
 // ---- products -----------------------------------------------------------------------------------------------------
@@ -163,18 +154,18 @@ static bool read_groups(Layer *l, int64_t channels, int64_t out, int64_t *groups
 static Val conv_layer(Yaml *y, Args *args, bool transposed) {
   Layer l;
   int64_t out, in, groups, dims[MAX_RANK];
-  if (!layer_start(y, args, &l) || !need_rank(&l, 3) || !take_int(&l, "out", 1, 1, &out)) return VAL_ERROR;
+  if (!layer_start(y, args, &l) || !layer_rank(&l, 3) || !layer_int(&l, "out", 1, 1, &out)) return VAL_ERROR;
   int rank = l.x->type.rank;
-  if (!kernel_sizes(&l, rank - 2, dims + 2) || !fixed_extent(&l, 1, &in)) return VAL_ERROR;
+  if (!kernel_sizes(&l, rank - 2, dims + 2) || !layer_extent(&l, 1, &in)) return VAL_ERROR;
   if (!read_groups(&l, in, out, &groups)) return VAL_ERROR;
-  bool bias = take_bool(&l, "bias", true);
+  bool bias = layer_bool(&l, "bias", true);
   dims[0] = transposed ? in : out;
   dims[1] = (transposed ? out : in) / groups;
   int64_t taps = product(dims + 2, rank - 2), fan_in, fan_out;
   if (!mul_ok(in / groups, taps, &fan_in) || !mul_ok(out / groups, taps, &fan_out)) {
     return yaml_fail(y, args->loc, "the kernel is too large");
   }
-  Value *w = weight(&l, "weight", rank, dims, with_fans(&l, fan_in, fan_out));
+  Value *w = layer_weight(&l, "weight", rank, dims, with_fans(&l, fan_in, fan_out));
   Value *b = bias ? vector(&l, "bias", out, 0) : NULL;
   if (!w || (bias && !b)) return VAL_ERROR;
   return finish(&l, transposed ? "conv_transpose" : "conv", (Value *[]){l.x, w, b}, bias ? 3 : 2);
@@ -191,10 +182,10 @@ static Val layer_conv_transpose(Yaml *y, Args *args) {
 static Val layer_linear(Yaml *y, Args *args) {
   Layer l;
   int64_t out, in;
-  if (!layer_start(y, args, &l) || !need_rank(&l, 1) || !take_int(&l, "out", 1, 1, &out)) return VAL_ERROR;
-  if (!fixed_extent(&l, -1, &in)) return VAL_ERROR;
-  bool bias = take_bool(&l, "bias", true);
-  Value *w = weight(&l, "weight", 2, (int64_t[]){out, in}, with_fans(&l, in, out));
+  if (!layer_start(y, args, &l) || !layer_rank(&l, 1) || !layer_int(&l, "out", 1, 1, &out)) return VAL_ERROR;
+  if (!layer_extent(&l, -1, &in)) return VAL_ERROR;
+  bool bias = layer_bool(&l, "bias", true);
+  Value *w = layer_weight(&l, "weight", 2, (int64_t[]){out, in}, with_fans(&l, in, out));
   Value *b = bias ? vector(&l, "bias", out, 0) : NULL;
   if (!w || (bias && !b)) return VAL_ERROR;
   Arg transpose = {.key = "transpose_w", .val = val_bool(true), .loc = args->loc};
@@ -205,8 +196,8 @@ static Val layer_linear(Yaml *y, Args *args) {
 static Val layer_embedding(Yaml *y, Args *args) {
   Layer l;
   int64_t count, size;
-  if (!layer_start(y, args, &l) || !take_int(&l, "count", 1, 1, &count) ||
-      !take_int(&l, "size", 2, 1, &size)) {
+  if (!layer_start(y, args, &l) || !layer_int(&l, "count", 1, 1, &count) ||
+      !layer_int(&l, "size", 2, 1, &size)) {
     return VAL_ERROR;
   }
   if (!dtype_is_int(l.dtype)) {
@@ -215,7 +206,7 @@ static Val layer_embedding(Yaml *y, Args *args) {
   l.dtype = DT_F32;
   const Arg *type = args_take(args, "dtype", -1);
   if (type && type->val.kind == V_DTYPE) l.dtype = type->val.t;
-  Value *w = weight(&l, "weight", 2, (int64_t[]){count, size}, with_fans(&l, size, size));
+  Value *w = layer_weight(&l, "weight", 2, (int64_t[]){count, size}, with_fans(&l, size, size));
   if (!w) return VAL_ERROR;
   return finish(&l, "gather", (Value *[]){w, l.x}, 2);
 }
@@ -225,8 +216,8 @@ static Val layer_embedding(Yaml *y, Args *args) {
 static Val layer_batch_norm(Yaml *y, Args *args) {
   Layer l;
   int64_t n;
-  if (!layer_start(y, args, &l) || !need_rank(&l, 2) || !fixed_extent(&l, 1, &n)) return VAL_ERROR;
-  bool affine = take_bool(&l, "affine", true);
+  if (!layer_start(y, args, &l) || !layer_rank(&l, 2) || !layer_extent(&l, 1, &n)) return VAL_ERROR;
+  bool affine = layer_bool(&l, "affine", true);
   Value *in[] = {
       l.x,
       affine ? vector(&l, "weight", n, 1) : yaml_scalar(y, l.dtype, &(Val){.kind = V_INT, .i = 1}, args->loc),
@@ -242,8 +233,8 @@ static Val layer_batch_norm(Yaml *y, Args *args) {
 static Val channel_norm(Yaml *y, Args *args, const char *op) {
   Layer l;
   int64_t n;
-  if (!layer_start(y, args, &l) || !need_rank(&l, 2) || !fixed_extent(&l, 1, &n)) return VAL_ERROR;
-  if (!take_bool(&l, "affine", true)) return finish(&l, op, &l.x, 1);
+  if (!layer_start(y, args, &l) || !layer_rank(&l, 2) || !layer_extent(&l, 1, &n)) return VAL_ERROR;
+  if (!layer_bool(&l, "affine", true)) return finish(&l, op, &l.x, 1);
   Value *w = vector(&l, "weight", n, 1), *b = vector(&l, "bias", n, 0);
   return w && b ? finish(&l, op, (Value *[]){l.x, w, b}, 3) : VAL_ERROR;
 }
@@ -275,16 +266,16 @@ static Val trailing_norm(Yaml *y, Args *args, const char *op, bool has_bias) {
   Layer l;
   int axis;
   int64_t dims[MAX_RANK];
-  if (!layer_start(y, args, &l) || !need_rank(&l, 1) || !read_axis(&l, &axis)) return VAL_ERROR;
-  bool affine = take_bool(&l, "affine", true), bias = take_bool(&l, "bias", has_bias);
+  if (!layer_start(y, args, &l) || !layer_rank(&l, 1) || !read_axis(&l, &axis)) return VAL_ERROR;
+  bool affine = layer_bool(&l, "affine", true), bias = layer_bool(&l, "bias", has_bias);
   if (bias && !has_bias) return yaml_fail(y, args->loc, "%s has no bias", args->what);
   if (!affine) return finish(&l, op, &l.x, 1);
   int rank = l.x->type.rank - axis;
   for (int i = 0; i < rank; i++) {
-    if (!fixed_extent(&l, axis + i, &dims[i])) return VAL_ERROR;
+    if (!layer_extent(&l, axis + i, &dims[i])) return VAL_ERROR;
   }
-  Value *w = weight(&l, "weight", rank, dims, (Init){INIT_CONSTANT, 1, 1, 1});
-  Value *b = bias ? weight(&l, "bias", rank, dims, (Init){INIT_CONSTANT, 0, 1, 1}) : NULL;
+  Value *w = layer_weight(&l, "weight", rank, dims, (Init){INIT_CONSTANT, 1, 1, 1});
+  Value *b = bias ? layer_weight(&l, "bias", rank, dims, (Init){INIT_CONSTANT, 0, 1, 1}) : NULL;
   if (!w || (bias && !b)) return VAL_ERROR;
   return finish(&l, op, (Value *[]){l.x, w, b}, bias ? 3 : 2);
 }
@@ -303,8 +294,8 @@ static Val layer_rms_norm(Yaml *y, Args *args) {
 static Val layer_prelu(Yaml *y, Args *args) {
   Layer l;
   int64_t n = 1;
-  if (!layer_start(y, args, &l) || !need_rank(&l, 2)) return VAL_ERROR;
-  if (!take_bool(&l, "shared", false) && !fixed_extent(&l, 1, &n)) return VAL_ERROR;
+  if (!layer_start(y, args, &l) || !layer_rank(&l, 2)) return VAL_ERROR;
+  if (!layer_bool(&l, "shared", false) && !layer_extent(&l, 1, &n)) return VAL_ERROR;
   Value *w = vector(&l, "weight", n, 0.25);
   if (!w) return VAL_ERROR;
   Dim dims[MAX_RANK];
@@ -333,6 +324,9 @@ static const struct {
     {"group_norm", layer_group_norm, 1},
     {"instance_norm", layer_instance_norm, 1},
     {"prelu", layer_prelu, 1},
+    {"lstm", layer_lstm, 1},
+    {"gru", layer_gru, 1},
+    {"rnn", layer_rnn, 1},
 };
 
 bool yaml_is_layer(const char *name) {
@@ -364,9 +358,9 @@ YamlFn yaml_layer(const char *name, const Args *args) {
 }
 
 const char *const *yaml_layer_names(int *n) {
-  static const char *const names[] = {"conv", "conv_transpose", "linear",   "embedding",  "batch_norm",
-                                      "bn",   "layer_norm",     "rms_norm", "group_norm", "instance_norm",
-                                      "prelu"};
+  static const char *const names[] = {"conv",  "conv_transpose", "linear",   "embedding",  "batch_norm",
+                                      "bn",    "layer_norm",     "rms_norm", "group_norm", "instance_norm",
+                                      "prelu", "lstm",           "gru",      "rnn"};
   *n = ARRAY_LEN(names);
   return names;
 }

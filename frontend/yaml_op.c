@@ -326,7 +326,8 @@ Val yaml_op(Yaml *y, const Op *op, Args *args) {
   }
   int n = in.list.n;
   while (n && !values[n - 1]) n--; // absent at the end
-  const char *name = args->call->label ? yaml_layer_name(y, args->call) : NULL;
+  const char *name = args->call->label ? yaml_label(y, args->call) : NULL;
   if (args->call->label && !name) return VAL_ERROR;
+  if (name) name = yaml_unique(y, name);
   return yaml_op_on(y, op->name, values, n, args, name);
 }

@@ -44,7 +44,7 @@ bool yaml_init_parse(Yaml *y, const Val *v, Loc loc, Init *init) {
     yaml_fail(y, loc, "a weight must be finite");
     return false;
   }
-  // ['normal', 0.01]: a kind and its number
+  // normal(0.01) gives a kind and its number
   if (v->kind == V_LIST && v->n == 2 && v->items[0].kind == V_STRING && val_is_number(&v->items[1])) {
     if (init_named(v->items[0].s, init) && init->kind >= INIT_NORMAL) {
       init->value = v->items[1].kind == V_INT ? (double)v->items[1].i : v->items[1].f;
@@ -57,7 +57,8 @@ bool yaml_init_parse(Yaml *y, const Val *v, Loc loc, Init *init) {
               near ? near : "", near ? "'?" : "");
   } else {
     yaml_fail(y, loc,
-              "an initialisation is he, glorot, normal, uniform, zeros, ones, a number or ['normal', 0.01]");
+              "an initialisation is he, glorot, normal, uniform, zeros, ones, a number, normal(0.01) or "
+              "uniform(0.1)");
   }
   return false;
 }
@@ -100,7 +101,7 @@ static bool read_bool(Yaml *y, bool *out, YNode *n) {
 }
 
 static bool read_option(Yaml *y, WeightSet *w, const YPair *p) {
-  static const char *const keys[] = {"file", "files", "init", "seed", "std", "prefix", "cast"};
+  static const char *const keys[] = {"file", "files", "init", "seed", "prefix", "cast"};
   const char *key = p->key->text;
   if (strcmp(key, "file") == 0 || strcmp(key, "files") == 0) return open_files(y, w, p->value);
   if (strcmp(key, "init") == 0) return read_init(y, w, p->value);
@@ -199,11 +200,10 @@ static int32_t halves(uint64_t z) {
   return (int32_t)((z & 0xffff) + (z >> 16 & 0xffff) + (z >> 32 & 0xffff) + (z >> 48));
 }
 
-// A sum of 12 uniform numbers of 16 bits: mean 0, variance 1, as good as normal for this purpose.
+// A sum of 8 uniform numbers of 16 bits: mean 0, variance 1, as good as normal for this purpose.
 static double random_normal(uint64_t seed, uint64_t i) {
-  int32_t sum = halves(random_bits(seed, 3 * i)) + halves(random_bits(seed, 3 * i + 1)) +
-                halves(random_bits(seed, 3 * i + 2));
-  return (sum - 12 * 32767.5) * (1.0 / 65536.0);
+  int32_t sum = halves(random_bits(seed, 2 * i)) + halves(random_bits(seed, 2 * i + 1));
+  return (sum - 8 * 32767.5) * (1.2247448713915890 / 65536.0);
 }
 
 static double random_uniform(uint64_t seed, uint64_t i) {
