@@ -96,12 +96,44 @@ static bool fold_now(Fold *f, Node *n) {
   return true;
 }
 
+// Row-major element offset of an index.
+static const Expr *flat_index(Ctx *c, const Type *t, const Expr *const *index) {
+  const Expr *flat = ex_idx(c, 0);
+  for (int i = 0; i < t->rank; i++) flat = ex_add(c, ex_mul(c, flat, dim_to_expr(c, t->dim[i])), index[i]);
+  return flat;
+}
+
+// A view whose elements lie side by side in the constant (a reshape, leading slices) shares its bytes.
+static bool fold_contiguous_view(Fold *f, Node *n) {
+  Ctx *c = f->c;
+  const Tensor *from = n->nin > 0 ? const_of(n->in[0]) : NULL;
+  const Type *t = &n->out[0]->type;
+  if (!(n->op->info->flags & OP_VIEW) || !n->op->info->define || n->nout != 1 || !from || t->rank == 0)
+    return false;
+  const Expr *index[MAX_RANK];
+  for (int i = 0; i < t->rank; i++)
+    index[i] = t->dim[i].n == 1 ? ex_idx(c, 0) : ex_var(c, var_new(c, "i", dim_to_expr(c, t->dim[i])));
+  const Expr *e = node_define(c, n, 0, index);
+  int64_t shift;
+  if (!e || e->op != E_READ || e->value != n->in[0] || e->dtype != t->dtype) return false;
+  const Expr *distance = ex_sub(c, flat_index(c, &from->type, e->args), flat_index(c, t, index));
+  if (!expr_is_const_int(distance, &shift)) return false;
+  Tensor *view = tensor_view(c, t, (const char *)from->data + shift * dtype_bytes(t->dtype));
+  if (from->file) {
+    view->file = from->file;
+    view->offset = from->offset + shift * dtype_bytes(t->dtype);
+  }
+  become_const(n, 0, view);
+  vec_push(c->arena, &f->dead, n);
+  return true;
+}
+
 static bool fold_graph(Graph *g, void *data) {
   Fold *f = data;
   for (Node *n = g->first; n; n = n->next) {
     for (int i = 0; i < n->nin; i++)
       if (n->in[i]) n->in[i] = value_resolve(n->in[i]);
-    if (!is_foldable(n)) continue;
+    if (!is_foldable(n) || fold_contiguous_view(f, n)) continue;
     bool late = has_late_operand(n) || is_large_view(n);
     int64_t limit = f->o->compiled_eval ? SMALL_POINTS : EVAL_POINTS;
     if (!late && node_points(f->c, n) <= limit) {
@@ -118,15 +150,23 @@ static bool fold_graph(Graph *g, void *data) {
 
 // ---- large constants ----------------------------------------------------------------------------------------
 
-// Late values that something else needs (forward is free until then: uses tell by a mark in `uses`).
+// Marks of a late value in `uses`: something else needs it; a region does, into which no view can be fused.
+enum { NEEDED = -1, NEEDED_INSIDE = -2 };
+
 static void count_needs(Graph *g) {
   for (Node *n = g->first; n; n = n->next) {
     bool late = n->nout > 0 && is_late(n->out[0]);
-    for (int i = 0; i < n->nin; i++)
-      if (n->in[i] && !late) n->in[i]->uses = -1;
+    for (int i = 0; i < n->nin; i++) {
+      Value *v = n->in[i];
+      if (!v) continue;
+      if (v->def && v->def->graph != g)
+        v->uses = NEEDED_INSIDE;
+      else if (!late && v->uses != NEEDED_INSIDE)
+        v->uses = NEEDED;
+    }
     for (int i = 0; i < n->nregions; i++) count_needs(n->region[i]);
   }
-  for (int i = 0; i < g->outputs.n; i++) g->outputs.data[i]->uses = -1;
+  for (int i = 0; i < g->outputs.n; i++) g->outputs.data[i]->uses = NEEDED;
 }
 
 // Is v nothing but views of one constant?
@@ -139,7 +179,8 @@ static bool fold_late(Fold *f) {
   Vec(Value *) want = {0};
   count_needs(f->m->main);
   for (int i = 0; i < f->late.n; i++)
-    if (f->late.data[i]->uses < 0 && !is_view_of_const(f->late.data[i]))
+    if (f->late.data[i]->uses == NEEDED_INSIDE ||
+        (f->late.data[i]->uses == NEEDED && !is_view_of_const(f->late.data[i])))
       vec_push(f->c->arena, &want, f->late.data[i]);
   if (want.n == 0 || !f->o->compiled_eval) return true;
   const Tensor **out = NEW_ARRAY(f->c->arena, const Tensor *, want.n);
