@@ -24,15 +24,41 @@ static bool is_never_reached(const Verify *v) {
   return false;
 }
 
+static const Expr *expand_mod(Ctx *c, const Expr *e, void *data) {
+  (void)data;
+  if (e->op != E_MOD || e->dtype != DT_I64) return e;
+  const Expr *whole = ex_mul(c, ex_binary(c, E_FDIV, e->args[0], e->args[1]), e->args[1]);
+  return ex_sub(c, e->args[0], whole);
+}
+
+// Every variable of symbolic extent at the end where e is greatest; remainders written as differences, so
+// that N // 4 * 4 + N % 4 cancels to N.
+static const Expr *greatest(Verify *v, const Expr *e) {
+  Ctx *c = v->ctx;
+  for (int i = v->scope.n; i-- > 0;) {
+    const Var *var = v->scope.data[i];
+    int64_t k;
+    const Expr *rest;
+    if (!var->extent || var->extent->op == E_CONST || !expr_affine(c, e, var, &k, &rest)) continue;
+    const Expr *end = ex_sub(c, without_lets(v, var->extent), ex_idx(c, 1));
+    e = k > 0 ? ex_add(c, rest, ex_mul(c, ex_idx(c, k), end)) : rest;
+  }
+  return expr_rewrite(c, e, expand_mod, NULL);
+}
+
 // Either index < extent itself, or, which memory safety needs only, below the extent's bound.
 static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {
   Ctx *c = v->ctx;
   int64_t lo, hi;
   index = without_lets(v, index);
-  if (expr_bounds(c, index, v->assume, &lo, &hi) && lo >= 0 && hi < extent.n) return true;
-  const Expr *in_range = ex_in_range(c, index, dim_to_expr(c, extent));
+  bool known = expr_bounds(c, index, v->assume, &lo, &hi);
+  if (known && lo >= 0 && hi < extent.n) return true;
+  const Expr *n = dim_to_expr(c, extent), *in_range = ex_in_range(c, index, n);
   if (v->assume) in_range = expr_assume(c, in_range, v->assume);
-  return in_range == ex_bool(c, true) || is_never_reached(v);
+  if (in_range == ex_bool(c, true) || is_never_reached(v)) return true;
+  const Expr *excess = ex_sub(c, greatest(v, index), expr_rewrite(c, n, expand_mod, NULL));
+  int64_t from, to;
+  return known && lo >= 0 && expr_bounds(c, excess, v->assume, &from, &to) && to < 0;
 }
 
 static bool report_access(Verify *v, const Value *x, const Expr *index, Dim extent, int k, Loc loc) {
