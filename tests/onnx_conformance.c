@@ -93,7 +93,10 @@ static bool datum_read(Case *k, const char *path, const OnnxType *type, Datum *d
     return s && datum_sequence(k, files, s, d);
   }
   OnnxTensor *t = onnx_decode_tensor(c->arena, c->diag, src, p, n);
-  if (t && t->elem == ONNX_STRING) return d->strings = t;
+  if (t && t->elem == ONNX_STRING) {
+    d->strings = t;
+    return true;
+  }
   // The data of older sets has bf16 as the u16 with the same bits.
   if (t && type && type->tensor && type->tensor->elem == ONNX_BFLOAT16) t->elem = ONNX_BFLOAT16;
   if (t) d->tensor = onnx_tensor(files, NO_LOC, t);

@@ -1,0 +1,431 @@
+// test_onnx.c: the ONNX importer: graphs, scopes, functions, dimensions, constants, and what it refuses.
+// SPDX-License-Identifier: Apache-2.0
+#include "frontend/onnx.h"
+#include "tests/onnx_build.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static jmp_buf oom;
+static Source SRC = {.path = "m.onnx"};
+
+typedef struct Fixture {
+  Ctx *c;
+  Arena *a;
+  char *text;
+  size_t len;
+  FILE *out;
+  FrontendOptions user;
+} Fixture;
+
+static Fixture begin(void) {
+  Fixture f = {.a = arena_new(&oom)};
+  return f;
+}
+
+static void start(Fixture *f) {
+  f->out = open_memstream(&f->text, &f->len);
+  f->c = ctx_new(f->a, diag_new(f->a, f->out, false));
+}
+
+static const char *said(Fixture *f) {
+  fflush(f->out);
+  return f->text;
+}
+
+static void end(Fixture *f) {
+  fclose(f->out);
+  free(f->text);
+  arena_free(f->a);
+}
+
+static Module *import(Fixture *f, Str *model) {
+  OnnxModel *m = onnx_decode_model(f->a, f->c->diag, &SRC, (const uint8_t *)model->s, model->n);
+  return m ? onnx_import(f->c, m, &(OnnxOptions){.user = &f->user}) : NULL;
+}
+
+#define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define DIMS(...)  (int64_t[]){__VA_ARGS__}, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
+
+static void add_node(Str *graph, const char *op, const char *const *in, const char *out) {
+  Str n = pb_node(graph->arena, op, in, out);
+  pb_message(graph, 1, &n);
+}
+
+static void add_value(Str *graph, int field, const char *name, int elem, const int64_t *dims, int rank) {
+  Str v = pb_value(graph->arena, name, elem, dims, rank);
+  pb_message(graph, field, &v);
+}
+
+static void add_ints(Str *graph, const char *name, const int64_t *v, int n) {
+  Str t = pb_tensor(graph->arena, name, ONNX_INT64, (int64_t[]){n}, 1, v, (size_t)n * 8);
+  pb_message(graph, 5, &t);
+}
+
+enum { INPUT = 11, OUTPUT = 12 };
+
+static const Tensor *ramp(Fixture *f, int rank, const int64_t *dims) {
+  Type type = type_make(DT_F32, rank, dims);
+  Tensor *t = tensor_new(f->c, &type);
+  for (int64_t i = 0; i < type_elements(&type); i++) tensor_set(t, i, (double)i);
+  return t;
+}
+
+static Tensor *run(Fixture *f, Module *m, const Tensor *in) {
+  Tensor *out[4];
+  cr_assert(module_verify(m, "import"), "%s", said(f));
+  cr_assert(eval_module(m, &in, out), "%s", said(f));
+  return out[0];
+}
+
+// ---- graphs ----
+
+Test(onnx, nodes_may_stand_in_any_order) {
+  Fixture f = begin();
+  start(&f);
+  Str g = {.arena = f.a};
+  add_node(&g, "Neg", NAMES("b"), "y");
+  add_node(&g, "Exp", NAMES("dead"), "deader"); // nothing needs it, so that it makes no sense does not matter
+  add_node(&g, "Abs", NAMES("x"), "b");
+  add_value(&g, INPUT, "x", ONNX_FLOAT, DIMS(3));
+  add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(3));
+  Str model = pb_model(f.a, &g, 17);
+  Module *m = import(&f, &model);
+  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_eq(m->main->nnodes, 2);
+  cr_assert_eq(tensor_get(run(&f, m, ramp(&f, 1, (int64_t[]){3})), 2), -2);
+  end(&f);
+}
+
+Test(onnx, faults_of_graphs_are_named) {
+  static const struct {
+    const char *op1, *in1, *out1, *op2, *in2, *out2, *message;
+  } bad[] = {
+      {"Neg", "b", "a", "Abs", "a", "b", "a cycle"},
+      {"Neg", "x", "b", "Abs", "x", "b", "the name 'b' is defined twice"},
+      {"Neg", "nowhere", "a", "Abs", "a", "b", "nothing defines its operand 'nowhere'"},
+      {"Neg", "x", "a", "Abs", "a", "c", "output 'b': error: nothing defines it"},
+  };
+  for (int i = 0; i < ARRAY_LEN(bad); i++) {
+    Fixture f = begin();
+    start(&f);
+    Str g = {.arena = f.a};
+    add_node(&g, bad[i].op1, NAMES(bad[i].in1), bad[i].out1);
+    add_node(&g, bad[i].op2, NAMES(bad[i].in2), bad[i].out2);
+    add_value(&g, INPUT, "x", ONNX_FLOAT, DIMS(3));
+    add_value(&g, OUTPUT, "b", ONNX_FLOAT, DIMS(3));
+    Str model = pb_model(f.a, &g, 17);
+    cr_expect_null(import(&f, &model), "case %d", i);
+    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
+    end(&f);
+  }
+}
+
+Test(onnx, unsupported_operators_are_reported_at_once) {
+  Fixture f = begin();
+  start(&f);
+  Str g = {.arena = f.a};
+  add_node(&g, "Rleu", NAMES("x"), "a");
+  add_node(&g, "Rleu", NAMES("a"), "b");
+  add_node(&g, "StringNormalizer", NAMES("b"), "c");
+  add_node(&g, "Neg", NAMES("c"), "y");
+  add_value(&g, INPUT, "x", ONNX_FLOAT, DIMS(-1)); // not even looked at
+  add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(3));
+  Str model = pb_model(f.a, &g, 17);
+  cr_assert_null(import(&f, &model));
+  cr_assert_str_eq(said(&f),
+                   "m.onnx: node 'n_a' (Rleu): error: the operator Rleu, version 17, is not supported (and 1 "
+                   "more nodes)\n"
+                   "note: did you mean Relu?\n"
+                   "m.onnx: node 'n_c' (StringNormalizer): error: the operator StringNormalizer, version "
+                   "17, is not supported\n"
+                   "note: it makes strings, which a compiled model cannot; do it before the model is "
+                   "called\n");
+  end(&f);
+}
+
+Test(onnx, a_fault_does_not_hide_the_next) {
+  Fixture f = begin();
+  start(&f);
+  Str g = {.arena = f.a};
+  add_ints(&g, "five", DIMS(5));
+  add_node(&g, "Reshape", NAMES("x", "five"), "a");
+  add_node(&g, "Neg", NAMES("a"), "b"); // depends on the fault: silent
+  add_node(&g, "Reshape", NAMES("x", "five"), "c");
+  add_node(&g, "Add", NAMES("b", "c"), "y");
+  add_value(&g, INPUT, "x", ONNX_FLOAT, DIMS(3));
+  add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(5));
+  Str model = pb_model(f.a, &g, 17);
+  cr_assert_null(import(&f, &model));
+  cr_assert_eq(diag_errors(f.c->diag), 2, "%s", said(&f));
+  end(&f);
+}
+
+// ---- dimensions ----
+
+// y = reshape(x, concat(shape(x)[0], -1)): shape arithmetic over x [N1,2,3].
+static Str shape_model(Arena *a) {
+  Str g = {.arena = a};
+  add_ints(&g, "zero", (int64_t[]){0}, 1);
+  add_ints(&g, "rest", (int64_t[]){-1}, 1);
+  add_node(&g, "Shape", NAMES("x"), "s");
+  add_node(&g, "Gather", NAMES("s", "zero"), "n");
+  Str n = pb_node(a, "Concat", NAMES("n", "rest"), "shape"), axis = {.arena = a};
+  pb_text(&axis, 1, "axis");
+  pb_int(&axis, 3, 0);
+  pb_int(&axis, 20, ONNX_ATTR_INT);
+  pb_message(&n, 5, &axis);
+  pb_message(&g, 1, &n);
+  add_node(&g, "Reshape", NAMES("x", "shape"), "y");
+  add_value(&g, INPUT, "x", ONNX_FLOAT, DIMS(-1, 2, 3));
+  add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(-1, 6));
+  return pb_model(a, &g, 17);
+}
+
+Test(onnx, unknown_dimensions_are_asked_for) {
+  Fixture f = begin();
+  start(&f);
+  Str model = shape_model(f.a);
+  cr_assert_null(import(&f, &model));
+  cr_assert_not_null(strstr(said(&f), "the dimension 'N1' is not known"));
+  cr_assert_not_null(strstr(said(&f), "--dim N1=EXTENT"));
+  end(&f);
+}
+
+Test(onnx, dimensions_can_be_fixed) {
+  static const char *const how[] = {"N1=4", "x=4,2,3"};
+  for (int i = 0; i < 2; i++) {
+    Fixture f = begin();
+    start(&f);
+    if (i == 0) vec_push(f.a, &f.user.dims, how[0]);
+    if (i == 1) vec_push(f.a, &f.user.shapes, how[1]);
+    Str model = shape_model(f.a);
+    Module *m = import(&f, &model);
+    cr_assert_not_null(m, "%s", said(&f));
+    cr_assert_str_eq(type_text(f.c, &m->main->outputs.data[0]->type), "f32[4,6]");
+    cr_assert_eq(m->main->nnodes, 1, "shape arithmetic folds away");
+    end(&f);
+  }
+}
+
+Test(onnx, dimensions_can_stay_open) {
+  Fixture f = begin();
+  start(&f);
+  vec_push(f.a, &f.user.dims, "N1<=8");
+  Str model = shape_model(f.a);
+  Module *m = import(&f, &model);
+  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_str_eq(type_text(f.c, &m->main->outputs.data[0]->type), "f32[N1<=8,6]");
+  for (int64_t n = 1; n <= 8; n += 3) {
+    Tensor *y = run(&f, m, ramp(&f, 3, (int64_t[]){n, 2, 3}));
+    cr_assert_eq(type_elements(&y->type), 6 * n);
+    cr_assert_eq(tensor_get(y, 6 * n - 1), (double)(6 * n - 1));
+  }
+  end(&f);
+}
+
+Test(onnx, options_that_fit_nothing_are_faults) {
+  static const char *const dims[] = {"N2=4", "N1", "N1=", "N1<4", "N1=x", "N1=99999999999999999999"};
+  for (int i = 0; i < ARRAY_LEN(dims); i++) {
+    Fixture f = begin();
+    start(&f);
+    vec_push(f.a, &f.user.dims, dims[i]);
+    Str model = shape_model(f.a);
+    cr_expect_null(import(&f, &model), "%s", dims[i]);
+    end(&f);
+  }
+  Fixture f = begin();
+  start(&f);
+  vec_push(f.a, &f.user.shapes, "z=1,2");
+  vec_push(f.a, &f.user.dims, "N1=1");
+  Str model = shape_model(f.a);
+  cr_assert_null(import(&f, &model));
+  cr_assert_not_null(strstr(said(&f), "names no input"));
+  end(&f);
+}
+
+// ---- functions ----
+
+// A function of domain "f" that applies `op` to its input; op of domain "f" too if `recursive`.
+static Str function(Arena *a, const char *name, const char *op, bool own) {
+  Str fn = {.arena = a}, set = {.arena = a}, node = pb_node(a, op, NAMES("in"), "out");
+  if (own) pb_text(&node, 7, "f");
+  pb_text(&fn, 1, name);
+  pb_text(&fn, 4, "in");
+  pb_text(&fn, 5, "out");
+  pb_message(&fn, 7, &node);
+  pb_int(&set, 2, 17);
+  pb_message(&fn, 9, &set);
+  pb_text(&fn, 10, "f");
+  return fn;
+}
+
+static Str function_model(Arena *a, Str *fn) {
+  Str g = {.arena = a}, node = pb_node(a, "Mine", NAMES("x"), "y"), set = {.arena = a};
+  pb_text(&node, 7, "f");
+  pb_message(&g, 1, &node);
+  add_value(&g, INPUT, "x", ONNX_FLOAT, DIMS(3));
+  add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(3));
+  Str model = pb_model(a, &g, 17);
+  pb_text(&set, 1, "f");
+  pb_int(&set, 2, 1);
+  pb_message(&model, 8, &set);
+  pb_message(&model, 25, fn);
+  return model;
+}
+
+Test(onnx, local_functions_are_inlined) {
+  Fixture f = begin();
+  start(&f);
+  Str fn = function(f.a, "Mine", "Neg", false), model = function_model(f.a, &fn);
+  Module *m = import(&f, &model);
+  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_eq(tensor_get(run(&f, m, ramp(&f, 1, (int64_t[]){3})), 1), -1);
+  end(&f);
+}
+
+Test(onnx, recursive_functions_are_refused) {
+  Fixture f = begin();
+  start(&f);
+  Str fn = function(f.a, "Mine", "Mine", true), model = function_model(f.a, &fn);
+  cr_assert_null(import(&f, &model));
+  cr_assert_not_null(strstr(said(&f), "too deeply"), "%s", said(&f));
+  end(&f);
+}
+
+// ---- constants ----
+
+static Str add_model(Arena *a, Str *tensor) {
+  Str g = {.arena = a};
+  pb_message(&g, 5, tensor);
+  add_node(&g, "Add", NAMES("x", "w"), "y");
+  add_value(&g, INPUT, "x", ONNX_FLOAT, DIMS(3));
+  add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(3));
+  return pb_model(a, &g, 17);
+}
+
+Test(onnx, faults_of_constants_are_named) {
+  static const struct {
+    int elem;
+    int64_t dims[3];
+    int rank;
+    size_t bytes;
+    const char *message;
+  } bad[] = {
+      {ONNX_FLOAT, {3}, 1, 8, "needs 12 bytes, the file has 8"},
+      {ONNX_FLOAT, {3}, 1, 16, "needs 12 bytes, the file has 16"},
+      {ONNX_STRING, {3}, 1, 12, "must be a tensor"},
+      {ONNX_COMPLEX64, {3}, 1, 24, "element type complex64 is not supported"},
+      {99, {3}, 1, 12, "element type unknown is not supported"},
+      {ONNX_FLOAT, {-3}, 1, 12, "negative extent"},
+      {ONNX_FLOAT, {1 << 30, 1 << 30, 1 << 30}, 3, 12, "too large"},
+      {ONNX_DOUBLE, {3}, 1, 24, "add"},
+  };
+  for (int i = 0; i < ARRAY_LEN(bad); i++) {
+    Fixture f = begin();
+    start(&f);
+    char data[64] = {0};
+    Str t = pb_tensor(f.a, "w", bad[i].elem, bad[i].dims, bad[i].rank, data, bad[i].bytes);
+    Str model = add_model(f.a, &t);
+    cr_expect_null(import(&f, &model), "case %d", i);
+    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
+    end(&f);
+  }
+}
+
+static Str external(Arena *a, const char *location, const char *offset, const char *length) {
+  Str t = {.arena = a};
+  const char *pairs[][2] = {{"location", location}, {"offset", offset}, {"length", length}};
+  pb_int(&t, 1, 3);
+  pb_int(&t, 2, ONNX_FLOAT);
+  pb_text(&t, 8, "w");
+  for (int i = 0; i < 3; i++) {
+    Str e = {.arena = a};
+    if (!pairs[i][1]) continue;
+    pb_text(&e, 1, pairs[i][0]);
+    pb_text(&e, 2, pairs[i][1]);
+    pb_message(&t, 13, &e);
+  }
+  pb_int(&t, 14, 1);
+  return t;
+}
+
+// A folder with the data of a model, 20 bytes of floats 0 to 4, and a link that leads out of it.
+static const char *data_folder(Arena *a) {
+  char *dir = arena_strdup(a, "/tmp/ingot_onnx_XXXXXX");
+  cr_assert_not_null(mkdtemp(dir));
+  FILE *f = fopen(arena_printf(a, "%s/w.bin", dir), "wb");
+  fwrite((float[]){0, 1, 2, 3, 4}, 4, 5, f);
+  fclose(f);
+  cr_assert_eq(symlink("/etc/hostname", arena_printf(a, "%s/link", dir)), 0);
+  return dir;
+}
+
+Test(onnx, external_data_is_mapped) {
+  Fixture f = begin();
+  start(&f);
+  SRC.path = arena_printf(f.a, "%s/m.onnx", data_folder(f.a));
+  Str t = external(f.a, "w.bin", "4", "12"), model = add_model(f.a, &t);
+  Module *m = import(&f, &model);
+  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_eq(tensor_get(run(&f, m, ramp(&f, 1, (int64_t[]){3})), 2), 5);
+  end(&f);
+}
+
+Test(onnx, external_data_stays_in_its_folder) {
+  static const struct {
+    const char *location, *offset, *length, *message;
+  } bad[] = {
+      {"../w.bin", NULL, NULL, "not a path inside"},
+      {"a/../../w.bin", NULL, NULL, "not a path inside"},
+      {"..", NULL, NULL, "not a path inside"},
+      {"/etc/hostname", NULL, NULL, "not a path inside"},
+      {"", NULL, NULL, "not a path inside"},
+      {"link", "0", NULL, "leads out of the model's folder"},
+      {"missing.bin", NULL, NULL, "No such file"},
+      {NULL, NULL, NULL, "without a location"},
+      {"w.bin", "12", NULL, "needs 12 bytes, there are 8"},
+      {"w.bin", "99", NULL, "needs 12 bytes"},
+      {"w.bin", "-4", NULL, "invalid offset"},
+      {"w.bin", "4x", NULL, "invalid offset"},
+      {"w.bin", "99999999999999999999", NULL, "invalid offset"},
+      {"w.bin", "0", "16", "needs 12 bytes, there are 16"},
+  };
+  for (int i = 0; i < ARRAY_LEN(bad); i++) {
+    Fixture f = begin();
+    start(&f);
+    SRC.path = arena_printf(f.a, "%s/m.onnx", data_folder(f.a));
+    Str t = external(f.a, bad[i].location, bad[i].offset, bad[i].length), model = add_model(f.a, &t);
+    cr_expect_null(import(&f, &model), "case %d", i);
+    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
+    end(&f);
+  }
+}
+
+Test(onnx, small_types_become_wider_ones) {
+  static const struct {
+    int elem;
+    uint8_t bytes[2];
+    double want[3];
+  } small[] = {
+      {ONNX_INT4, {0x7f, 0x08}, {-1, 7, -8}},
+      {ONNX_UINT4, {0x7f, 0x08}, {15, 7, 8}},
+      {ONNX_FLOAT4E2M1, {0x71, 0x0a}, {0.5, 6, -1}},
+  };
+  for (int i = 0; i < ARRAY_LEN(small); i++) {
+    Fixture f = begin();
+    start(&f);
+    Str t = pb_tensor(f.a, "w", small[i].elem, DIMS(3), small[i].bytes, 2), g = {.arena = f.a};
+    pb_message(&g, 5, &t);
+    add_node(&g, "Identity", NAMES("w"), "y");
+    add_value(&g, OUTPUT, "y", small[i].elem, DIMS(3));
+    Str model = pb_model(f.a, &g, 21);
+    Module *m = import(&f, &model);
+    cr_assert_not_null(m, "%s", said(&f));
+    const Tensor *y = m->main->outputs.data[0]->data;
+    for (int k = 0; k < 3; k++) cr_expect_eq(tensor_get(y, k), small[i].want[k], "%d %d", i, k);
+    end(&f);
+  }
+}
