@@ -7,6 +7,7 @@ enum {
   SMALL_POINTS = 1 << 16, // iterations that the evaluator does in a few milliseconds
   EVAL_POINTS = 1 << 24,  // most that it is given when there is no compiled code
   SMALL_BYTES = 4096,     // a result this small may be larger than its operands
+  MAX_WEIGHT = 1 << 30,   // bytes that a small constant is expanded to
   VIEW_BYTES = 1 << 16,   // views of larger constants are left to fusion: copying them gains nothing
 };
 
@@ -16,6 +17,7 @@ typedef struct Fold {
   const PassOptions *o;
   Vec(Node *) dead;
   Vec(Value *) late; // computable from constants, but not by the evaluator
+  PtrMap weights;    // values that a product reads as its weights, perhaps through views
 } Fold;
 
 // ---- what may be folded -------------------------------------------------------------------------------------
@@ -36,7 +38,30 @@ static bool has_late_operand(const Node *n) {
   return false;
 }
 
-static bool is_foldable(const Node *n) {
+static bool is_product(const Node *n) {
+  return op_is(n, "conv") || op_is(n, "conv_transpose") || op_is(n, "matmul") || op_is(n, "linear");
+}
+
+static bool mark_weights(Graph *g, void *data) {
+  Fold *f = data;
+  for (Node *n = g->first; n; n = n->next) {
+    if (!is_product(n)) continue;
+    Value *v = n->in[1];
+    while (v->def && (v->def->op->info->flags & OP_VIEW) && v->def->nin == 1) {
+      ptr_put(f->c->arena, &f->weights, v, v);
+      v = v->def->in[0];
+    }
+    ptr_put(f->c->arena, &f->weights, v, v);
+  }
+  return true;
+}
+
+// Small constants are not expanded into large ones, but for weights, which products want in memory.
+static bool may_grow(const Fold *f, const Node *n, int64_t bytes) {
+  return bytes <= SMALL_BYTES || (n->nout == 1 && bytes <= MAX_WEIGHT && ptr_get(&f->weights, n->out[0]));
+}
+
+static bool is_foldable(const Fold *f, const Node *n) {
   const OpInfo *info = n->op->info;
   if (n->nregions || n->kernel || info->decompose || (info->flags & OP_IMPURE)) return false;
   int64_t in = 0, out = 0;
@@ -45,7 +70,7 @@ static bool is_foldable(const Node *n) {
     if (!type_is_static(&n->out[i]->type)) return false;
     out += type_bytes(&n->out[i]->type);
   }
-  return operands_known(n) && out <= in + SMALL_BYTES;
+  return operands_known(n) && (out <= in || may_grow(f, n, out - in));
 }
 
 static bool is_large_view(const Node *n) {
@@ -201,6 +226,7 @@ static bool clear_info(Graph *g, void *data) {
 bool pass_fold(Module *m, const PassOptions *o) {
   Fold f = {.m = m, .c = m->ctx, .o = o};
   each_graph(m->main, clear_info, NULL);
+  each_graph(m->main, mark_weights, &f);
   if (!each_graph(m->main, fold_graph, &f)) return false;
   graph_resolve(m->main);
   if (!fold_late(&f)) return false;
