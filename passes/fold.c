@@ -61,8 +61,19 @@ static bool may_grow(const Fold *f, const Node *n, int64_t bytes) {
   return bytes <= SMALL_BYTES || (n->nout == 1 && bytes <= MAX_WEIGHT && ptr_get(&f->weights, n->out[0]));
 }
 
+// What depends on a symbol is not known here, even where the result's shape is (extents of T).
+static bool uses_symbols(const Node *n) {
+  for (int i = 0; i < n->op->nattr; i++) {
+    const Attr *a = &n->attr[i];
+    for (int k = 0; a->kind == ATTR_SHAPE && k < a->n; k++)
+      if (a->dims[k].sym) return true;
+  }
+  return false;
+}
+
 static bool is_foldable(const Fold *f, const Node *n) {
   const OpInfo *info = n->op->info;
+  if (uses_symbols(n)) return false;
   if (n->nregions || n->kernel || info->decompose || (info->flags & OP_IMPURE)) return false;
   int64_t in = 0, out = 0;
   for (int i = 0; i < n->nin; i++) in += n->in[i] ? type_bytes(&n->in[i]->type) : 0;
@@ -158,7 +169,7 @@ static bool fold_graph(Graph *g, void *data) {
   for (Node *n = g->first; n; n = n->next) {
     for (int i = 0; i < n->nin; i++)
       if (n->in[i]) n->in[i] = value_resolve(n->in[i]);
-    if (!is_foldable(n) || fold_contiguous_view(f, n)) continue;
+    if (!is_foldable(f, n) || fold_contiguous_view(f, n)) continue;
     bool late = has_late_operand(n) || is_large_view(n);
     int64_t limit = f->o->compiled_eval ? SMALL_POINTS : EVAL_POINTS;
     if (!late && node_points(f->c, n) <= limit) {
