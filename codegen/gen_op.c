@@ -159,17 +159,37 @@ static LLVMValueRef float_binary(Gen *g, ExprOp op, DType t, LLVMValueRef a, LLV
   }
 }
 
-// Powers of integers by squaring: six steps cover all exponents that do not overflow, but wrapping ones need
-// as many as the exponent has bits. Negative exponents: 1 / x^n truncated, that is 0 unless x is 1 or -1.
+// Is any bit of any lane set?
+static LLVMValueRef any_bit(Gen *g, LLVMValueRef v) {
+  unsigned lanes = gen_lanes(v) ? gen_lanes(v) : 1;
+  LLVMTypeRef all = LLVMIntTypeInContext(g->llvm, lanes * LLVMGetIntTypeWidth(gen_type_scalar(v)));
+  return LLVMBuildICmp(g->b, LLVMIntNE, LLVMBuildBitCast(g->b, v, all, ""), LLVMConstNull(all), "");
+}
+
+// x^n for an unsigned n, wrapping: a loop of squarings over the bits of n.
+static LLVMValueRef power_loop(Gen *g, LLVMValueRef x, LLVMValueRef n) {
+  LLVMBasicBlockRef before = LLVMGetInsertBlock(g->b);
+  LLVMBasicBlockRef loop = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "power");
+  LLVMBasicBlockRef end = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "end");
+  LLVMBuildBr(g->b, loop);
+  LLVMPositionBuilderAtEnd(g->b, loop);
+  LLVMTypeRef t = LLVMTypeOf(x);
+  LLVMValueRef r = LLVMBuildPhi(g->b, t, ""), base = LLVMBuildPhi(g->b, t, ""), e = LLVMBuildPhi(g->b, t, "");
+  LLVMValueRef odd = LLVMBuildTrunc(g->b, e, gen_type_with(e, LLVMInt1TypeInContext(g->llvm)), "");
+  LLVMValueRef r1 = LLVMBuildSelect(g->b, odd, LLVMBuildMul(g->b, r, base, ""), r, "");
+  LLVMValueRef base1 = LLVMBuildMul(g->b, base, base, ""), e1 = LLVMBuildLShr(g->b, e, gen_int(e, 1), "");
+  LLVMBasicBlockRef from[] = {before, loop};
+  LLVMAddIncoming(r, (LLVMValueRef[]){gen_int(x, 1), r1}, from, 2);
+  LLVMAddIncoming(base, (LLVMValueRef[]){x, base1}, from, 2);
+  LLVMAddIncoming(e, (LLVMValueRef[]){n, e1}, from, 2);
+  LLVMBuildCondBr(g->b, any_bit(g, e1), loop, end);
+  LLVMPositionBuilderAtEnd(g->b, end);
+  return r1;
+}
+
+// Negative exponents: 1 / x^n truncated, that is 0 unless x is 1 or -1.
 static LLVMValueRef int_pow(Gen *g, DType t, LLVMValueRef x, LLVMValueRef n) {
-  LLVMValueRef r = gen_int(x, 1), base = x, e = n;
-  unsigned bits = LLVMGetIntTypeWidth(gen_type_scalar(x));
-  for (unsigned i = 0; i < bits; i++) {
-    LLVMValueRef odd = LLVMBuildTrunc(g->b, e, gen_type_with(e, LLVMInt1TypeInContext(g->llvm)), "");
-    r = LLVMBuildSelect(g->b, odd, LLVMBuildMul(g->b, r, base, ""), r, "");
-    base = LLVMBuildMul(g->b, base, base, "");
-    e = LLVMBuildLShr(g->b, e, gen_int(e, 1), "");
-  }
+  LLVMValueRef r = power_loop(g, x, n);
   if (!is_signed(t)) return r;
   LLVMValueRef odd = LLVMBuildTrunc(g->b, n, gen_type_with(n, LLVMInt1TypeInContext(g->llvm)), "");
   LLVMValueRef one = LLVMBuildICmp(g->b, LLVMIntEQ, x, gen_int(x, 1), "");

@@ -341,9 +341,9 @@ static void check_expressions(const char *in, const char *const *outs, const cha
   str_puts(&text, "\n}\n");
   for (int i = 0; i < 2 * n; i++)
     str_printf(&text,
-               "kernel k%d parallel=1 {\n  %%z%d[q<300] = %s(0)\n  body {\n%s i<300 {\nlet x: %s = "
-               "%%x[i]\nlet y: %s = "
-               "%%y[i]\n%%z%d[i] = %s\n}\n  }\n}\n",
+               "kernel k%d parallel=1 {\n  %%z%d[q<300] = %s(0)\n  body {\nfor o<20 {\n%s i<15 {\nlet k: i64 "
+               "= o * 15 + "
+               "i\nlet x: %s = %%x[k]\nlet y: %s = %%y[k]\n%%z%d[k] = %s\n}\n}\n  }\n}\n",
                i, i, outs[i / 2], i % 2 ? "vector" : "for", in, in, i, exprs[i / 2]);
   check_text(str_text(&text), in, true, 0);
   ctx_free(c);
