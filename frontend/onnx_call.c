@@ -164,7 +164,7 @@ int arg_dims(Call *c, int k, Dim *dims, int room) {
   if (!known) return not_known(c, k);
   int n = (int)type_elements(&x->type);
   if (n > room) return call_fail(c, "operand %d gives %d extents; at most %d are supported", k, n, room), -1;
-  for (int i = 0; i < n; i++) dims[i] = dim_expr(c->im->ctx, ex_cast(c->im->ctx, DT_I64, known[i]));
+  for (int i = 0; i < n; i++) dims[i] = dim_expr(c->im->ctx, known_extent(c->im, known[i]));
   return n;
 }
 

@@ -142,6 +142,8 @@ Val *val_new(Import *im, ValKind kind, const char *name);
 const Expr *const *known_contents(Import *im, const Value *v);
 // Finds and remembers the contents of a node's result from its operands' contents. NULL if it cannot.
 const Expr *const *known_derive(Import *im, const Value *v);
+// An integer element as i64, without the casts on the way if they change nothing.
+const Expr *known_extent(Import *im, const Expr *e);
 Tensor *known_tensor(Import *im, const Value *v, const Expr *const *known); // NULL if symbols are left
 
 // ---- onnx_import.c: graphs within graphs -----------------------------------------------------------------------

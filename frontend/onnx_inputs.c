@@ -11,8 +11,9 @@ enum { EXTENT_MIN = 1 }; // of a symbolic dimension
 
 // A dimension the user gave: an extent, or a bound.
 typedef struct DimGiven {
-  const char *name;
-  int64_t value;
+  const char *name, *symbol; // symbol NULL: named as the dimension
+  int64_t value;             // the extent or its bound
+  int64_t multiple;          // "32*H<=960": the extent is 32 times the symbol
   bool is_bound, used;
 } DimGiven;
 
@@ -48,12 +49,17 @@ static bool parse_extent(const char *s, const char **end, int64_t *v) {
   return errno == 0 && *v <= MAX_ELEMENTS;
 }
 
-// "SYM=4" or "SYM<=512"
+// "SYM=4", "SYM<=512" or "32*SYM<=512"
 static bool parse_dim(Arena *a, const char *text, DimGiven *out) {
+  const char *star;
+  int64_t multiple = 1;
+  bool scaled = parse_extent(text, &star, &multiple) && *star == '*' && multiple > 0;
+  if (scaled) text = star + 1;
   size_t n = strcspn(text, "<=");
   const char *end = text + n;
   if (n == 0 || !*end) return false;
   *out = (DimGiven){.name = arena_strndup(a, text, n), .is_bound = strncmp(end, "<=", 2) == 0};
+  out->multiple = scaled ? multiple : 1;
   if (*end == '<' && !out->is_bound) return false;
   return parse_extent(end + (out->is_bound ? 2 : 1), &end, &out->value) && *end == '\0';
 }
@@ -92,10 +98,15 @@ static DimGiven *find_dim(Inputs *s, const char *name) {
   return NULL;
 }
 
-static Dim symbol(Inputs *s, const char *name, int64_t bound, Loc loc) {
-  Import *im = s->im;
-  Sym *sym = module_sym(im->module, identifier(im->ctx->arena, name), EXTENT_MIN, bound, loc);
-  return dim_expr(im->ctx, ex_sym(im->ctx, sym));
+static Dim symbol(Inputs *s, const char *name, const DimGiven *g, Loc loc) {
+  Ctx *c = s->im->ctx;
+  if (g->value < g->multiple) {
+    fault(s, loc,
+          arena_printf(c->arena, "the bound %lld of '%s' leaves no extent", (long long)g->value, name));
+    return dim_const(1);
+  }
+  Sym *sym = module_sym(s->im->module, identifier(c->arena, name), EXTENT_MIN, g->value / g->multiple, loc);
+  return dim_expr(c, ex_mul(c, ex_idx(c, g->multiple), ex_sym(c, sym)));
 }
 
 // ---- types ----------------------------------------------------------------------------------------------------
@@ -121,7 +132,7 @@ static Dim resolve_dim(Inputs *s, const char *input, int axis, const OnnxDim *d,
     return dim_const(1);
   }
   g->used = true;
-  return g->is_bound ? symbol(s, name, g->value, loc) : dim_const(g->value);
+  return g->is_bound ? symbol(s, g->symbol ? g->symbol : name, g, loc) : dim_const(g->value);
 }
 
 // "1,3,224,N<=224" into t. An extent that the file calls by a name is known by that name from here on.
@@ -135,11 +146,13 @@ static bool parse_shape(Inputs *s, const char *text, const OnnxShape *declared, 
     if (parse_extent(part, &end, &g.value) && *end == '\0') {
       t->dim[t->rank] = dim_const(g.value);
     } else if (parse_dim(a, part, &g)) {
-      t->dim[t->rank] = g.is_bound ? symbol(s, g.name, g.value, loc) : dim_const(g.value);
+      t->dim[t->rank] = g.is_bound ? symbol(s, g.name, &g, loc) : dim_const(g.value);
     } else {
       return false;
     }
+    // The symbol keeps the user's name; other inputs find it by the file's.
     bool named = declared && t->rank < declared->ndims && declared->dims[t->rank].param[0];
+    g.symbol = g.name;
     g.name = named ? declared->dims[t->rank].param : NULL;
     g.used = true;
     if (named && !find_dim(s, g.name)) vec_push(a, &s->dims, g);

@@ -71,11 +71,63 @@ static const Expr *write_out(Ctx *c, const Expr *e, Import *im) {
   return sum;
 }
 
+static bool fits(Ctx *c, const Expr *e, DType t) {
+  int64_t lo, hi, bits = dtype_bytes(t) * 8, least = 0, most;
+  if (t == DT_I64) return true;
+  if (!expr_bounds(c, e, NULL, &lo, &hi) || t == DT_U64) return false;
+  if (dtype_class(t) == 's') least = -(INT64_C(1) << (bits - 1));
+  most = least + (INT64_C(1) << bits) - 1;
+  return lo >= least && hi <= most;
+}
+
+// The i64 expression with the same value as an integer expression of another type, if nothing wraps in it.
+// Exporters compute shapes in i32; only in i64 can they be compared with extents.
+static const Expr *widen(Ctx *c, const Expr *e) {
+  const Expr *args[2] = {NULL, NULL}, *wide;
+  if (e->dtype == DT_I64) return e;
+  if (!dtype_is_int(e->dtype)) return NULL;
+  switch (e->op) {
+  case E_CONST: return fits(c, ex_idx(c, e->int_value), e->dtype) ? ex_idx(c, e->int_value) : NULL;
+  case E_CAST: wide = widen(c, e->args[0]); break;
+  case E_ADD:
+  case E_SUB:
+  case E_MUL:
+  case E_DIV:
+  case E_FDIV:
+  case E_MOD:
+  case E_MIN:
+  case E_MAX:
+    for (int i = 0; i < 2; i++) {
+      if (!(args[i] = widen(c, e->args[i]))) return NULL;
+    }
+    wide = ex_binary(c, e->op, args[0], args[1]);
+    break;
+  default: return NULL;
+  }
+  return wide && fits(c, wide, e->dtype) ? wide : NULL;
+}
+
+static bool is_comparison(ExprOp op) {
+  return op == E_EQ || op == E_NE || op == E_LT || op == E_LE;
+}
+
+static const Expr *widen_comparison(Ctx *c, const Expr *e) {
+  const Expr *x = widen(c, e->args[0]), *y = widen(c, e->args[1]);
+  return x && y ? ex_binary(c, e->op, x, y) : NULL;
+}
+
 static const Expr *resolve(Ctx *c, const Expr *e, void *im) {
   const Expr *with = NULL;
   if (e->op == E_READ) with = read_element(im, e);
   if (e->op == E_REDUCE) with = write_out(c, e, im);
+  if (e->op == E_CAST && e->dtype == DT_I64) with = widen(c, e->args[0]);
+  if (is_comparison(e->op) && e->args[0]->dtype != DT_I64) with = widen_comparison(c, e);
   return with ? with : e;
+}
+
+const Expr *known_extent(Import *im, const Expr *e) {
+  const Expr *wide = widen(im->ctx, e);
+  return wide ? wide : ex_cast(im->ctx, DT_I64, e);
 }
 
 static bool is_settled(const Expr *e, void *unused) {
