@@ -81,10 +81,14 @@ static Value *along(Rewrite *r, Value *k, int rank, int axis) {
 static Value *rebuild(Rewrite *r, const Product *p, Value *w, Value *bias) {
   Builder b = r->b;
   b.loc = p->n->loc;
+  b.like = p->n;
   Value *in[] = {p->n->in[0], w, bias};
   const char *op = op_is(p->n, "matmul") && bias ? "linear" : p->n->op->name;
   bool attrs = strcmp(op, p->n->op->name) == 0;
-  return w ? build(&b, op, in, bias ? 3 : 2, attrs ? p->n->attr : NULL, attrs ? p->n->op->nattr : 0) : NULL;
+  if (!w) return NULL;
+  Value *v = build(&b, op, in, bias ? 3 : 2, attrs ? p->n->attr : NULL, attrs ? p->n->op->nattr : 0);
+  if (v) node_inherit(v->def, r->n);
+  return v;
 }
 
 static Value *scale_into_product(Rewrite *r, bool *changed) {

@@ -28,7 +28,7 @@ const char *fuse_kernel_name(Fuse *f, const char *what, const char *op) {
 
 // "u (softmax)", the origin of what a pass made of it, else value and op themselves.
 static const char *name_after(Fuse *f, const Node *n) {
-  const char *origin = n->made_by && n->origins.n == 1 ? n->origins.data[0].name : NULL;
+  const char *origin = n->made_by && n->origins.n ? n->origins.data[0].name : NULL;
   const char *paren = origin ? strrchr(origin, '(') : NULL;
   if (!paren || paren < origin + 2 || paren[1] == ')')
     return fuse_kernel_name(f, n->out[0]->name, n->op->name);
@@ -76,20 +76,6 @@ static void add_inputs(Fuse *f, const Group *g, const Expr *e, ValueList *ins) {
   }
 }
 
-static bool same_origin(const Origin *a, const Origin *b) {
-  bool names = a->name == b->name || (a->name && b->name && strcmp(a->name, b->name) == 0);
-  return names && a->loc.src == b->loc.src && a->loc.line == b->loc.line && a->loc.col == b->loc.col;
-}
-
-static void add_origins(Ctx *c, Node *to, const Node *from) {
-  for (int i = 0; i < from->origins.n; i++) {
-    bool known = false;
-    for (int k = 0; k < to->origins.n; k++)
-      known |= same_origin(&to->origins.data[k], &from->origins.data[i]);
-    if (!known) vec_push(c->arena, &to->origins, from->origins.data[i]);
-  }
-}
-
 static double reduction_flops(Ctx *c, const Stage *s) {
   double points = fuse_points(c, s), outer = (double)vars_product(c, s->dims, s->ndims);
   return points > outer ? 2 * points : 0;
@@ -131,7 +117,7 @@ bool fuse_build(Fuse *f, Group *g) {
   Node *n = build_kernel(&b, k, ins.data, ins.n, g->outs.data, g->outs.n);
   if (!n) return false;
   n->loc = named->loc;
-  for (int i = g->members.n - 1; i >= 0; i--) add_origins(c, n, g->members.data[i]);
+  for (int i = g->members.n - 1; i >= 0; i--) node_inherit(n, g->members.data[i]);
   return true;
 }
 

@@ -73,6 +73,24 @@ void node_replace(Node *n, int k, Value *v) {
   value_replace(old, v);
 }
 
+static bool same_origin(const Origin *a, const Origin *b) {
+  bool names = a->name == b->name || (a->name && b->name && strcmp(a->name, b->name) == 0);
+  return names && a->loc.src == b->loc.src && a->loc.line == b->loc.line && a->loc.col == b->loc.col;
+}
+
+static void add_origin(Node *to, Origin o) {
+  for (int i = 0; i < to->origins.n; i++)
+    if (same_origin(&to->origins.data[i], &o)) return;
+  vec_push(to->graph->ctx->arena, &to->origins, o);
+}
+
+void node_inherit(Node *to, const Node *from) {
+  for (int i = 0; i < from->origins.n; i++) add_origin(to, from->origins.data[i]);
+  if (from->origins.n || !from->nout) return;
+  const char *name = arena_printf(to->graph->ctx->arena, "%s (%s)", from->out[0]->name, from->op->name);
+  add_origin(to, (Origin){from->loc, name});
+}
+
 bool node_remove_if_dead(Node *n) {
   if (n->op->info->flags & OP_IMPURE) return false;
   for (int i = 0; i < n->nout; i++)
