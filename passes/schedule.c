@@ -80,7 +80,6 @@ typedef struct ScheduleAll {
 
 static bool schedule_graph(Graph *g, void *data) {
   ScheduleAll *all = data;
-  graph_count_uses(g);
   for (Node *n = g->first; n; n = n->next) {
     if (!n->kernel || n->kernel->routine || n->kernel->schedule.kind) continue;
     int i = 0;
@@ -92,5 +91,6 @@ static bool schedule_graph(Graph *g, void *data) {
 
 bool pass_schedule(Module *m, const PassOptions *o) {
   ScheduleAll all = {m, o};
+  graph_count_uses(m->main); // once, from the outside: counting in a region adds to what is counted already
   return each_graph(m->main, schedule_graph, &all);
 }
