@@ -12,7 +12,7 @@ static const Pass PASSES[] = {
      "slices away, padding into convolutions). First, so that every later pattern has one shape to match.",
      pass_canonicalize},
     {"recognize", LEVEL_GRAPH, LEVEL_GRAPH, 1,
-     "Finds operations that the model spells out in pieces (gelu, silu, softmax, layer norm) and puts the "
+     "Finds operations that the model spells out in pieces (gelu, silu, hard swish) and puts the "
      "one op "
      "in their place. Before folding, which would hide the constants the patterns look for.",
      pass_recognize},
@@ -80,15 +80,30 @@ const Pass *pass_find(const char *name) {
   return NULL;
 }
 
+static const char *level_name(Level l) {
+  static const char *const names[] = {"graph", "kernels", "loops"};
+  return names[l];
+}
+
+void passes_document(Str *out) {
+  str_puts(
+      out,
+      "# Passes\n\n"
+      "In the order in which they run; each takes a module at one level and leaves it at the same or the\n"
+      "next one. `--passes=`, `--dump=after:` and `--stop-after=` take these names. This page is printed "
+      "from\n"
+      "the table in `passes/passes.c`.\n");
+  for (int i = 0; i < ARRAY_LEN(PASSES); i++) {
+    const Pass *p = &PASSES[i];
+    str_printf(out, "\n## %s\n\nFrom %s to %s, at `-O%d` and above.\n\n%s\n", p->name, level_name(p->from),
+               level_name(p->to), p->min_opt, p->doc);
+  }
+}
+
 static double now(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static const char *level_name(Level l) {
-  static const char *const names[] = {"graph", "kernels", "loops"};
-  return names[l];
 }
 
 // Runs one pass with its hooks.

@@ -34,6 +34,9 @@ int pass_count(void);
 const Pass *pass_at(int i);
 const Pass *pass_find(const char *name);
 
+// The table as a page of the documents, in Markdown.
+void passes_document(Str *out);
+
 // Called before (pass index 0.. ) and after every pass that runs; return false to stop.
 typedef struct PassHooks {
   bool (*after)(void *data, Module *m, const Pass *p, double seconds, bool changed);

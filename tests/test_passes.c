@@ -222,6 +222,80 @@ Test(passes, empty_tensors) {
                               "  return a=%a, s=%s\n}\n");
 }
 
+// ---- the table ----------------------------------------------------------------------------------------------
+
+static char *read_text(Arena *a, const char *path) {
+  FILE *f = fopen(path, "r");
+  cr_assert(f, "cannot open %s", path);
+  Str s = {.arena = a};
+  char buf[4096];
+  for (size_t n; (n = fread(buf, 1, sizeof buf, f)) > 0;) str_put(&s, buf, n);
+  fclose(f);
+  return str_text(&s);
+}
+
+// After a change of the table: INGOT_UPDATE=1 ingot_tests --filter 'passes/*'
+Test(passes, the_page_is_up_to_date) {
+  Ctx *c = ctx_make();
+  Str page = {.arena = c->arena};
+  passes_document(&page);
+  const char *path = SOURCE_DIR "/docs/passes.md";
+  if (getenv("INGOT_UPDATE")) {
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs(str_text(&page), f) >= 0 && fclose(f) == 0);
+  }
+  cr_expect_str_eq(read_text(c->arena, path), str_text(&page), "%s is not what the table says", path);
+  ctx_free(c);
+}
+
+Test(passes, the_table_is_sound) {
+  for (int i = 0; i < pass_count(); i++) {
+    const Pass *p = pass_at(i);
+    cr_expect_eq(pass_find(p->name), p);
+    cr_expect(p->doc && p->from <= p->to);
+    if (i) cr_expect_eq(p->from, pass_at(i - 1)->to, "%s cannot follow", p->name);
+  }
+  cr_expect_null(pass_find("nothing"));
+}
+
+// What the tool's --passes and --stop-after rest on.
+Test(passes, lists_and_stops) {
+  Ctx *c = ctx_make();
+  const char *text = HEAD "graph main(%x: f32[4]) {\n  %y: f32[4] = relu(%x)\n  return y=%y\n}\n";
+  Module *m = module_parse(c, source_from_text(c->arena, "m", text));
+  PassOptions o = {.opt_level = 2, .winograd = "off"};
+  cr_expect(passes_run(m, &o, "canonicalize,fold", NULL, NULL));
+  cr_expect_eq(m->passes.n, 2);
+  cr_expect(passes_run(m, &o, NULL, "fuse", NULL));
+  cr_expect_eq(m->level, LEVEL_KERNELS);
+  cr_expect_str_eq(m->passes.data[2], "fold_affine", "it goes on where it stands");
+  ctx_free(c);
+}
+
+static void check_refused(const char *list, const char *stop, const char *expect) {
+  char *said = NULL;
+  size_t len = 0;
+  FILE *out = open_memstream(&said, &len);
+  Arena *a = arena_new(&oom);
+  Ctx *c = ctx_new(a, diag_new(a, out, false));
+  const char *text = HEAD "graph main(%x: f32[4]) {\n  %y: f32[4] = relu(%x)\n  return y=%y\n}\n";
+  Module *m = module_parse(c, source_from_text(a, "m", text));
+  PassOptions o = {.opt_level = 2, .winograd = "off"};
+  cr_expect_not(passes_run(m, &o, list, stop, NULL));
+  fflush(out);
+  cr_expect(strstr(said, expect), "expected '%s' in: %s", expect, said);
+  fclose(out);
+  free(said);
+  arena_free(a);
+}
+
+Test(passes, unknown_and_misplaced_passes_are_reported) {
+  check_refused("canonicalise", NULL, "there is no pass 'canonicalise'");
+  check_refused("canonicalise", NULL, "did you mean 'canonicalize'?");
+  check_refused(NULL, "fuze", "did you mean 'fuse'?");
+  check_refused("lower", NULL, "takes a module at level 'kernels', but this one is at level 'graph'");
+}
+
 // ---- the memory plan ----------------------------------------------------------------------------------------
 
 static Module *plan(Ctx *c, const char *text, int level) {
