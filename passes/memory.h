@@ -13,6 +13,7 @@ typedef struct Live {
   int64_t bytes, offset;
   struct Live *shared; // lies in the same place as this one
   bool part, whole;    // lies inside another value's buffer; has others inside
+  int number;          // in the list of all
 } Live;
 
 // Where a node stands in the order; regions lie between start and end (node->info).

@@ -10,7 +10,7 @@ static int by_size(const void *x, const void *y) {
   const Live *a = *(Live *const *)x, *b = *(Live *const *)y;
   if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
   if (a->first != b->first) return a->first < b->first ? -1 : 1;
-  return a->v->id < b->v->id ? -1 : a->v->id > b->v->id;
+  return a->number < b->number ? -1 : 1; // not the values' ids: those differ after reading a dump
 }
 
 static int by_offset(const void *x, const void *y) {
@@ -43,6 +43,7 @@ static int64_t best_gap(Live *const *busy, int n, int64_t bytes) {
 int64_t memory_fit(Plan *p) {
   int n = 0;
   Live **all = NEW_ARRAY(p->c->arena, Live *, p->live.n), **busy = NEW_ARRAY(p->c->arena, Live *, p->live.n);
+  for (int i = 0; i < p->live.n; i++) p->live.data[i]->number = i;
   for (int i = 0; i < p->live.n; i++)
     if (!p->live.data[i]->shared && !p->live.data[i]->part) all[n++] = p->live.data[i];
   qsort(all, (size_t)n, sizeof *all, by_size);
