@@ -170,6 +170,21 @@ static Range narrow_by_part(Ctx *c, const Linear *l, Range r, const Fact *f, int
   return intersect(r, add_ranges(scale_fact(f->range, k, 0), others));
 }
 
+// rest + y // d is (d * rest + y) // d, of which more may be known than of the two by themselves.
+static Range narrow_by_division(Ctx *c, const Linear *l, Range r, int depth) {
+  for (int i = 0; i < l->n; i++) {
+    const Expr *e = l->term[i].atom;
+    Linear all, rest = *l;
+    int64_t d;
+    if (e->op != E_FDIV || l->term[i].coeff != 1 || !expr_is_const_int(e->args[1], &d) || d <= 0) continue;
+    rest.term[i] = rest.term[--rest.n];
+    if (!linear_of(e->args[0], &all) || !linear_add(&all, &rest, d)) continue;
+    Range a = narrow_linear(c, &all, linear_range(c, &all), depth - 1);
+    if (range_known(a)) r = intersect(r, (Range){floor_div(a.lo, d), floor_div(a.hi, d)});
+  }
+  return r;
+}
+
 static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth) {
   const Expr *form;
   int64_t k, constant;
@@ -183,7 +198,7 @@ static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth) {
       else if (depth > 0)
         r = narrow_by_part(c, l, r, f, depth);
     }
-  return r;
+  return depth > 0 && l->n > 1 ? narrow_by_division(c, l, r, depth) : r;
 }
 
 Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
