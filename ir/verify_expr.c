@@ -46,6 +46,18 @@ static const Expr *greatest(Verify *v, const Expr *e) {
   return expr_rewrite(c, e, expand_mod, NULL);
 }
 
+// index < n for all values of the variables in scope. a // b < n is a < n * b.
+static bool proves_less(Verify *v, const Expr *index, const Expr *n) {
+  Ctx *c = v->ctx;
+  int64_t lo, hi;
+  while (index->op == E_FDIV && expr_bounds(c, index->args[1], v->assume, &lo, &hi) && lo >= 1) {
+    n = ex_mul(c, n, index->args[1]);
+    index = index->args[0];
+  }
+  const Expr *excess = ex_sub(c, greatest(v, index), expr_rewrite(c, n, expand_mod, NULL));
+  return expr_bounds(c, excess, v->assume, &lo, &hi) && hi < 0;
+}
+
 // Either index < extent itself, or, which memory safety needs only, below the extent's bound.
 static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {
   Ctx *c = v->ctx;
@@ -56,9 +68,7 @@ static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {
   const Expr *n = dim_to_expr(c, extent), *in_range = ex_in_range(c, index, n);
   if (v->assume) in_range = expr_assume(c, in_range, v->assume);
   if (in_range == ex_bool(c, true) || is_never_reached(v)) return true;
-  const Expr *excess = ex_sub(c, greatest(v, index), expr_rewrite(c, n, expand_mod, NULL));
-  int64_t from, to;
-  return known && lo >= 0 && expr_bounds(c, excess, v->assume, &from, &to) && to < 0;
+  return known && lo >= 0 && proves_less(v, index, n);
 }
 
 static bool report_access(Verify *v, const Value *x, const Expr *index, Dim extent, int k, Loc loc) {
