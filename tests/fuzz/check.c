@@ -1,0 +1,348 @@
+// check.c: one model, run every way there is, and compared.
+// SPDX-License-Identifier: Apache-2.0
+//
+// The reference is the evaluator on the graph as it was written. Every stage parses the model anew into an
+// arena of its own, so that nothing it does can reach the others.
+#include "codegen/codegen.h"
+#include "passes/passes.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { MAX_TRIALS = 3 };
+
+// One set of extents, with its inputs and what the reference makes of them.
+typedef struct Trial {
+  int64_t *extent; // by symbol
+  const Tensor **in;
+  Tensor **ref;
+  Noise *noise;
+} Trial;
+
+typedef struct Check {
+  Report *report;
+  const Options *options;
+  const char *text;
+  Ctx *c; // of the whole check
+  int nout, ntrials;
+  Trial trial[MAX_TRIALS];
+  double scale; // of what noise explains
+} Check;
+
+// A stage's own world; messages are collected.
+typedef struct World {
+  jmp_buf oom;
+  Arena *arena;
+  FILE *log;
+  char *messages;
+  size_t size;
+  Ctx *c;
+} World;
+
+static void world_open(World *w) {
+  w->arena = arena_new(&w->oom);
+  w->log = open_memstream(&w->messages, &w->size);
+  w->c = ctx_new(w->arena, diag_new(w->arena, w->log, false));
+}
+
+static void world_close(World *w) {
+  arena_free(w->arena);
+  fclose(w->log);
+  free(w->messages);
+}
+
+static bool fail(Check *k, World *w, const char *fmt, ...) PRINTF_LIKE(3, 4);
+static bool fail(Check *k, World *w, const char *fmt, ...) {
+  Report *r = k->report;
+  if (r->failed) return false;
+  r->failed = true;
+  va_list ap;
+  va_start(ap, fmt);
+  int n = vsnprintf(r->detail, sizeof r->detail, fmt, ap);
+  va_end(ap);
+  if (w) fflush(w->log);
+  if (w && w->size && n >= 0 && (size_t)n < sizeof r->detail)
+    snprintf(r->detail + n, sizeof r->detail - (size_t)n, "\n%s", w->messages);
+  return false;
+}
+
+static void stage(Check *k, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void stage(Check *k, const char *fmt, ...) {
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(k->report->stage, sizeof k->report->stage, fmt, ap);
+  va_end(ap);
+}
+
+static Module *parse(Check *k, World *w) {
+  Module *m = module_parse(w->c, source_from_text(w->arena, "model.ing", k->text));
+  if (!m) fail(k, w, "does not parse");
+  if (m && !m->target) m->target = target_default(w->c);
+  return m;
+}
+
+// ---- comparing ------------------------------------------------------------------------------------------------
+
+static bool compare(Check *k, World *w, int t, Tensor *const *got) {
+  Trial *trial = &k->trial[t];
+  for (int i = 0; i < k->nout; i++) {
+    const Tensor *ref = trial->ref[i];
+    int64_t at = 0;
+    double allowed = 0;
+    k->report->elements += (uint64_t)type_elements(&ref->type);
+    if (!type_equal(&ref->type, &got[i]->type)) {
+      int64_t dummy = 0;
+      if (noise_explains(trial->noise, i, ref, 1, &dummy, &allowed) && noise_unstable(trial->noise, i))
+        continue;
+      return fail(k, w, "output %d is %s, not %s", i, type_text(w->c, &got[i]->type),
+                  type_text(w->c, &ref->type));
+    }
+    bool fine = noise_explains(trial->noise, i, got[i], k->scale, &at, &allowed);
+    k->report->unstable += (uint64_t)noise_unstable(trial->noise, i);
+    if (!fine)
+      return fail(k, w,
+                  "output %d of trial %d: element %lld is %.9g, not %.9g (%lld, not %lld); allowed: %.3g", i,
+                  t, (long long)at, tensor_get(got[i], at), tensor_get(ref, at),
+                  (long long)tensor_get_int(got[i], at), (long long)tensor_get_int(ref, at), allowed);
+  }
+  return true;
+}
+
+static bool same_bits(Check *k, World *w, Tensor *const *a, Tensor *const *b, int threads) {
+  for (int i = 0; i < k->nout; i++)
+    if (!tensor_equal(a[i], b[i]))
+      return fail(k, w, "output %d with %d threads differs from that with one", i, threads);
+  return true;
+}
+
+// ---- the reference ----------------------------------------------------------------------------------------------
+
+static const Expr *bind_sym(Ctx *c, const Expr *e, void *data) {
+  const int64_t *extent = data;
+  return e->op == E_SYM ? ex_idx(c, extent[e->sym->index]) : e;
+}
+
+static Type bind_type(Ctx *c, const Type *t, int64_t *extent) {
+  Type r = *t;
+  for (int d = 0; d < t->rank; d++) {
+    int64_t n = t->dim[d].n;
+    if (t->dim[d].sym) expr_is_const_int(expr_rewrite(c, t->dim[d].sym, bind_sym, extent), &n);
+    r.dim[d] = dim_const(n);
+  }
+  return r;
+}
+
+static int64_t some_extent(Rng *r, const Sym *s, int t) {
+  if (t == 0) return s->max;
+  if (t == 1) return s->min > 0 || rng_chance(r, 50) ? s->min : 1;
+  return rng_range(r, s->min, s->max);
+}
+
+static bool run_trial(Check *k, World *w, Module *m, int t, Rng *r) {
+  Trial *trial = &k->trial[t];
+  Graph *g = m->main;
+  Arena *a = k->c->arena;
+  trial->extent = NEW_ARRAY(a, int64_t, m->syms.n + 1);
+  for (int i = 0; i < m->syms.n; i++) trial->extent[i] = some_extent(r, m->syms.data[i], t);
+  trial->in = NEW_ARRAY(a, const Tensor *, g->inputs.n + 1);
+  trial->ref = NEW_ARRAY(a, Tensor *, g->outputs.n + 1);
+  for (int i = 0; i < g->inputs.n; i++) {
+    Type type = bind_type(w->c, &g->inputs.data[i]->type, trial->extent);
+    trial->in[i] = fuzz_tensor(k->c, g->inputs.data[i]->name, &type);
+  }
+  Tensor **out = NEW_ARRAY(a, Tensor *, g->outputs.n + 1);
+  if (!eval_module(m, trial->in, out)) return fail(k, w, "does not evaluate");
+  for (int i = 0; i < g->outputs.n; i++) { // out of the stage's arena
+    trial->ref[i] = tensor_new(k->c, &out[i]->type);
+    memcpy(tensor_data(trial->ref[i]), out[i]->data, out[i]->bytes);
+  }
+  trial->noise = noise_new(k->c, k->text, trial->in, trial->ref);
+  return true;
+}
+
+static bool has_input_syms(const Module *m) {
+  for (int i = 0; i < m->syms.n; i++)
+    if (!m->syms.data[i]->data_dependent) return true;
+  return false;
+}
+
+static bool reference(Check *k, World *w) {
+  Rng r = {hash_bytes(k->text, strlen(k->text))};
+  stage(k, "parse");
+  Module *m = parse(k, w);
+  if (!m) return false;
+  stage(k, "verify");
+  if (!module_verify(m, "parse")) return fail(k, w, "does not verify");
+  stage(k, "evaluate");
+  k->nout = m->main->outputs.n;
+  k->ntrials = has_input_syms(m) ? MAX_TRIALS : 1;
+  for (int t = 0; t < k->ntrials; t++)
+    if (!run_trial(k, w, m, t, &r)) return false;
+  return true;
+}
+
+// ---- text -------------------------------------------------------------------------------------------------------
+
+// Printed, parsed and printed again it is the same.
+static bool check_text(Check *k, World *w, const Module *m) {
+  Str first = {.arena = w->arena}, second = {.arena = w->arena};
+  module_print(&first, m, NULL);
+  World other;
+  if (setjmp(other.oom)) return fail(k, w, "out of memory");
+  world_open(&other);
+  Module *again = module_parse(other.c, source_from_text(other.arena, "printed.ing", str_text(&first)));
+  bool ok = again || fail(k, &other, "what is printed does not parse");
+  if (ok) module_print(&second, again, NULL);
+  ok = ok && (strcmp(str_text(&first), str_text(&second)) == 0 ||
+              fail(k, w, "printing what was parsed gives another text"));
+  world_close(&other);
+  return ok;
+}
+
+// ---- passes -------------------------------------------------------------------------------------------------------
+
+typedef struct Hook {
+  Check *check;
+  World *world;
+  int opt;
+  bool evaluate, text;
+} Hook;
+
+static bool evaluate_now(Check *k, World *w, Module *m) {
+  Tensor **out = NEW_ARRAY(w->arena, Tensor *, k->nout + 1);
+  for (int t = 0; t < k->ntrials; t++) {
+    if (!eval_module(m, k->trial[t].in, out)) return fail(k, w, "does not evaluate");
+    if (!compare(k, w, t, out)) return false;
+  }
+  return true;
+}
+
+static bool after_pass(void *data, Module *m, const Pass *p, double seconds, bool changed) {
+  Hook *h = data;
+  Check *k = h->check;
+  (void)seconds;
+  bool last = strcmp(p->name, "memory") == 0;
+  if (!changed && !last) return true;
+  stage(k, "O%d verify after %s", h->opt, p->name);
+  if (!module_verify(m, p->name)) return fail(k, h->world, "does not verify");
+  if (h->text) {
+    stage(k, "O%d text after %s", h->opt, p->name);
+    if (!check_text(k, h->world, m)) return false;
+  }
+  stage(k, "O%d evaluate after %s", h->opt, p->name);
+  bool ok = !(h->evaluate || last) || evaluate_now(k, h->world, m);
+  if (ok) stage(k, "O%d pass behind %s", h->opt, p->name);
+  return ok;
+}
+
+static PassOptions pass_options(Check *k, int opt) {
+  Rng r = {k->options->choice ^ (uint64_t)opt * 77};
+  PassOptions o = {.opt_level = opt, .winograd = rng_chance(&r, 50) ? "auto" : "off"};
+  o.threads = (int)rng_below(&r, 4);
+  o.fp_strict = rng_chance(&r, 15);
+  k->scale = strcmp(o.winograd, "auto") == 0 && opt == 2 ? 64 : 1;
+  return o;
+}
+
+static bool run_passes(Check *k, World *w, int opt) {
+  PassOptions o = pass_options(k, opt);
+  Hook h = {k, w, opt, true, true};
+  PassHooks hooks = {after_pass, &h, false};
+  stage(k, "O%d parse", opt);
+  Module *m = parse(k, w);
+  return m && (passes_run(m, &o, NULL, NULL, &hooks) || fail(k, w, "the passes fail"));
+}
+
+// ---- compiled code ------------------------------------------------------------------------------------------------
+
+static bool run_compiled(Check *k, World *w, int opt, const char *target, int max_threads) {
+  CodegenOptions co = {.emit = EMIT_OBJECT, .jobs = 1, .opt_level = opt};
+  PassOptions o = pass_options(k, opt);
+  stage(k, "O%d %s compile", opt, target);
+  Module *m = parse(k, w);
+  if (!m) return false;
+  m->target = target_find(w->c, target);
+  if (!passes_run(m, &o, NULL, NULL, NULL)) return fail(k, w, "the passes fail");
+  Jit *jit = jit_compile(m, &co);
+  if (!jit) return fail(k, w, "does not compile");
+  Tensor **one = NEW_ARRAY(w->arena, Tensor *, k->nout + 1),
+         **more = NEW_ARRAY(w->arena, Tensor *, k->nout + 1);
+  for (int t = 0; t < k->ntrials; t++) {
+    stage(k, "O%d %s run", opt, target);
+    if (!jit_run(jit, k->trial[t].in, one, 1)) return fail(k, w, "does not run");
+    if (!compare(k, w, t, one)) return false;
+    for (int threads = 2; threads <= max_threads; threads++) {
+      stage(k, "O%d %s run with threads", opt, target);
+      if (!jit_run(jit, k->trial[t].in, more, threads)) return fail(k, w, "does not run");
+      if (!same_bits(k, w, one, more, threads)) return false;
+    }
+  }
+  k->report->compiled++;
+  return true;
+}
+
+// ---- all of it ------------------------------------------------------------------------------------------------------
+
+static int targets(const char **out) {
+  static const char *const names[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
+  jmp_buf oom;
+  Arena *a = arena_new(&oom);
+  Ctx *c = ctx_new(a, diag_new(a, stderr, false));
+  const char *native = target_find(c, "native")->name;
+  int n = 0;
+  for (int i = 0; i < ARRAY_LEN(names); i++) {
+    out[n++] = names[i];
+    if (strcmp(names[i], native) == 0) break;
+  }
+  arena_free(a);
+  return n;
+}
+
+typedef struct Way {
+  int opt;
+  const char *target; // NULL: the evaluator after every pass
+} Way;
+
+static bool run_way(Check *k, Way way, int threads) {
+  World w;
+  if (setjmp(w.oom)) return fail(k, NULL, "out of memory");
+  world_open(&w);
+  bool ok = way.target ? run_compiled(k, &w, way.opt, way.target, threads) : run_passes(k, &w, way.opt);
+  world_close(&w);
+  return ok;
+}
+
+static bool run_ways(Check *k) {
+  const char *target[4];
+  const Options *o = k->options;
+  Rng r = {o->choice};
+  int n = targets(target);
+  for (int opt = 0; opt <= 2; opt++) {
+    bool wanted = o->all || opt == 2 || rng_chance(&r, 35);
+    if (wanted && !run_way(k, (Way){opt, NULL}, 0)) return false;
+  }
+  if (!o->llvm && !o->all) return true;
+  if ((o->all || rng_chance(&r, 30)) && !run_way(k, (Way){0, target[n > 2 ? 2 : n - 1]}, 2)) return false;
+  int one = (int)rng_below(&r, n);
+  for (int i = 0; i < n; i++)
+    if ((o->all || i == one) && !run_way(k, (Way){2, target[i]}, 3)) return false;
+  return true;
+}
+
+bool fuzz_check(Report *r, const char *text, const Options *o) {
+  Check k = {.report = r, .options = o, .text = text, .scale = 1};
+  World base, first;
+  r->failed = false;
+  if (setjmp(base.oom)) return fail(&k, NULL, "out of memory");
+  world_open(&base);
+  k.c = base.c;
+  if (setjmp(first.oom)) return fail(&k, NULL, "out of memory");
+  world_open(&first);
+  bool ok = reference(&k, &first);
+  world_close(&first);
+  ok = ok && run_ways(&k);
+  world_close(&base);
+  r->models++;
+  return ok;
+}

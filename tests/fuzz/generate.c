@@ -1,0 +1,259 @@
+// generate.c: random valid graphs: the pool of values, leaves, and which op comes next.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every node is evaluated as soon as it is made. One that gives too many infinities, NaNs or huge numbers is
+// taken out again: such values would hide what goes wrong after them.
+#include "tests/fuzz/fuzz.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { MAX_MODEL_OUTPUTS = 8, MAX_MODEL_SYM = 40 };
+
+// ---- shapes and types -----------------------------------------------------------------------------------------
+
+int64_t gen_extent(Gen *g) {
+  static const int64_t corners[] = {1,  2,  3,  4,  5,  7,  8,  9,  11, 13, 15,
+                                    16, 17, 24, 31, 32, 33, 47, 48, 63, 64, 65};
+  if (rng_chance(&g->rng, 1)) return 0;
+  return rng_chance(&g->rng, 50) ? rng_range(&g->rng, 1, 8) : rng_pick(&g->rng, corners);
+}
+
+DType gen_dtype(Gen *g, const Op *op, const char *type) {
+  static const DType common[] = {DT_F32,  DT_F32, DT_F32, DT_F32, DT_F64, DT_F16,
+                                 DT_BF16, DT_I8,  DT_U8,  DT_I32, DT_I64, DT_BOOL};
+  for (int i = 0; i < 64; i++) {
+    DType t =
+        i < 32 && rng_chance(&g->rng, 80) ? rng_pick(&g->rng, common) : (DType)rng_below(&g->rng, DT_COUNT);
+    if (op_allows(op, type, t)) return t;
+  }
+  return DT_F32;
+}
+
+Type gen_type(Gen *g, DType t, int min_rank, int max_rank) {
+  Type type = {.dtype = t, .rank = (int)rng_range(&g->rng, min_rank, max_rank)};
+  int64_t room = g->max_elements;
+  for (int k = 0, d = (int)rng_below(&g->rng, type.rank + 1); k < type.rank; k++) {
+    d = (d + 1) % type.rank;
+    int64_t n = gen_extent(g);
+    if (n > room) n = room > 3 ? rng_range(&g->rng, 1, 3) : 1;
+    type.dim[d] = dim_const(n);
+    room /= n > 0 ? n : 1;
+  }
+  if (g->sym && type.rank && rng_chance(&g->rng, 40)) {
+    int d = (int)rng_below(&g->rng, type.rank);
+    int64_t rest = type_elements(&type) / (type.dim[d].n ? type.dim[d].n : 1);
+    if (rest * g->sym->max <= g->max_elements) type.dim[d] = dim_expr(g->c, ex_sym(g->c, g->sym));
+  }
+  return type;
+}
+
+int64_t *gen_ints(Gen *g, int n) {
+  return NEW_ARRAY(g->c->arena, int64_t, n + 1);
+}
+
+const Dim *gen_dims(Gen *g, int n, const int64_t *v) {
+  Dim *d = NEW_ARRAY(g->c->arena, Dim, n + 1);
+  for (int i = 0; i < n; i++) d[i] = dim_const(v[i]);
+  return d;
+}
+
+bool gen_static(const Value *v) {
+  return type_is_static(&v->type);
+}
+
+// ---- values ---------------------------------------------------------------------------------------------------
+
+static void pool_add(Gen *g, Value *v) {
+  vec_push(g->c->arena, &g->pool, v);
+}
+
+Value *gen_leaf(Gen *g, const char *kind, const Type *t) {
+  if (g->wild && strcmp(kind, "n") == 0 && rng_chance(&g->rng, 50)) kind = "s";
+  const char *name = arena_printf(g->c->arena, "%s%d", kind, g->serial++);
+  bool constant = type_is_static(t) && rng_chance(&g->rng, type_elements(t) <= 256 ? 35 : 5);
+  Tensor *x = type_is_static(t) ? fuzz_tensor(g->c, name, t) : NULL;
+  Value *v = constant ? graph_const(g->graph, name, x, NO_LOC) : graph_input(g->graph, name, *t, NO_LOC);
+  v->info = x;
+  pool_add(g, v);
+  return v;
+}
+
+Value *gen_leaf_of(Gen *g, const char *kind, DType t, int rank, const int64_t *dims) {
+  Type type = type_make(t, rank, dims);
+  return gen_leaf(g, kind, &type);
+}
+
+// The newest are the likeliest, so that chains come about.
+static Value *from_pool(Gen *g, const Op *op, const char *type, DType t, int min_rank, int max_rank) {
+  if (rng_chance(&g->rng, 15)) return NULL;
+  for (int i = g->pool.n - 1; i >= 0; i--) {
+    Value *v = g->pool.data[i];
+    bool fits = op ? op_allows(op, type, v->type.dtype) : v->type.dtype == t;
+    if (fits && v->type.rank >= min_rank && v->type.rank <= max_rank && rng_chance(&g->rng, 45)) return v;
+  }
+  return NULL;
+}
+
+Value *gen_operand(Gen *g, const Op *op, const char *type, int min_rank, int max_rank) {
+  Value *v = from_pool(g, op, type, DT_NONE, min_rank, max_rank);
+  if (v) return v;
+  int most = max_rank < 5 ? max_rank : min_rank > 5 ? min_rank : 5;
+  Type t = gen_type(g, gen_dtype(g, op, type), min_rank, most);
+  return gen_leaf(g, "n", &t);
+}
+
+Value *gen_operand_of(Gen *g, DType dt, int min_rank, int max_rank) {
+  Value *v = from_pool(g, NULL, NULL, dt, min_rank, max_rank);
+  if (v) return v;
+  Type t = gen_type(g, dt, min_rank, max_rank < 5 ? max_rank : min_rank > 5 ? min_rank : 5);
+  return gen_leaf(g, "n", &t);
+}
+
+Value *gen_shaped(Gen *g, const char *kind, const Type *t) {
+  for (int i = g->pool.n - 1; i >= 0; i--)
+    if (type_equal(&g->pool.data[i]->type, t) && rng_chance(&g->rng, 40)) return g->pool.data[i];
+  return gen_leaf(g, kind, t);
+}
+
+// ---- nodes ------------------------------------------------------------------------------------------------------
+
+static bool tame(const Tensor *t) {
+  double most = t->type.dtype == DT_F16 ? 1e3 : t->type.dtype == DT_F64 ? 1e12 : 1e9;
+  int64_t n = type_elements(&t->type), bad = 0;
+  if (!dtype_is_float(t->type.dtype)) return true;
+  for (int64_t i = 0; i < n; i++) {
+    double x = tensor_get(t, i);
+    bad += !isfinite(x) || fabs(x) > most;
+  }
+  return bad * 5 <= n;
+}
+
+// What the node gives; false if it should go. Unknown operands: no verdict.
+static bool evaluate(Gen *g, Node *n) {
+  const Tensor **in = NEW_ARRAY(g->c->arena, const Tensor *, n->nin + 1);
+  Tensor **out = NEW_ARRAY(g->c->arena, Tensor *, n->nout + 1);
+  for (int i = 0; i < n->nin; i++) {
+    if (!n->in[i]) continue;
+    if (!n->in[i]->info) return true;
+    in[i] = n->in[i]->info;
+  }
+  for (int k = 0; k < n->nout; k++)
+    if (!gen_static(n->out[k])) return true;
+  if (n->nregions) return true;
+  if (!eval_node(g->c, n, in, out)) return false;
+  for (int k = 0; k < n->nout; k++) {
+    if (!g->wild && !tame(out[k])) return false;
+    n->out[k]->info = out[k];
+  }
+  return true;
+}
+
+static bool small_enough(const Gen *g, const Node *n) {
+  for (int k = 0; k < n->nout; k++)
+    if (type_elements(&n->out[k]->type) > 2 * g->max_elements) return false;
+  return true;
+}
+
+Node *gen_build(Gen *g, const Op *op, Value *const *in, int nin, const Attr *attrs, int nattrs) {
+  Node *n = build_node(&g->builder, op->name, in, nin, attrs, nattrs);
+  if (!n) return g->refused++, NULL;
+  if (!small_enough(g, n) || !evaluate(g, n)) {
+    node_remove(n);
+    return g->dropped++, NULL;
+  }
+  g->made++;
+  for (int k = 0; k < n->nout; k++) {
+    n->out[k]->name = arena_printf(g->c->arena, "v%d", g->serial++);
+    pool_add(g, n->out[k]);
+  }
+  return n;
+}
+
+static const Maker *maker_of(const char *op) {
+  static const Maker *const tables[] = {MAKERS_VIEWS,   MAKERS_INDEX,  MAKERS_PRODUCTS,
+                                        MAKERS_WINDOWS, MAKERS_LAYERS, MAKERS_CONTROL};
+  for (int i = 0; i < ARRAY_LEN(tables); i++)
+    for (const Maker *m = tables[i]; m->op; m++)
+      if (strcmp(m->op, op) == 0) return m;
+  return NULL;
+}
+
+static bool broadcasts(const Op *op) {
+  return !op->info->infer && op->nin > 0;
+}
+
+static bool makes_itself(const Op *op) {
+  return broadcasts(op) ||
+         (op->nin == 1 && !op->in[0].variadic && strcmp(op->info->group, "reductions") == 0);
+}
+
+static Node *make_node(Gen *g, const Op *op) {
+  const Maker *m = maker_of(op->name);
+  if (m) return m->make(g, op);
+  return makes_itself(op) && rng_chance(&g->rng, 95) ? make_generic(g, op) : make_sample(g, op);
+}
+
+static const Op *choose_op(Gen *g) {
+  if (g->only && rng_chance(&g->rng, 50)) return op_find(g->c, g->only);
+  for (;;) {
+    const Op *op = op_at(g->c, (int)rng_below(&g->rng, op_count(g->c)));
+    const Maker *m = maker_of(op->name);
+    int weight = m ? m->weight : 2;
+    if (op->info->flags & OP_INTERNAL) continue;
+    if (rng_below(&g->rng, 10) < weight) return op;
+  }
+}
+
+// ---- models -----------------------------------------------------------------------------------------------------
+
+// What nothing uses becomes an output, and some of what is used too.
+static void choose_outputs(Gen *g) {
+  Graph *graph = g->graph;
+  graph_count_uses(graph);
+  for (int i = g->pool.n - 1; i >= 0; i--) {
+    Value *v = g->pool.data[i];
+    if (graph->outputs.n >= MAX_MODEL_OUTPUTS) break;
+    if (v->def ? v->uses == 0 || rng_chance(&g->rng, 12) : rng_chance(&g->rng, 1))
+      graph_output(graph, NULL, v);
+  }
+}
+
+static int keep_used(Value **v, int n) {
+  int kept = 0;
+  for (int i = 0; i < n; i++)
+    if (v[i]->uses) v[kept++] = v[i];
+  return kept;
+}
+
+void fuzz_prune(Graph *g) {
+  for (Node *n = g->last, *prev; n; n = prev) {
+    int uses = 0;
+    prev = n->prev;
+    graph_count_uses(g);
+    for (int k = 0; k < n->nout; k++) uses += n->out[k]->uses;
+    if (uses == 0) node_remove(n);
+  }
+  graph_count_uses(g);
+  g->inputs.n = keep_used(g->inputs.data, g->inputs.n);
+  g->consts.n = keep_used(g->consts.data, g->consts.n);
+}
+
+Module *fuzz_generate(Ctx *c, uint64_t seed, const char *only) {
+  Gen g = {.rng = {seed * 0x2545f4914f6cdd1du + 1}, .c = c, .only = only};
+  Module *m = module_new(c, "fuzz");
+  m->main = g.graph = graph_new(m, "main", NULL);
+  m->target = target_default(c);
+  g.builder = builder_at(g.graph, NULL, NO_LOC);
+  bool big = rng_chance(&g.rng, 8);
+  g.max_elements = big ? 40000 : rng_chance(&g.rng, 40) ? 4096 : 600;
+  g.max_work = big ? 2000000 : 100000;
+  g.wild = rng_chance(&g.rng, 10);
+  if (rng_chance(&g.rng, 12))
+    g.sym = module_sym(m, "N", rng_below(&g.rng, 2), rng_range(&g.rng, 1, MAX_MODEL_SYM), NO_LOC);
+  int want = rng_chance(&g.rng, 30) ? 1 : (int)rng_range(&g.rng, 2, 12);
+  for (int tries = 0; g.made < want && tries < 6 * want + 10; tries++) make_node(&g, choose_op(&g));
+  choose_outputs(&g);
+  fuzz_prune(g.graph);
+  return m->main->outputs.n ? m : NULL;
+}
