@@ -24,6 +24,13 @@ static bool is_never_reached(const Verify *v) {
   return false;
 }
 
+// ---- greatest values ------------------------------------------------------------------------------------
+
+// Where extents are symbolic, ranges alone prove nothing: p // T < B for p < B * T. So a bound of the index
+// is built, as an expression over symbols, term by term.
+
+static const Expr *greatest(Verify *v, const Expr *e);
+
 static const Expr *expand_mod(Ctx *c, const Expr *e, void *data) {
   (void)data;
   if (e->op != E_MOD || e->dtype != DT_I64) return e;
@@ -31,30 +38,85 @@ static const Expr *expand_mod(Ctx *c, const Expr *e, void *data) {
   return ex_sub(c, e->args[0], whole);
 }
 
-// Every variable of symbolic extent at the end where e is greatest; remainders written as differences, so
-// that N // 4 * 4 + N % 4 cancels to N.
-static const Expr *greatest(Verify *v, const Expr *e) {
-  Ctx *c = v->ctx;
-  for (int i = v->scope.n; i-- > 0;) {
-    const Var *var = v->scope.data[i];
-    int64_t k;
-    const Expr *rest;
-    if (!var->extent || var->extent->op == E_CONST || !expr_affine(c, e, var, &k, &rest)) continue;
-    const Expr *end = ex_sub(c, without_lets(v, var->extent), ex_idx(c, 1));
-    e = k > 0 ? ex_add(c, rest, ex_mul(c, ex_idx(c, k), end)) : rest;
-  }
-  return expr_rewrite(c, e, expand_mod, NULL);
+static bool ends_at_symbol(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_VAR || !e->var->extent || e->var->extent->op == E_CONST;
 }
 
-// index < n for all values of the variables in scope. a // b < n is a < n * b.
+static bool has_open_var(Verify *v, const Expr *e) {
+  return !expr_visit(v->ctx, e, ends_at_symbol, NULL);
+}
+
+static int64_t least_value(Verify *v, const Expr *e) {
+  int64_t lo, hi;
+  return expr_bounds(v->ctx, e, v->assume, &lo, &hi) ? lo : INT64_MIN;
+}
+
+// What is left of a term after division by d, or NULL: B of B * T by T.
+static const Expr *divided_atom(Ctx *c, const Expr *atom, const Expr *d) {
+  if (atom == d) return ex_idx(c, 1);
+  if (atom->op != E_MUL) return NULL;
+  const Expr *left = divided_atom(c, atom->args[0], d);
+  if (left) return ex_mul(c, left, atom->args[1]);
+  const Expr *right = divided_atom(c, atom->args[1], d);
+  return right ? ex_mul(c, atom->args[0], right) : NULL;
+}
+
+// A bound of a // d: the terms of a that d divides, and what the others can add.
+static const Expr *greatest_quotient(Verify *v, const Expr *a, const Expr *d) {
+  Ctx *c = v->ctx;
+  Linear l;
+  int64_t lo, hi, least = least_value(v, d);
+  if (least < 1 || !linear_of(a, &l)) return NULL;
+  const Expr *quotient = ex_idx(c, 0), *others = ex_idx(c, l.constant);
+  for (int i = 0; i < l.n; i++) {
+    const Expr *part = divided_atom(c, l.term[i].atom, d), *k = ex_idx(c, l.term[i].coeff);
+    if (part)
+      quotient = ex_add(c, quotient, ex_mul(c, part, k));
+    else
+      others = ex_add(c, others, ex_mul(c, l.term[i].atom, k));
+  }
+  if (!expr_bounds(c, others, v->assume, &lo, &hi)) return NULL;
+  return ex_add(c, quotient, ex_idx(c, hi < 0 ? -1 : hi / least));
+}
+
+static const Expr *greatest_atom(Verify *v, const Expr *e) {
+  Ctx *c = v->ctx;
+  if (!has_open_var(v, e)) return e;
+  switch (e->op) {
+  case E_VAR: return ex_sub(c, greatest(v, without_lets(v, e->var->extent)), ex_idx(c, 1));
+  case E_FDIV: return greatest_quotient(v, greatest(v, e->args[0]), e->args[1]);
+  case E_MUL:
+    if (least_value(v, e->args[0]) < 0 || least_value(v, e->args[1]) < 0) return NULL;
+    return ex_mul(c, greatest(v, e->args[0]), greatest(v, e->args[1]));
+  default: return NULL;
+  }
+}
+
+// An expression that e never exceeds, with variables of symbolic extent at the end where e is greatest.
+static const Expr *greatest(Verify *v, const Expr *e) {
+  Ctx *c = v->ctx;
+  Linear l;
+  if (!linear_of(e, &l)) return e;
+  const Expr *sum = ex_idx(c, l.constant);
+  for (int i = 0; i < l.n; i++) {
+    const Expr *atom = l.term[i].atom;
+    int64_t k = l.term[i].coeff, least = least_value(v, atom);
+    const Expr *end = k > 0                                 ? greatest_atom(v, atom)
+                      : has_open_var(v, atom) && least >= 0 ? ex_idx(c, least)
+                                                            : NULL;
+    sum = ex_add(c, sum, ex_mul(c, end ? end : atom, ex_idx(c, k)));
+  }
+  return sum;
+}
+
+// index < n for all values of the variables in scope. Remainders are written as differences, so that
+// N // 4 * 4 + N % 4 cancels to N.
 static bool proves_less(Verify *v, const Expr *index, const Expr *n) {
   Ctx *c = v->ctx;
   int64_t lo, hi;
-  while (index->op == E_FDIV && expr_bounds(c, index->args[1], v->assume, &lo, &hi) && lo >= 1) {
-    n = ex_mul(c, n, index->args[1]);
-    index = index->args[0];
-  }
-  const Expr *excess = ex_sub(c, greatest(v, index), expr_rewrite(c, n, expand_mod, NULL));
+  const Expr *end = expr_rewrite(c, greatest(v, index), expand_mod, NULL);
+  const Expr *excess = ex_sub(c, end, expr_rewrite(c, n, expand_mod, NULL));
   return expr_bounds(c, excess, v->assume, &lo, &hi) && hi < 0;
 }
 
