@@ -729,6 +729,9 @@ const Target *target_at(int i);
 typedef struct BlobFile BlobFile;
 BlobFile *blob_new(Ctx *c, const char *folder); // made when first needed
 void module_print(Str *out, const Module *m, BlobFile *blobs);
+// Gives values the unique names that printing would give them. The pass manager calls it after every pass, so
+// that names (which reach the artefact) do not depend on whether a dump was read back in between.
+void module_unique_names(Module *m);
 void graph_print(Str *out, const Graph *g);
 void kernel_print(Str *out, const Kernel *k);
 void expr_print(Str *out, const Expr *e);

@@ -13,30 +13,36 @@ static const char *const LEVELS[] = {"graph", "kernels", "loops"};
 
 // What is printed must be unique, which names in memory need not be: %a, %a.1, %a.2 ...
 typedef struct Naming {
-  Printer *p;
+  Ctx *ctx;
   Map *taken; // name -> how often it was asked for
+  bool *seen; // by id
+  bool rename;
+  const char **names; // else they go here
 } Naming;
 
 static const char *unique_name(Naming *g, const char *base) {
   int *count = map_get(g->taken, base);
   if (!count) {
-    map_put(g->taken, base, NEW(g->p->ctx->arena, int));
+    map_put(g->taken, base, NEW(g->ctx->arena, int));
     return base;
   }
   for (;;) {
-    char *name = arena_printf(g->p->ctx->arena, "%s.%d", base, ++*count);
+    char *name = arena_printf(g->ctx->arena, "%s.%d", base, ++*count);
     if (map_get(g->taken, name)) continue;
-    map_put(g->taken, name, NEW(g->p->ctx->arena, int));
+    map_put(g->taken, name, NEW(g->ctx->arena, int));
     return name;
   }
 }
 
-static void name_value(Naming *g, const Value *v) {
-  const char **slot = &g->p->names[v->id];
-  if (*slot) return;
-  Str s = {.arena = g->p->ctx->arena};
-  print_value_name(&s, unique_name(g, v->name ? v->name : "v"));
-  *slot = str_text(&s);
+static void name_value(Naming *g, Value *v) {
+  if (g->seen[v->id]) return;
+  g->seen[v->id] = true;
+  const char *name = unique_name(g, v->name ? v->name : "v");
+  if (g->rename) v->name = name;
+  if (g->rename) return;
+  Str s = {.arena = g->ctx->arena};
+  print_value_name(&s, name);
+  g->names[v->id] = str_text(&s);
 }
 
 static void name_allocs(Naming *g, const Stmt *s) {
@@ -74,12 +80,15 @@ static void name_kernels(Naming *g, const Graph *graph) {
   }
 }
 
-static void name_everything(Printer *p, const Module *m) {
-  p->nnames = p->ctx->next_value;
-  p->names = NEW_ARRAY(p->ctx->arena, const char *, p->nnames);
-  Naming g = {p, map_new(p->ctx->arena)};
-  if (m->main) name_graph(&g, m->main);
-  if (m->main) name_kernels(&g, m->main);
+static void name_everything(Naming *g, const Module *m) {
+  g->taken = map_new(g->ctx->arena);
+  g->seen = NEW_ARRAY(g->ctx->arena, bool, g->ctx->next_value);
+  if (m->main) name_graph(g, m->main);
+  if (m->main) name_kernels(g, m->main);
+}
+
+void module_unique_names(Module *m) {
+  name_everything(&(Naming){.ctx = m->ctx, .rename = true}, m);
 }
 
 // ---- printing -----------------------------------------------------------------------------------------------
@@ -152,7 +161,9 @@ void module_print(Str *out, const Module *m, BlobFile *blobs) {
   Str body = {.arena = m->ctx->arena};
   printer_start(&p, m->ctx, &body);
   p.blobs = blobs;
-  name_everything(&p, m);
+  p.nnames = p.ctx->next_value;
+  p.names = NEW_ARRAY(p.ctx->arena, const char *, p.nnames);
+  name_everything(&(Naming){.ctx = p.ctx, .names = p.names}, m);
   print_body(&p, m); // first: the header lists the sources that it met
   p.out = out;
   print_header(&p, m);

@@ -63,7 +63,9 @@ static bool pass_simplify(Module *m, const PassOptions *o) {
 }
 
 static bool run_pass(const Pass *p, Module *m, const PassOptions *o) {
-  return p->run ? p->run(m, o) : pass_simplify(m, o);
+  if (!(p->run ? p->run(m, o) : pass_simplify(m, o))) return false;
+  module_unique_names(m); // names reach the artefact; a dump has unique ones
+  return true;
 }
 
 int pass_count(void) {
