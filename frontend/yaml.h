@@ -203,6 +203,7 @@ Val yaml_run_steps(Yaml *y, YNode *steps);
 // ---- yaml_eval.c ------------------------------------------------------------------------------------------------
 
 Val yaml_eval(Yaml *y, const XExpr *e);
+bool yaml_tick(Yaml *y, Loc loc); // counts a step; false, reported once, if there were too many
 Val yaml_eval_node(Yaml *y, YNode *n);                        // parsed once
 const char *yaml_eval_name(Yaml *y, const XName *n, Loc loc); // NULL after reporting
 const Val *yaml_lookup(const Yaml *y, const char *name);

@@ -147,13 +147,13 @@ static Val eval_range(Yaml *y, const XExpr *e) {
 static Val eval_binary(Yaml *y, const XExpr *e) {
   const XExpr *left = e->args.data[0], *right = e->args.data[1];
   Val a = yaml_eval(y, left);
-  if (yaml_is_bad(y, &a, left->loc)) return VAL_ERROR;
+  bool bad = yaml_is_bad(y, &a, left->loc);
   // `and` and `or` stop early, so that `i > 0 and list[i - 1]` works.
   if (a.kind == V_BOOL && strcmp(e->text, "and") == 0 && !a.i) return a;
   if (a.kind == V_BOOL && strcmp(e->text, "or") == 0 && a.i) return a;
   Val b = yaml_eval(y, right);
-  if (yaml_is_bad(y, &b, right->loc)) return VAL_ERROR;
-  return yaml_binary(y, e, a, b);
+  bad |= yaml_is_bad(y, &b, right->loc);
+  return bad ? VAL_ERROR : yaml_binary(y, e, a, b);
 }
 
 static Val eval_unary(Yaml *y, const XExpr *e) {
@@ -162,12 +162,15 @@ static Val eval_unary(Yaml *y, const XExpr *e) {
   return yaml_unary(y, e, x);
 }
 
+bool yaml_tick(Yaml *y, Loc loc) {
+  if (y->steps > YAML_MAX_STEPS) return false;
+  if (++y->steps <= YAML_MAX_STEPS) return true;
+  yaml_fail(y, loc, "the model takes more than %d steps to build", YAML_MAX_STEPS);
+  return false;
+}
+
 Val yaml_eval(Yaml *y, const XExpr *e) {
-  if (++y->steps > YAML_MAX_STEPS) {
-    if (y->steps == YAML_MAX_STEPS + 1)
-      yaml_fail(y, e->loc, "the model takes more than %d steps to build", YAML_MAX_STEPS);
-    return VAL_ERROR;
-  }
+  if (!yaml_tick(y, e->loc)) return VAL_ERROR;
   switch (e->kind) {
   case X_INT: return val_int(e->i);
   case X_FLOAT: return val_float(e->f);

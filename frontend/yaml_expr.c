@@ -140,10 +140,25 @@ static bool accept(Parse *p, const char *s) {
   return true;
 }
 
-static bool expect(Parse *p, const char *s) {
-  if (accept(p, s)) return true;
-  fail(p, p->loc, p->kind == T_END ? "expected '%s' here" : "expected '%s', found '%s'", s, p->s);
+// `what` was expected at the current token. Always false.
+static bool unexpected(Parse *p, const char *what) {
+  const YNode *n = p->cursor.node;
+  if (p->kind != T_END) {
+    fail(p, p->loc, "expected %s, found '%s'", what, p->s);
+  } else if (n->loc.src->text[n->end] == ',') {
+    fail(p, p->loc, "expected %s here; inside { } an expression with a comma needs quotes", what);
+  } else {
+    fail(p, p->loc, "expected %s here", what);
+  }
   return false;
+}
+
+static bool expect(Parse *p, const char *s) {
+  return accept(p, s) || unexpected(p, arena_printf(p->ctx->arena, "'%s'", s));
+}
+
+static bool expect_comma(Parse *p, const char *closing) {
+  return accept(p, ",") || unexpected(p, arena_printf(p->ctx->arena, "',' or '%s'", closing));
 }
 
 static void start(Parse *p, Ctx *c, const YNode *n) {
@@ -253,7 +268,7 @@ static const XExpr *parse_call(Parse *p, const char *name, const XName *label, L
   call->label = label;
   if (!expect(p, "(")) return NULL;
   while (!is(p, ")")) {
-    if (call->args.n && !expect(p, ",")) return NULL;
+    if (call->args.n && !expect_comma(p, ")")) return NULL;
     if (call->args.n && is(p, ")")) break;
     if (!parse_argument(p, call)) return NULL;
   }
@@ -282,7 +297,7 @@ static const XExpr *parse_list(Parse *p) {
   XExpr *list = node(p, X_LIST, p->loc);
   next(p);
   while (!is(p, "]")) {
-    if (list->args.n && !expect(p, ",")) return NULL;
+    if (list->args.n && !expect_comma(p, "]")) return NULL;
     if (list->args.n && is(p, "]")) break;
     const XExpr *e = parse_any(p);
     if (!e) return NULL;

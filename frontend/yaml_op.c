@@ -289,7 +289,8 @@ static void take_operands(Yaml *y, const Op *op, Args *args, Operands *in) {
     }
     const Arg *named = args_take(args, op->in[k].name, -1);
     Arg *a = named ? NULL : next_positional(args);
-    if (a && !is_operand(&a->val)) a = NULL;
+    bool misspelt = a && a->val.kind == V_WORD && !op->in[k].optional; // to be reported as such
+    if (a && !misspelt && !is_operand(&a->val)) a = NULL;
     if (a) a->used = true;
     vec_push(y->ctx->arena, &in->list, named ? named : a);
   }

@@ -146,8 +146,7 @@ static void run_loop(Yaml *y, const YNode *item, Run *run) {
     run->last = VAL_ERROR;
     return;
   }
-  for (int i = 0; i < l.count && y->steps <= YAML_MAX_STEPS; i++) {
-    y->steps++; // an empty body takes time too
+  for (int i = 0; i < l.count && yaml_tick(y, head->key->loc); i++) { // an empty body takes time too
     if (repeat) yaml_bind(y, y->frame, "i", val_int(i));
     for (int k = 0; k < l.names.n; k++) yaml_bind(y, y->frame, l.names.data[k], l.lists.data[k].items[i]);
     run_body(y, item, run);

@@ -48,19 +48,21 @@ static Loc loc_of(const Reader *r, yaml_mark_t m) {
   return (Loc){.src = r->src, .line = (int)line + 1, .col = (int)(byte_of(r, m) - r->lines.data[line]) + 1};
 }
 
-YCursor yaml_cursor(const YNode *n) {
-  YCursor c = {.node = n, .at = n->begin, .loc = n->loc};
-  char first = n->loc.src->text[n->begin];
-  if (first == '"' || first == '\'') c.quote = first;
-  if (c.quote) c.at++, c.loc.col++;
-  return c;
-}
-
 static void step(YCursor *c) {
   c->loc.col++;
   if (c->node->loc.src->text[c->at++] != '\n') return;
   c->loc.line++;
   c->loc.col = 1;
+}
+
+YCursor yaml_cursor(const YNode *n) {
+  YCursor c = {.node = n, .at = n->begin, .loc = n->loc};
+  char first = n->loc.src->text[n->begin];
+  if (first == '"' || first == '\'') c.quote = first;
+  if (c.quote) step(&c);
+  bool block = first == '|' || first == '>'; // the text begins on the next line
+  while (block && c.at < n->end && n->loc.src->text[c.at] != '\n') step(&c);
+  return c;
 }
 
 // Quotes, escapes and line folding make source and text differ; both are walked in step, letting blanks
