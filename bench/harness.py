@@ -92,8 +92,8 @@ def digest(engine, job):
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
-def prepare(name, job, cpus, fresh=False):
-    """Compiles or converts the model unless it is there. Raises Impossible with the reason if it cannot be."""
+def prepare(name, job, threads, cpus, fresh=False):
+    """Compiles or converts the model unless it is there, on all processors given. Raises Impossible with the reason if it cannot be."""
     engine = engine_class(name)
     engine.version(job.options)  # is it installed?
     if not engine.needs_prepare:
@@ -107,7 +107,7 @@ def prepare(name, job, cpus, fresh=False):
             return outcome(done)
     shutil.rmtree(job.folder, ignore_errors=True)
     os.makedirs(job.folder)
-    process = Process(name, job, len(cpus), cpus)
+    process = Process(name, job, threads, cpus)
     try:
         done = {"key": key, **process.ask("prepare", engine.timeout)}
     except Failed as problem:
@@ -173,12 +173,12 @@ class Contender:
                 "rounds": {number: s["median_ns"] / 1e6 for number, s in self.slices.items()}}
 
 
-def contest(names, jobs, prepared, threads, cpus, limits, settings, progress):
-    """Times one model in all engines. Returns (results by engine, log of the machine by round)."""
+def contest(jobs, prepared, threads, cpus, limits, settings, progress):
+    """Times one model in all engines: `jobs` and what came of preparing them, by name. Returns (results by engine, log of the machine by round)."""
     contenders, log, order = [], [limits.speed()], random.Random(settings.seed)
-    for name in names:
+    for name, job in jobs.items():
         progress(f"load {name}")
-        contenders.append(Contender(name, jobs[name], threads, cpus, prepared[name]))
+        contenders.append(Contender(name, job, threads, cpus, prepared[name]))
         loaded = contenders[-1].result
         if loaded["status"] == "ok" and not loaded["error"] <= settings.tolerance:
             loaded |= {"status": "wrong", "reason": f"wrong result: error {loaded['error']:.1e}"}

@@ -63,7 +63,7 @@ class Worker:
         self.engine = engine_class(request["engine"])(self.job, request["threads"])
 
     def prepare(self, _):
-        self.engine.library()
+        self.engine.tools()
         ms = milliseconds(self.engine.prepare)
         usage = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         return {"seconds": ms / 1e3, "peak_mb": max(usage)}

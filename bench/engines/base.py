@@ -39,9 +39,10 @@ class Job:
 class Engine:
     """One model in one engine. Methods are called in the order in which they stand here."""
 
-    package = None       # distribution whose version is reported and whose libraries count
+    package = None         # distribution whose version is reported and whose libraries count
     needs_prepare = False  # prepare() does something
-    timeout = 900        # seconds that prepare() may take
+    per_threads = False    # what prepare() writes is for one number of threads
+    timeout = 900          # seconds that prepare() may take
 
     def __init__(self, job, threads):
         self.job, self.threads = job, threads
@@ -57,8 +58,8 @@ class Engine:
         """What a prepared model depends on beside model, version and adapter."""
         return ""
 
-    def library(self):
-        """Imports the engine. Not part of any time that is reported, but of the memory."""
+    def tools(self):
+        """Imports what prepare() needs, so that it is not timed."""
 
     def prepare(self):
         """Ahead of time, in a process of its own: writes what load() reads into the job's folder."""
@@ -66,6 +67,9 @@ class Engine:
     def files(self):
         """The files that load() reads: they are the artefact."""
         return [self.job.onnx]
+
+    def library(self):
+        """Imports the engine: what a program needs that runs models. Not timed, but its memory counts."""
 
     def load(self, inputs):
         """Everything up to the first run. `inputs`: name -> array; they stay where they are."""

@@ -19,10 +19,13 @@ class Mnn(Engine):
     def files(self):
         return [self.job.path("model.mnn")]
 
-    def prepare(self):
+    def tools(self):
         import _tools
-        _tools.mnnconvert(["MNNConvert", "-f", "ONNX", "--modelFile", self.job.onnx,
-                           "--MNNModel", self.files()[0], "--bizCode", "ingot"])
+        self.converter = _tools
+
+    def prepare(self):
+        self.converter.mnnconvert(["MNNConvert", "-f", "ONNX", "--modelFile", self.job.onnx,
+                                   "--MNNModel", self.files()[0], "--bizCode", "ingot"])
 
     def library(self):
         import MNN
