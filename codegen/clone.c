@@ -55,7 +55,8 @@ static const Var *clone_var(Clone *k, const Var *v) {
   Var *copy = pmap_get(&k->vars, v);
   if (copy) return copy;
   const char *name = k->canonical ? arena_printf(k->ctx->arena, "v%d", k->vars.n) : v->name;
-  copy = v->extent ? var_new(k->ctx, name, clone_expr(k, v->extent)) : var_new_let(k->ctx, name, v->dtype);
+  copy = v->extent ? var_new(k->ctx, name, clone_expr(k, v->extent))
+                   : var_new_let(k->ctx, name, v->dtype, v->value ? clone_expr(k, v->value) : NULL);
   pmap_put(&k->vars, v, copy);
   return copy;
 }

@@ -3,6 +3,7 @@
 #include "codegen/internal.h"
 
 #include <ctype.h>
+#include <strings.h>
 
 // ---- names ------------------------------------------------------------------------------------------------------
 
@@ -55,7 +56,7 @@ typedef struct Param {
 // Names become unique within the list.
 static void add_param(const Plan *p, Param *list, int *n, Param param) {
   for (int i = 0; i < *n; i++)
-    if (strcmp(list[i].name, param.name) == 0) {
+    if (strcasecmp(list[i].name, param.name) == 0) { // the constants are in capitals
       param.name = arena_printf(p->arena, "%s_%d", param.name, *n);
       break;
     }
@@ -77,29 +78,47 @@ static int list_params(const Plan *p, Param **out) {
   return n;
 }
 
-// "[1][3][224][224]", extents by symbol at their bounds.
+// "[1][3][224][224]"; an extent that a symbol gives by the symbol's name, or its bound where it has none.
 static void print_shape(const Plan *p, FILE *out, const struct ingot_tensor_info *t) {
   for (int i = 0; i < t->rank; i++) {
-    fprintf(out, "[%lld", (long long)t->dims[i].n);
-    if (t->dims[i].sym >= 0) fprintf(out, " >= %s", p->model.symbols[t->dims[i].sym].name);
-    fputs("]", out);
+    if (t->dims[i].sym >= 0)
+      fprintf(out, "[%s <= %lld]", p->model.symbols[t->dims[i].sym].name, (long long)t->dims[i].n);
+    else
+      fprintf(out, "[%lld]", (long long)t->dims[i].n);
   }
 }
 
-// A pointer to the whole as one flat array, except that C lets the first extents be seen: the size is in the
-// constants below, so a plain pointer is what fits every caller.
-static void print_param(FILE *out, const Param *q) {
-  if (!q->info)
+static bool is_fixed(const struct ingot_tensor_info *t) {
+  for (int i = 0; i < t->rank; i++)
+    if (t->dims[i].sym >= 0) return false;
+  return true;
+}
+
+static int64_t elements_of(const struct ingot_tensor_info *t) {
+  return t->bytes / ingot_dtype_size(t->dtype);
+}
+
+// Flat arrays, so that any buffer of the right size fits; where extents vary, the size would be wrong.
+static void print_param(const Plan *p, FILE *out, const Param *q) {
+  if (!q->info) {
     fprintf(out, "int64_t %s", q->name);
+    return;
+  }
+  fprintf(out, "%s%s ", q->output ? "" : "const ", c_type(q->info->dtype));
+  int64_t n = elements_of(q->info);
+  if (!is_fixed(q->info) || n == 0)
+    fprintf(out, "*%s", q->name);
+  else if (n <= INT32_MAX)
+    fprintf(out, "%s[%s_%s_SIZE]", q->name, upper(p, p->model.name), upper(p, q->name));
   else
-    fprintf(out, "%s%s *%s", q->output ? "" : "const ", c_type(q->info->dtype), q->name);
+    fprintf(out, "%s[%lldll]", q->name, (long long)n);
 }
 
 static void print_function(const Plan *p, FILE *out, const Param *list, int n) {
   fprintf(out, "int %s_run(", p->model.name);
   for (int i = 0; i < n; i++) {
     if (i) fputs(", ", out);
-    print_param(out, &list[i]);
+    print_param(p, out, &list[i]);
   }
   fputs(n ? ");\n" : "void);\n", out);
 }

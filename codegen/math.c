@@ -189,12 +189,12 @@ static LLVMValueRef fma_f32_by_f64(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMV
   LLVMValueRef s = m_add(g, p, d), back = m_sub(g, s, p);
   LLVMValueRef err = m_add(g, m_sub(g, p, m_sub(g, s, back)), m_sub(g, d, back));
   LLVMValueRef bits = m_bits(g, s);
-  LLVMValueRef even = LLVMBuildICmp(g->b, LLVMIntEQ, LLVMBuildAnd(g->b, bits, gen_int(bits, 1), ""),
-                                    gen_int(bits, 0), "");
+  LLVMValueRef even =
+      LLVMBuildICmp(g->b, LLVMIntEQ, LLVMBuildAnd(g->b, bits, gen_int(bits, 1), ""), gen_int(bits, 0), "");
   LLVMValueRef inexact = m_compare(g, LLVMRealONE, err, 0);
   // One step in the error's direction: away from 0 if error and sum have one sign.
-  LLVMValueRef same = LLVMBuildICmp(g->b, LLVMIntSGE, LLVMBuildXor(g->b, bits, m_bits(g, err), ""),
-                                    gen_int(bits, 0), "");
+  LLVMValueRef same =
+      LLVMBuildICmp(g->b, LLVMIntSGE, LLVMBuildXor(g->b, bits, m_bits(g, err), ""), gen_int(bits, 0), "");
   LLVMValueRef step = m_select(g, same, gen_int(bits, 1), gen_int(bits, -1));
   LLVMValueRef odd = m_from_bits(g, LLVMBuildAdd(g->b, bits, step, ""), s);
   s = m_select(g, LLVMBuildAnd(g->b, even, inexact, ""), odd, s);

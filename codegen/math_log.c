@@ -9,8 +9,7 @@ static const double sqrt_half = 0x1.6a09e667f3bcdp-1;
 // The exponent k of u, by its bits.
 static LLVMValueRef exponent(Gen *g, LLVMValueRef u) {
   LLVMValueRef bits = m_bits(g, u), from = m_bits(g, num(u, sqrt_half));
-  return LLVMBuildAShr(g->b, LLVMBuildSub(g->b, bits, from, ""), gen_int(bits, math_format(u)->mantissa),
-                       "");
+  return LLVMBuildAShr(g->b, LLVMBuildSub(g->b, bits, from, ""), gen_int(bits, math_format(u)->mantissa), "");
 }
 
 // u 2^-k for a u of exponent k.

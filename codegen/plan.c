@@ -149,18 +149,20 @@ void plan_add_args(Plan *p, struct ingot_step *s, Value *const *v, int n, int32_
 
 // ---- kernels --------------------------------------------------------------------------------------------------
 
-static int64_t alignment_of(const Value *v) {
+// What code may rely on. Only SSE gains from more than the element's alignment; elsewhere to ask for nothing lets
+// kernels that differ in where their buffers lie be one.
+static int64_t alignment_of(const Plan *p, const Value *v) {
   Space space = plan_space(v);
-  int64_t align = is_numbered(space) ? dtype_bytes(v->type.dtype) : INGOT_ALIGN;
-  int64_t offset = offset_of(v);
-  while (offset % align) align /= 2;
-  return align;
+  int64_t least = dtype_bytes(v->type.dtype), align = INGOT_ALIGN;
+  if (is_numbered(space) || !target_gains_by_alignment(p->m->target)) return least;
+  for (int64_t offset = offset_of(v); offset % align;) align /= 2;
+  return align > least ? align : least;
 }
 
 static Buffer make_buffer(Plan *p, const Value *v) {
   if (!v) return (Buffer){.place = -1};
   Space space = plan_space(v);
-  Buffer b = {.value = v, .name = v->name ? v->name : "", .align = alignment_of(v)};
+  Buffer b = {.value = v, .name = v->name ? v->name : "", .align = alignment_of(p, v)};
   b.place = (int)space * 65536 + (is_numbered(space) ? (int)base_of(v)->offset : 0);
   b.begin = offset_of(v) + (space == SPACE_CONST ? constant_of(p, v)->offset : 0);
   b.end = b.begin + plan_bytes(p, v);

@@ -85,6 +85,10 @@ bool target_has_round(const Target *t) {
   return strncmp(t->triple, "aarch64", 7) == 0;
 }
 
+bool target_gains_by_alignment(const Target *t) {
+  return is_x86(t) && t->vector_bytes == 16;
+}
+
 // Of the x86-64 levels, what goes beyond the level below; `features` adds its own with a plus sign.
 const char *target_cpu_features(const Target *t) {
 #define V2 "cx16,popcnt,sahf,sse3,sse4.1,sse4.2,ssse3"

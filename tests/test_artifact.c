@@ -1,0 +1,357 @@
+// test_artifact.c: what codegen_write leaves on disk: libraries that run, their headers, symbols, reproducible bytes,
+// and nothing when something fails.
+// SPDX-License-Identifier: Apache-2.0
+#include "codegen/codegen.h"
+#include "passes/passes.h"
+#include "runtime/ingot_abi.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static jmp_buf oom; // never set: running out of memory crashes the test
+
+typedef struct Fix {
+  Ctx *c;
+  char dir[64];
+  FILE *said;
+  char *text;
+  size_t size;
+} Fix;
+
+static void fix_make(Fix *f) {
+  *f = (Fix){.dir = "/tmp/ingot-artifact-XXXXXX"};
+  Arena *a = arena_new(&oom);
+  f->said = open_memstream(&f->text, &f->size);
+  f->c = ctx_new(a, diag_new(a, f->said, false));
+  cr_assert(mkdtemp(f->dir));
+}
+
+static char *in_dir(Fix *f, const char *name) {
+  return arena_printf(f->c->arena, "%s/%s", f->dir, name);
+}
+
+static const char *said(Fix *f) {
+  fflush(f->said);
+  return f->text;
+}
+
+static int files_in(const char *dir) {
+  DIR *d = opendir(dir);
+  int n = -2; // . and ..
+  while (readdir(d)) n++;
+  closedir(d);
+  return n;
+}
+
+static void fix_free(Fix *f) {
+  cr_expect_eq(system(arena_printf(f->c->arena, "rm -r %s", f->dir)), 0);
+  arena_free(f->c->arena);
+}
+
+// ---- a small network ----------------------------------------------------------------------------------------------
+
+static Value *weight(Ctx *c, Graph *g, const char *name, int64_t rows, int64_t columns, double by) {
+  Type t = type_make(DT_F32, 2, (int64_t[]){rows, columns});
+  Tensor *x = tensor_new(c, &t);
+  for (int64_t i = 0; i < rows * columns; i++) tensor_set(x, i, by * ((double)(i * 7 % 23) - 11));
+  return graph_const(g, name, x, NO_LOC);
+}
+
+// Two equal layers, so that their kernels are one; the input and a constant are outputs too.
+static Module *network(Ctx *c) {
+  Module *m = module_new(c, "net");
+  Graph *g = m->main;
+  Builder b = builder_at(g, NULL, NO_LOC);
+  Value *x = graph_input(g, "x", type_make(DT_F32, 2, (int64_t[]){5, 32}), NO_LOC), *h = x;
+  Value *w[] = {weight(c, g, "w0", 32, 32, 0.01), weight(c, g, "w1", 32, 32, -0.02)};
+  for (int i = 0; i < 2; i++) {
+    h = build(&b, "matmul", IN(h, w[i]), NO_ATTRS);
+    h = build(&b, "relu", IN(h), NO_ATTRS);
+  }
+  graph_output(g, "y", h);
+  graph_output(g, "same", x);
+  graph_output(g, "w", w[1]);
+  return m;
+}
+
+static bool lower(Module *m, int level) {
+  PassOptions o = {.opt_level = level, .winograd = "off", .threads = 1};
+  return passes_run(m, &o, NULL, NULL, NULL);
+}
+
+// In a context of its own, as a run of the compiler would.
+static bool write_net(Fix *f, const char *path, CodegenOptions o) {
+  Ctx *c = ctx_new(f->c->arena, f->c->diag);
+  Module *m = network(c);
+  o.opt_level = 2;
+  return lower(m, 2) && codegen_write(m, &o, path);
+}
+
+static void fill(float *x, int n) {
+  for (int i = 0; i < n; i++) x[i] = (float)(i % 17) * 0.25f - 2;
+}
+
+static void expect_net(Ctx *c, const float *x, const float *y) {
+  Type t = type_make(DT_F32, 2, (int64_t[]){5, 32});
+  const Tensor *in = tensor_view(c, &t, x);
+  Tensor *out[3];
+  cr_assert(eval_module(network(c), &in, out));
+  for (int i = 0; i < 5 * 32; i++)
+    cr_assert_float_eq(y[i], tensor_get(out[0], i), 1e-4, "element %d: %g, not %g", i, (double)y[i],
+                       tensor_get(out[0], i));
+}
+
+// ---- libraries ------------------------------------------------------------------------------------------------------
+
+Test(artifact, library_runs_by_its_typed_function) {
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "libnet.so");
+  cr_assert(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED}), "%s", said(&f));
+  cr_expect_eq(files_in(f.dir), 2, "library and header, nothing else");
+  void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  cr_assert(lib, "%s", dlerror());
+  int (*run)(const float *, float *, float *, float *) =
+      (int (*)(const float *, float *, float *, float *))(uintptr_t)dlsym(lib, "net_run");
+  cr_assert(run);
+  float x[160], y[160], same[160], w[1024];
+  fill(x, 160);
+  cr_assert_eq(run(x, y, same, w), 0);
+  expect_net(f.c, x, y);
+  cr_expect_eq(memcmp(x, same, sizeof x), 0);
+  cr_expect_float_eq(w[1], -0.02f * -4, 1e-6);
+  dlclose(lib);
+  fix_free(&f);
+}
+
+Test(artifact, library_runs_by_contexts) {
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "libnet.so"), err[200];
+  cr_assert(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED}), "%s", said(&f));
+  ingot_library *lib;
+  cr_assert_eq(ingot_library_open(path, &lib, err, sizeof err), INGOT_OK, "%s", err);
+  const ingot_model *m = ingot_library_model(lib, "net");
+  cr_assert(m);
+  cr_expect_str_eq(ingot_input_info(m, 0)->name, "x");
+  cr_expect_eq(ingot_output_count(m), 3);
+  ingot_ctx *c;
+  struct ingot_options o = {.size = sizeof o, .threads = 2};
+  cr_assert_eq(ingot_ctx_create(m, &o, &c), INGOT_OK);
+  float x[160], y[160], same[160], w[1024];
+  fill(x, 160);
+  cr_assert_eq(ingot_set_input(c, 0, x, INGOT_F32, 2, (int64_t[]){5, 32}, sizeof x), INGOT_OK);
+  cr_expect_eq(ingot_set_input(c, 0, x, INGOT_F32, 2, (int64_t[]){4, 32}, sizeof x), INGOT_E_SHAPE);
+  cr_assert_eq(ingot_set_input(c, 0, x, INGOT_F32, 2, (int64_t[]){5, 32}, sizeof x), INGOT_OK);
+  float *outs[] = {y, same, w};
+  for (int i = 0; i < 3; i++)
+    cr_assert_eq(ingot_set_output(c, i, outs[i], (uint64_t)ingot_output_info(m, i)->bytes), INGOT_OK);
+  cr_assert_eq(ingot_run(c), INGOT_OK, "%s", ingot_last_error(c));
+  expect_net(f.c, x, y);
+  ingot_ctx_destroy(c);
+  ingot_library_close(lib);
+  fix_free(&f);
+}
+
+Test(artifact, only_documented_symbols_are_exported) {
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "net.so");
+  cr_assert(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED}), "%s", said(&f));
+  void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  cr_assert(lib, "%s", dlerror());
+  static const char *const there[] = {"ingot_artefact", "ingot_model_net", "net_run"};
+  static const char *const hidden[] = {"ingot_run_simple", "ingot_runtime_api", "ingot_weights_net",
+                                       "ingot_hash"};
+  for (int i = 0; i < ARRAY_LEN(there); i++) cr_expect(dlsym(lib, there[i]), "%s", there[i]);
+  // The test program has the runtime too: what is found must not be the library's.
+  for (int i = 0; i < ARRAY_LEN(hidden); i++) {
+    Dl_info info;
+    void *p = dlsym(lib, hidden[i]);
+    cr_expect(!p || (dladdr(p, &info) && !strstr(info.dli_fname, f.dir)), "%s", hidden[i]);
+  }
+  dlclose(lib);
+  fix_free(&f);
+}
+
+// ---- what the description says ----------------------------------------------------------------------------------
+
+static int count(const char *text, const char *word) {
+  int n = 0;
+  for (const char *s = text; (s = strstr(s, word)); s++) n++;
+  return n;
+}
+
+Test(artifact, equal_kernels_and_constants_are_shared) {
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "net.so");
+  Module *m = network(f.c);
+  Builder b = builder_at(m->main, NULL, NO_LOC);
+  Value *again = weight(f.c, m->main, "w2", 32, 32, 0.01); // equal to w0
+  graph_output(m->main, "z", build(&b, "matmul", IN(m->main->inputs.data[0], again), NO_ATTRS));
+  CodegenOptions o = {.emit = EMIT_SHARED};
+  cr_assert(lower(m, 0) && codegen_write(m, &o, path), "%s", said(&f));
+  ingot_library *lib;
+  char err[200];
+  cr_assert_eq(ingot_library_open(path, &lib, err, sizeof err), INGOT_OK, "%s", err);
+  const ingot_model *model = ingot_library_model(lib, NULL);
+  const char *meta = ingot_model_metadata(model);
+  cr_expect_eq(count(meta, "\"function\":\"k0_"), 3, "%s", meta);
+  cr_expect_eq(count(meta, "\"function\":\"k1_"), 2, "%s", meta);
+  cr_expect_eq(model->weights.bytes, 2 * 32 * 32 * 4);
+  ingot_library_close(lib);
+  fix_free(&f);
+}
+
+// ---- bytes ------------------------------------------------------------------------------------------------------
+
+static void expect_same_files(Fix *f, const char *a, const char *b) {
+  const uint8_t *x, *y;
+  size_t n, k;
+  cr_assert(file_map(f->c->arena, f->c->diag, NO_LOC, a, &x, &n));
+  cr_assert(file_map(f->c->arena, f->c->diag, NO_LOC, b, &y, &k));
+  cr_expect(n == k && memcmp(x, y, n) == 0, "%s and %s differ", a, b);
+}
+
+Test(artifact, bytes_do_not_depend_on_place_time_or_threads) {
+  static const EmitKind kinds[] = {EMIT_SHARED,  EMIT_OBJECT,  EMIT_ARCHIVE,
+                                   EMIT_LLVM_IR, EMIT_BITCODE, EMIT_ASM};
+  Fix f;
+  fix_make(&f);
+  for (int i = 0; i < ARRAY_LEN(kinds); i++) {
+    char *one = in_dir(&f, "one"), *dir = in_dir(&f, "sub"), *two = in_dir(&f, "sub/two");
+    mkdir(dir, 0777);
+    cr_assert(write_net(&f, one, (CodegenOptions){.emit = kinds[i], .jobs = 1}), "%s", said(&f));
+    cr_assert(write_net(&f, two, (CodegenOptions){.emit = kinds[i], .jobs = 5}), "%s", said(&f));
+    expect_same_files(&f, one, two);
+  }
+  fix_free(&f);
+}
+
+// ---- headers ----------------------------------------------------------------------------------------------------
+
+static bool have(const char *program) {
+  char command[100];
+  snprintf(command, sizeof command, "command -v %s >/dev/null 2>&1", program);
+  return system(command) == 0;
+}
+
+Test(artifact, header_suits_c_and_cpp) {
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "libnet.so");
+  cr_assert(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED}), "%s", said(&f));
+  static const char program[] =
+      "#include \"net.h\"\n#include \"net.h\"\n"
+      "int main(void) {\n  static float x[NET_X_SIZE], y[NET_Y_SIZE], same[NET_SAME_SIZE], w[NET_W_SIZE];\n"
+      "  return NET_X_ALIGN == 4 && NET_WEIGHT_BYTES > 0 ? net_run(x, y, same, w) : 1;\n}\n";
+  static const char *const compilers[] = {"cc -std=c99 -x c", "c++ -std=c++11 -x c++"};
+  FILE *out = fopen(in_dir(&f, "main.txt"), "w");
+  fputs(program, out);
+  fclose(out);
+  for (int i = 0; i < 2; i++) {
+    if (!have(i ? "c++" : "cc")) continue;
+    char *command = arena_printf(f.c->arena,
+                                 "cd %s && %s -Wall -Wextra -pedantic -Werror main.txt -x none -o main -L. "
+                                 "-lnet -Wl,-rpath,%s && ./main",
+                                 f.dir, compilers[i], f.dir);
+    cr_expect_eq(system(command), 0, "%s", compilers[i]);
+  }
+  fix_free(&f);
+}
+
+// Names that C cannot spell, keywords, names that differ in case only, text that would end a comment.
+Test(artifact, header_copes_with_any_name) {
+  Fix f;
+  fix_make(&f);
+  Module *m = module_new(f.c, "odd");
+  static const char *const names[] = {"int", "7-up", "X", "x", "a*/b\\", ""};
+  Type t = type_make(DT_F32, 0, NULL);
+  for (int i = 0; i < ARRAY_LEN(names); i++) {
+    Builder b = builder_at(m->main, NULL, NO_LOC);
+    Value *v = graph_input(m->main, names[i], t, NO_LOC);
+    graph_output(m->main, names[i], build(&b, "exp", IN(v), NO_ATTRS));
+  }
+  CodegenOptions o = {.emit = EMIT_SHARED};
+  cr_assert(lower(m, 2) && codegen_write(m, &o, in_dir(&f, "odd.so")), "%s", said(&f));
+  if (have("cc")) {
+    char *command =
+        arena_printf(f.c->arena, "cc -Wall -Wextra -pedantic -Werror -fsyntax-only -x c %s/odd.h", f.dir);
+    cr_expect_eq(system(command), 0);
+  }
+  fix_free(&f);
+}
+
+// ---- failures -----------------------------------------------------------------------------------------------------
+
+Test(artifact, a_failing_linker_leaves_nothing) {
+  static const char *const linkers[] = {"false", "no-such-linker", "/dev/null"};
+  for (int i = 0; i < ARRAY_LEN(linkers); i++) {
+    Fix f;
+    fix_make(&f);
+    cr_expect_not(write_net(&f, in_dir(&f, "net.so"), (CodegenOptions){.linker = linkers[i]}));
+    cr_expect(strstr(said(&f), linkers[i]), "%s", said(&f));
+    cr_expect_eq(files_in(f.dir), 0);
+    fix_free(&f);
+  }
+}
+
+Test(artifact, a_missing_linker_is_explained) {
+  Fix f;
+  fix_make(&f);
+  setenv("PATH", f.dir, 1);
+  cr_expect_not(write_net(&f, in_dir(&f, "net.so"), (CodegenOptions){.emit = EMIT_SHARED}));
+  cr_expect(strstr(said(&f), "no linker found"), "%s", said(&f));
+  cr_expect_eq(files_in(f.dir), 0);
+  setenv("PATH", "/usr/bin:/bin", 1);
+  fix_free(&f);
+}
+
+Test(artifact, every_linker_that_is_here_works) {
+  static const char *const linkers[] = {"ld", "ld.lld", "ld.gold", "cc", "clang"};
+  for (int i = 0; i < ARRAY_LEN(linkers); i++) {
+    if (!have(linkers[i])) continue;
+    Fix f;
+    fix_make(&f);
+    char *path = in_dir(&f, "net.so"), err[200];
+    cr_expect(write_net(&f, path, (CodegenOptions){.linker = linkers[i]}), "%s: %s", linkers[i], said(&f));
+    ingot_library *lib;
+    cr_expect_eq(ingot_library_open(path, &lib, err, sizeof err), INGOT_OK, "%s: %s", linkers[i], err);
+    ingot_library_close(lib);
+    fix_free(&f);
+  }
+}
+
+// ---- folding --------------------------------------------------------------------------------------------------------
+
+static bool lower_plain(void *data, Module *m) {
+  (void)data;
+  return lower(m, 0);
+}
+
+Test(artifact, constants_are_folded_by_compiled_code) {
+  Fix f;
+  fix_make(&f);
+  Module *m = module_new(f.c, "fold");
+  Builder b = builder_at(m->main, NULL, NO_LOC);
+  Value *w = weight(f.c, m->main, "w", 40, 50, 0.1);
+  Value *v = build(&b, "exp", IN(w), NO_ATTRS);
+  Value *sum = build(&b, "add", IN(v, w), NO_ATTRS);
+  CodegenOptions o = {.opt_level = 2};
+  JitEval e = {.options = &o, .lower = lower_plain};
+  const Tensor *out[2];
+  cr_assert(jit_eval_values(&e, m, (Value *[]){sum, v}, 2, out), "%s", said(&f));
+  for (int64_t i = 0; i < 2000; i++) {
+    double x = tensor_get(w->data, i);
+    cr_assert_float_eq(tensor_get(out[0], i), exp(x) + x, 1e-5);
+    cr_assert_float_eq(tensor_get(out[1], i), exp(x), 1e-5);
+  }
+  fix_free(&f);
+}
