@@ -46,6 +46,11 @@ static void world_open(World *w) {
   w->c = ctx_new(w->arena, diag_new(w->arena, w->log, false));
 }
 
+static const char *messages(World *w) {
+  fflush(w->log);
+  return w->messages ? w->messages : "";
+}
+
 static void world_close(World *w) {
   arena_free(w->arena);
   fclose(w->log);
@@ -61,9 +66,8 @@ static bool fail(Check *k, World *w, const char *fmt, ...) {
   va_start(ap, fmt);
   int n = vsnprintf(r->detail, sizeof r->detail, fmt, ap);
   va_end(ap);
-  if (w) fflush(w->log);
-  if (w && w->size && n >= 0 && (size_t)n < sizeof r->detail)
-    snprintf(r->detail + n, sizeof r->detail - (size_t)n, "\n%s", w->messages);
+  if (w && *messages(w) && n >= 0 && (size_t)n < sizeof r->detail)
+    snprintf(r->detail + n, sizeof r->detail - (size_t)n, "\n%s", messages(w));
   return false;
 }
 
@@ -152,7 +156,8 @@ static bool run_trial(Check *k, World *w, Module *m, int t, Rng *r) {
     trial->in[i] = fuzz_tensor(k->c, g->inputs.data[i]->name, &type);
   }
   Tensor **out = NEW_ARRAY(a, Tensor *, g->outputs.n + 1);
-  if (!eval_module(m, trial->in, out)) return fail(k, w, "does not evaluate");
+  if (!eval_module(m, trial->in, out)) // for some extents there may be nothing to index
+    return m->syms.n && strstr(messages(w), "is outside") ? false : fail(k, w, "does not evaluate");
   for (int i = 0; i < g->outputs.n; i++) { // out of the stage's arena
     trial->ref[i] = tensor_new(k->c, &out[i]->type);
     memcpy(tensor_data(trial->ref[i]), out[i]->data, out[i]->bytes);

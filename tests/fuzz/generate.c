@@ -219,10 +219,18 @@ static void choose_outputs(Gen *g) {
   }
 }
 
+static bool binds(const Value *v, const Sym *sym) {
+  for (int d = 0; d < v->type.rank; d++)
+    if (v->type.dim[d].sym && v->type.dim[d].sym->op == E_SYM && (!sym || v->type.dim[d].sym->sym == sym))
+      return true;
+  return false;
+}
+
+// Inputs that say how large a symbol is stay.
 static int keep_used(Value **v, int n) {
   int kept = 0;
   for (int i = 0; i < n; i++)
-    if (v[i]->uses) v[kept++] = v[i];
+    if (v[i]->uses || binds(v[i], NULL)) v[kept++] = v[i];
   return kept;
 }
 
@@ -237,6 +245,13 @@ void fuzz_prune(Graph *g) {
   graph_count_uses(g);
   g->inputs.n = keep_used(g->inputs.data, g->inputs.n);
   g->consts.n = keep_used(g->consts.data, g->consts.n);
+}
+
+static void bind_symbol(Gen *g) {
+  for (int i = 0; i < g->graph->inputs.n; i++)
+    if (binds(g->graph->inputs.data[i], g->sym)) return;
+  Type t = {.dtype = DT_U8, .rank = 1, .dim = {dim_expr(g->c, ex_sym(g->c, g->sym))}};
+  gen_leaf(g, "n", &t);
 }
 
 Module *fuzz_generate(Ctx *c, uint64_t seed, const char *only) {
@@ -255,5 +270,6 @@ Module *fuzz_generate(Ctx *c, uint64_t seed, const char *only) {
   for (int tries = 0; g.made < want && tries < 6 * want + 10; tries++) make_node(&g, choose_op(&g));
   choose_outputs(&g);
   fuzz_prune(g.graph);
+  if (g.sym) bind_symbol(&g);
   return m->main->outputs.n ? m : NULL;
 }

@@ -218,7 +218,8 @@ static Node *build_conv(Gen *g, const Op *op, Conv *v, Value *const *in, int nin
 static Node *some_conv_node(Gen *g, const Op *op, bool transposed) {
   Conv v = some_conv(g, op, transposed);
   Type w = weights(&v, v.x->type.dtype, transposed);
-  Value *wv = gen_shaped(g, "n", &w);
+  // What padding times infinity gives is not defined: finite weights only.
+  Value *wv = g->wild ? gen_leaf(g, "u", &w) : gen_shaped(g, "n", &w);
   Value *bias = rng_chance(&g->rng, 50) ? gen_leaf_of(g, "n", w.dtype, 1, &v.out) : NULL;
   return build_conv(g, op, &v, (Value *[]){v.x, wv, bias}, 3);
 }

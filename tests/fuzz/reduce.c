@@ -146,7 +146,8 @@ static bool copy_node(Rebuild *r, Builder *b, const Node *n) {
   int nattrs = 0;
   for (int i = 0; i < n->nin; i++) in[i] = mapped(n->in[i]);
   for (int i = 0; i < n->op->nattr; i++) {
-    bool reset = r->kind == RESET_ATTR && r->attr++ == r->index && n->attr[i].given;
+    bool reset = r->kind == RESET_ATTR && r->attr++ == r->index && n->attr[i].given &&
+                 strcmp(n->attr[i].name, "extent") != 0; // would make a new symbol every time
     if (reset)
       r->done = true;
     else if (n->attr[i].given)
@@ -202,6 +203,44 @@ static void choose_extent(Rebuild *r, const Graph *g) {
   r->done = r->by < r->from && r->by > 0;
 }
 
+// ---- symbols --------------------------------------------------------------------------------------------------------
+
+static bool note_sym(const Expr *e, void *data) {
+  Map *used = data;
+  if (e->op == E_SYM) map_put(used, e->sym->name, (void *)e->sym);
+  return true;
+}
+
+static void note_dims(Ctx *c, Map *used, const Dim *dim, int n) {
+  for (int d = 0; d < n; d++)
+    if (dim[d].sym) expr_visit(c, dim[d].sym, note_sym, used);
+}
+
+static void note_graph(Ctx *c, Map *used, const Graph *g) {
+  for (int i = 0; i < g->inputs.n; i++)
+    note_dims(c, used, g->inputs.data[i]->type.dim, g->inputs.data[i]->type.rank);
+  for (const Node *n = g->first; n; n = n->next) {
+    for (int k = 0; k < n->nout; k++) note_dims(c, used, n->out[k]->type.dim, n->out[k]->type.rank);
+    for (int i = 0; i < n->op->nattr; i++)
+      if (n->attr[i].kind == ATTR_SHAPE) note_dims(c, used, n->attr[i].dims, n->attr[i].n);
+    for (int i = 0; i < n->nregions; i++) note_graph(c, used, n->region[i]);
+  }
+}
+
+// Only symbols that are used: every rebuilding makes new ones for extents that depend on data.
+static void prune_syms(Ctx *c, Module *m) {
+  Map *used = map_new(c->arena);
+  int n = 0;
+  note_graph(c, used, m->main);
+  for (int i = 0; i < m->syms.n; i++) {
+    Sym *s = m->syms.data[i];
+    if (!map_get(used, s->name)) continue;
+    s->index = n;
+    m->syms.data[n++] = s;
+  }
+  m->syms.n = n;
+}
+
 static void clear(const Graph *g) {
   for (int i = 0; i < g->inputs.n; i++) g->inputs.data[i]->info = NULL;
   for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->info = NULL;
@@ -226,6 +265,7 @@ char *fuzz_edit(Ctx *c, const char *text, int step, bool *end) {
   if (!r.done) return NULL;
   m->main = r.to;
   fuzz_prune(r.to);
+  prune_syms(c, m);
   Str s = {.arena = c->arena};
   module_print(&s, m, NULL);
   return str_text(&s);
