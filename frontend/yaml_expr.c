@@ -229,7 +229,7 @@ static XName *scan_label(Parse *p) {
     if (p->kind != T_END) fail(p, p->loc, "expected '}'");
     if (close >= end) fail(p, p->loc, "'{' without '}'");
     p->end = end;
-    p->at = close + 1;
+    p->at = close < end ? close + 1 : end;
     vec_push(p->ctx->arena, &name->parts, part);
   }
   if (!name->parts.n) fail(p, p->loc, "expected a name");

@@ -8,6 +8,8 @@
 
 #include <math.h>
 
+#define MAX_INIT_BYTES ((int64_t)1 << 34) // of one weight that comes from no file
+
 struct WeightSet {
   Vec(WeightFile *) files;
   const char *prefix; // of names in the files
@@ -241,6 +243,11 @@ static const Tensor *make_initial(Yaml *y, Loc loc, const char *name, const Type
     init.value = w->init.value;
   }
   if (!type_check_size(y->ctx, loc, type)) return NULL;
+  if (type_bytes(type) > MAX_INIT_BYTES) {
+    yaml_fail(y, loc, "the weight '%s' would be %s, which is too large to be made up", name,
+              type_text(y->ctx, type));
+    return NULL;
+  }
   Tensor *t = tensor_new(y->ctx, type);
   init_fill(t, init, hash_bytes(name, strlen(name)) ^ w->seed * 0x9e3779b97f4a7c15u);
   return t;

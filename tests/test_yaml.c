@@ -457,10 +457,10 @@ Test(yaml, faults_in_expressions) {
   step_fails("if(true, x)", "'if' takes a condition and two values");
   step_fails("x[5]", "index 5 is outside dimension 0 of f32[2,4]");
   step_fails("x[0, 0, 0]", "3 indices for f32[2,4]");
-  step_fails("[x][3]", "index 3 is outside the list of 1 items");
+  step_fails("([x])[3]", "index 3 is outside the list of 1 items");
   step_fails("tensor([[1, 2], [3]])", "lists of equal length");
-  step_fails("[1] * 999999999", "the list is too long");
-  step_fails("reshape(x, [1..9999999])", "unexpected '..'");
+  step_fails("([1]) * 999999999", "the list is too long");
+  step_fails("reshape(x, [1..9999999])", "the range is too long");
   step_fails("linear(x, 0)", "'out' cannot be 0");
   step_fails("linear(x)", "argument 'out' is missing");
   step_fails("linear(x, 4, init=hee)", "unknown initialisation 'hee'; did you mean 'he'?");
