@@ -286,7 +286,7 @@ case_pipes() {
   "$ingot" compile missing.yaml 2>&1 | grep -q "$(printf '\033')" && fail "colours in a pipe"
   "$ingot" ops | head -n 1 >/dev/null
   [ "${PIPESTATUS[0]}" -ne 139 ] || fail "crashes on a closed pipe"
-  command -v script >/dev/null || skip "no script(1) to make a terminal"
+  script -qec true /dev/null >tty 2>&1 </dev/null || skip "script(1) cannot make a terminal here"
   script -qec "$ingot compile missing.yaml" /dev/null >tty </dev/null; grep -q "$(printf '\033\\[')" tty || fail "no colours on a terminal"
   script -qec "$ingot compile $model -o x.so" /dev/null >tty </dev/null; grep -q "generating code" tty || fail "no progress on a terminal"
   "$ingot" compile "$model" -o x.so >out 2>err; [ ! -s out ] && [ ! -s err ] || fail "progress in a file"
