@@ -182,7 +182,8 @@ static double measure(int64_t (*work)(struct job *, int64_t), int threads, size_
   double rate = 0;
   pthread_barrier_init(&barrier, NULL, (unsigned)threads);
   for (int i = 0; i < threads; i++) {
-    jobs[i] = (struct job){.work = work, .thread = i, .threads = threads, .bytes = bytes, .reps = ms, .barrier = &barrier};
+    jobs[i] = (struct job){
+        .work = work, .thread = i, .threads = threads, .bytes = bytes, .reps = ms, .barrier = &barrier};
     if (pthread_create(&ids[i], NULL, thread_main, &jobs[i])) exit(1);
   }
   for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
@@ -199,9 +200,11 @@ static double answer(const char *line) {
   if (sscanf(line, "clock %" SCNd64, &ms) == 1) return measure(work_clock, 1, 0, ms);
   if (sscanf(line, "fma %d %" SCNd64, &threads, &ms) == 2 && threads > 0 && threads <= MAX_THREADS)
     return measure(work_fma, threads, 0, ms);
-  if (sscanf(line, "read %d %zu %" SCNd64, &threads, &bytes, &ms) == 3 && threads > 0 && threads <= MAX_THREADS)
+  if (sscanf(line, "read %d %zu %" SCNd64, &threads, &bytes, &ms) == 3 && threads > 0 &&
+      threads <= MAX_THREADS)
     return measure(work_read, threads, bytes, ms);
-  if (sscanf(line, "copy %d %zu %" SCNd64, &threads, &bytes, &ms) == 3 && threads > 0 && threads <= MAX_THREADS)
+  if (sscanf(line, "copy %d %zu %" SCNd64, &threads, &bytes, &ms) == 3 && threads > 0 &&
+      threads <= MAX_THREADS)
     return measure(work_copy, threads, bytes, ms);
   return -1;
 }

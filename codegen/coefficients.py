@@ -180,7 +180,7 @@ row("erf_large_f64", 64, 21, mp.mpf("0.98"), mp.mpf("6"), lambda x: mp.log(mp.er
 
 def emit(out):
     out.write("// math_tables.h: polynomial coefficients, lowest first; made by coefficients.py.\n")
-    out.write("// SPDX-License-Identifier: Apache-2.0\n#ifndef INGOT_CODEGEN_MATH_TABLES_H\n#define INGOT_CODEGEN_MATH_TABLES_H\n")
+    out.write("// SPDX-License-Identifier: Apache-2.0\n#ifndef INGOT_CODEGEN_MATH_TABLES_H\n#define INGOT_CODEGEN_MATH_TABLES_H\n// clang-format off\n")
     for name, bits, n, lo, hi, f, w, note in ROWS:
         c = remez(f, lo, hi, n, w)
         rounded = [to_f32(x) if bits == 32 else float(x) for x in c]

@@ -32,9 +32,9 @@ bool machine_optimise(const Machine *m, Ctx *c, LLVMModuleRef module);
 // Instructions that decide how something is lowered.
 // What a processor must have, by LLVM's names, for the loader to check: "avx2,fma".
 const char *target_cpu_features(const Target *t);
-bool target_has_f16(const Target *t);   // conversions between f16 and f32
+bool target_has_f16(const Target *t);            // conversions between f16 and f32
 bool target_gains_by_alignment(const Target *t); // do aligned vectors make better code?
-bool target_has_round(const Target *t); // floor, ceil, trunc and round-to-even
+bool target_has_round(const Target *t);          // floor, ceil, trunc and round-to-even
 
 // ---- clone.c: kernels into another Ctx --------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #ifndef INGOT_CODEGEN_MATH_TABLES_H
 #define INGOT_CODEGEN_MATH_TABLES_H
+// clang-format off
 
 // (exp(r) - 1 - r) / r^2; error -27.65 bits
 static const double exp_f32[] = {

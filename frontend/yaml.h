@@ -203,8 +203,8 @@ Val yaml_run_steps(Yaml *y, YNode *steps);
 // ---- yaml_eval.c ------------------------------------------------------------------------------------------------
 
 Val yaml_eval(Yaml *y, const XExpr *e);
-bool yaml_tick(Yaml *y, Loc loc); // counts a step; false, reported once, if there were too many
-Val yaml_eval_node(Yaml *y, YNode *n);                        // parsed once
+bool yaml_tick(Yaml *y, Loc loc);      // counts a step; false, reported once, if there were too many
+Val yaml_eval_node(Yaml *y, YNode *n); // parsed once
 const char *yaml_eval_name(Yaml *y, const XName *n, Loc loc); // NULL after reporting
 const Val *yaml_lookup(const Yaml *y, const char *name);
 void yaml_bind(Yaml *y, Frame *f, const char *name, Val v);
@@ -249,7 +249,7 @@ bool args_done(Yaml *y, const Args *a);
 // NULL after reporting: a layer whose weights it would share without saying so.
 const char *yaml_layer_name(Yaml *y, const XExpr *call, bool share);
 const char *yaml_label(Yaml *y, const XExpr *call); // the call's label, with the scope
-char *yaml_unique(Yaml *y, const char *name); // name, or name_2 ...; taken from now on
+char *yaml_unique(Yaml *y, const char *name);       // name, or name_2 ...; taken from now on
 bool yaml_makes_layers(const Yaml *y, const XExpr *call);
 
 // ---- yaml_op.c: ops -----------------------------------------------------------------------------------------------

@@ -201,7 +201,8 @@ Test(expr, choices) {
   SAME(ex_guard(x, p, ex_guard(x, q, a, z), z), ex_guard(x, AND(p, q), a, z));
   SAME(ex_guard(x, p, ex_guard(x, p, a, z), z), ex_guard(x, p, a, z));
   SAME(ex_select(x, NOT(AND(p, q)), a, z), ex_select(x, AND(p, q), z, a));
-  cr_expect_eq(ex_select(x, p, ex_guard(x, p, a, z), ex_float(x, DT_F32, 1))->op, E_GUARD, "protection is not lost");
+  cr_expect_eq(ex_select(x, p, ex_guard(x, p, a, z), ex_float(x, DT_F32, 1))->op, E_GUARD,
+               "protection is not lost");
 }
 
 Test(expr, float_identities_are_exact) {

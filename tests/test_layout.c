@@ -116,7 +116,7 @@ Test(layout, half_floats) {
 
 Test(layout, dtype_names) {
   for (int t = 0; t < DT_COUNT; t++)
-    cr_expect_eq(dtype_parse(dtype_name((DType)t), strlen(dtype_name((DType)t))), t);
+    cr_expect_eq(dtype_parse(dtype_name((DType)t), strlen(dtype_name((DType)t))), (DType)t);
   cr_expect_eq(dtype_parse("f3", 2), DT_NONE);
   cr_expect_eq(dtype_parse("", 0), DT_NONE);
 }

@@ -5,7 +5,7 @@
 # docs/dependencies.md tells what each is for.
 build_packages="gcc libc6-dev cmake ninja-build pkg-config binutils llvm-19-dev libyaml-dev libcjson-dev libstb-dev libxxhash-dev zlib1g-dev"
 test_packages="libcriterion-dev libonnx-testdata gdb valgrind util-linux bsdutils diffutils"
-check_packages="clang-19 libclang-rt-19-dev clang-format-14 git"
+check_packages="clang-19 clang-format-14 git"
 
 # need_packages PACKAGE...: installs those that are missing, as root; otherwise says how and fails.
 need_packages() {
