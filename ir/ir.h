@@ -95,11 +95,11 @@ float bf16_to_f32(uint16_t h);
 // Arithmetic wraps for integers. Integer x/0, x//0, x%0 and rem(x,0) are 0. Float min/max propagate NaN;
 // which zero they return for +0 and -0 is not defined. Shifts by the width or more give 0 (or the sign).
 #define EXPR_OPS(X)                                                                                          \
-  X(CONST, "", 0, 's')   /* int_value, or float_value when the dtype is a float */                           \
-  X(VAR, "", 0, 's')     /* loop, output-dimension or reduction variable, or a let-bound scalar */           \
-  X(SYM, "", 0, 's')     /* a bounded symbol of the module: i64 */                                           \
-  X(READ, "", -1, 's')   /* value[args...]: logical indices in kernels, physical ones in loops (in loops,    \
-                            one index of a value of another rank is a flat one: elements from the start) */  \
+  X(CONST, "", 0, 's') /* int_value, or float_value when the dtype is a float */                             \
+  X(VAR, "", 0, 's')   /* loop, output-dimension or reduction variable, or a let-bound scalar */             \
+  X(SYM, "", 0, 's')   /* a bounded symbol of the module: i64 */                                             \
+  X(READ, "", -1, 's') /* value[args...]: logical indices in kernels, physical ones in loops (in loops,    \
+                            one index of a value of another rank is a flat one: elements from the start) */ \
   X(REDUCE, "", 1, 's')  /* kind(vars) args[0] */                                                            \
   X(GUARD, "if", 3, 'f') /* args[0] ? args[1] : args[2], where args[1] may only be touched if args[0] */     \
   X(SELECT, "select", 3, 'f') /* args[0] ? args[1] : args[2], both always safe to compute */                 \
@@ -177,6 +177,7 @@ struct Var {
   int id;           // unique in the Ctx, in order of creation
   DType dtype;      // I64 for loop variables
   const Expr *extent;
+  const Expr *value; // of a let: what it is bound to, as far as its range goes
 };
 
 // A runtime extent with a bound, min <= sym <= max. `def` is set for derived ones (2*T+1), whose value is
@@ -241,8 +242,8 @@ const Expr *ex_with_args(Ctx *c, const Expr *e, const Expr *const *args);
 // 0 <= e < n as a bool expression
 const Expr *ex_in_range(Ctx *c, const Expr *e, const Expr *n);
 
-Var *var_new(Ctx *c, const char *name, const Expr *extent); // loop variable
-Var *var_new_let(Ctx *c, const char *name, DType t);
+Var *var_new(Ctx *c, const char *name, const Expr *extent);             // loop variable
+Var *var_new_let(Ctx *c, const char *name, DType t, const Expr *value); // value may be NULL
 
 bool expr_is_const_int(const Expr *e, int64_t *v);
 bool expr_is_const(const Expr *e);
@@ -389,7 +390,8 @@ struct OpInfo {
   const char *name;  // the one spelling, in C, YAML, IR text, dumps, documents, tests
   const char *group; // section of the documents
   const char *ins;   // "x:T, y:T", "x:T, w:T, bias:T?" (? may be absent), "xs:T*" (any number, last)
-  const char *outs;  // "T", "bool", "T, i64"; "=attr" takes the dtype from a dtype attribute; "any*": `results`
+  const char
+      *outs;     // "T", "bool", "T, i64"; "=attr" takes the dtype from a dtype attribute; "any*": `results`
   const char *t; // what T may be: "any", "num", "float", "int", "bool", "signed", ... ; U likewise by "U:..."
   const char *attrs; // "axis:int=-1, keepdims:bool=true, pads:ints=[0,0]"; no default: required
   const char *doc;   // one or more sentences
@@ -433,7 +435,7 @@ struct Op {
   int nin, nout, nattr;
   const OpParam *in;
   const char (*out)[16];
-  const Attr *attr; // specs: kind and default; `given` = required
+  const Attr *attr;   // specs: kind and default; `given` = required
   const char *cls[3]; // classes of T, U and V
 };
 
@@ -729,6 +731,8 @@ const Target *target_at(int i);
 typedef struct BlobFile BlobFile;
 BlobFile *blob_new(Ctx *c, const char *folder); // made when first needed
 void module_print(Str *out, const Module *m, BlobFile *blobs);
+// Without header, locations and origins: for tests and people.
+void module_print_plain(Str *out, const Module *m);
 // Gives values the unique names that printing would give them. The pass manager calls it after every pass, so
 // that names (which reach the artefact) do not depend on whether a dump was read back in between.
 void module_unique_names(Module *m);

@@ -156,18 +156,30 @@ static void print_header(Printer *p, const Module *m) {
   }
 }
 
+// Symbols, graph and kernels, into p->out.
+static void print_named(Printer *p, const Module *m) {
+  p->nnames = p->ctx->next_value;
+  p->names = NEW_ARRAY(p->ctx->arena, const char *, p->nnames);
+  name_everything(&(Naming){.ctx = p->ctx, .names = p->names}, m);
+  print_body(p, m);
+}
+
 void module_print(Str *out, const Module *m, BlobFile *blobs) {
   Printer p;
   Str body = {.arena = m->ctx->arena};
   printer_start(&p, m->ctx, &body);
   p.blobs = blobs;
-  p.nnames = p.ctx->next_value;
-  p.names = NEW_ARRAY(p.ctx->arena, const char *, p.nnames);
-  name_everything(&(Naming){.ctx = p.ctx, .names = p.names}, m);
-  print_body(&p, m); // first: the header lists the sources that it met
+  print_named(&p, m); // first: the header lists the sources that it met
   p.out = out;
   print_header(&p, m);
   str_put(out, str_text(&body), body.n);
+}
+
+void module_print_plain(Str *out, const Module *m) {
+  Printer p;
+  printer_start(&p, m->ctx, out);
+  p.plain = true;
+  print_named(&p, m);
 }
 
 void graph_print(Str *out, const Graph *g) {

@@ -85,6 +85,7 @@ typedef struct Printer {
   Str *out;
   BlobFile *blobs;
   bool brief;         // for people: large constants are left out
+  bool plain;         // for people: no locations, no origins
   const char **names; // of values, by id
   int nnames;
   VarName *vars; // by id, within the current kernel
@@ -145,7 +146,7 @@ const Expr *parse_expr(Parser *p, DType want);
 bool parse_dims(Parser *p, const Var *const **vars, int *n);
 const Expr *parse_sum(Parser *p);     // an i64 without comparisons
 const Var *parse_var_decl(Parser *p); // i<4
-const Var *declare_let(Parser *p, const char *name, DType t);
+const Var *declare_let(Parser *p, const char *name, DType t, const Expr *value);
 void reserve_var(Parser *p, const char *name);
 Value *parse_value_ref(Parser *p); // %name, which must be known
 // Whether op can be applied to operands of these types; says why not.

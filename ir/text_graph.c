@@ -87,6 +87,7 @@ void print_call(Printer *p, const Node *n) {
 }
 
 static void print_origins(Printer *p, const Node *n) {
+  if (p->plain) return;
   for (int i = 0; i < n->origins.n; i++) {
     const Origin *o = &n->origins.data[i];
     str_puts(p->out, i ? ", " : " from ");
@@ -112,7 +113,7 @@ static void print_node(Printer *p, const Node *n, int indent) {
   str_puts(p->out, n->nout ? " = " : "= ");
   print_call(p, n);
   print_loc(p, n->loc, OWN_PLACE);
-  if (n->made_by) {
+  if (n->made_by && !p->plain) {
     str_puts(p->out, " by ");
     print_name(p, n->made_by);
   }

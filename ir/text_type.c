@@ -290,7 +290,7 @@ static int source_number(Printer *p, const Source *src) {
 }
 
 void print_loc(Printer *p, Loc loc, Loc enclosing) {
-  if (same_loc(loc, enclosing)) return;
+  if (p->plain || same_loc(loc, enclosing)) return;
   Str *out = p->out;
   str_puts(out, " loc(");
   if (loc.src) {
