@@ -59,7 +59,7 @@ static void merge_sort(int64_t *v, int64_t *tmp, int64_t n, Order order, const v
   memcpy(v, tmp, (size_t)n * sizeof *v);
 }
 
-// A result whose extent `n` in dimension `axis` is known only now.
+// A result, zeroed, whose extent `n` in dimension `axis` is known only now.
 static Buffer *result_with(Eval *ev, const Value *v, int axis, int64_t n) {
   int64_t dims[MAX_RANK];
   for (int d = 0; d < v->type.rank; d++) {
@@ -70,6 +70,12 @@ static Buffer *result_with(Eval *ev, const Value *v, int axis, int64_t n) {
     } else if (!eval_dim(ev, v->loc, v->type.dim[d], &dims[d])) {
       return NULL;
     }
+  }
+  if (v->base && ev->physical) { // a part of another value's buffer
+    eval_drop(ev, v);
+    Buffer *part = eval_need(ev, v);
+    if (part) memset(part->data, 0, (size_t)part->elements * (size_t)dtype_bytes(part->dtype));
+    return part;
   }
   Buffer *b = buffer_new(ev, v->type.dtype, dims, v->type.rank);
   return b ? eval_set(ev, v, b) : NULL;

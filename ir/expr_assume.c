@@ -252,6 +252,21 @@ bool expr_bounds(Ctx *c, const Expr *e, const Expr *assume, int64_t *lo, int64_t
   return range_known(r);
 }
 
+// Facts that exclude each other, or what a form may be anyway.
+static bool is_contradiction(Ctx *c, const Assume *a) {
+  for (int i = 0; i < a->facts.n; i++) {
+    Range f = a->facts.data[i].range, r = expr_range(c, a->facts.data[i].form);
+    if (f.lo > f.hi || f.lo > r.hi || f.hi < r.lo) return true;
+  }
+  return false;
+}
+
+bool expr_never_holds(Ctx *c, const Expr *p) {
+  Assume *a = assume_push(c, p, true);
+  assume_pop(c);
+  return is_contradiction(c, a);
+}
+
 // ---- simplification ---------------------------------------------------------------------------------------
 
 static bool listed(const Expr *e, const Expr *const *list, int n) {

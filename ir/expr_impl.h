@@ -117,6 +117,8 @@ const Expr *simplify_not(Ctx *c, const Expr *a);
 
 // Narrows r, the range of e, by what is assumed of e itself.
 Range assume_narrow(Ctx *c, const Expr *e, Range r);
+// Is it known that p is false? What stands under such a condition is never reached.
+bool expr_never_holds(Ctx *c, const Expr *p);
 Range assume_narrow_linear(Ctx *c, const Linear *l, Range r); // there is an assumption
 
 // ---- expr_walk.c ------------------------------------------------------------------------------------------

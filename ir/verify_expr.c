@@ -16,7 +16,7 @@ static const Expr *without_lets(Verify *v, const Expr *e) {
 // Is this place inside a loop over nothing, or under conditions that exclude each other?
 static bool is_never_reached(const Verify *v) {
   int64_t n;
-  if (v->assume == ex_bool(v->ctx, false)) return true;
+  if (v->assume && (v->assume == ex_bool(v->ctx, false) || expr_never_holds(v->ctx, v->assume))) return true;
   for (int i = 0; i < v->scope.n; i++) {
     const Expr *extent = v->scope.data[i]->extent;
     if (extent && expr_is_const_int(extent, &n) && n <= 0) return true;

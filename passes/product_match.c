@@ -165,7 +165,7 @@ static bool static_reductions(Product *p) {
     p->k_var[i] = p->sum->reduce.vars[i];
     p->k_extent[i] = var_bound(p->c, p->k_var[i]);
     int64_t n;
-    if (!expr_is_const_int(p->k_var[i]->extent, &n)) return false;
+    if (!expr_is_const_int(p->k_var[i]->extent, &n) || n < 1) return false;
   }
   return true;
 }
@@ -186,6 +186,7 @@ bool product_match(Module *m, Kernel *k, Product *p) {
     int64_t n;
     p->dim[i] = (ProductDim){.var = s->dims[i], .extent = var_bound(c, s->dims[i]), .out_dim = i};
     p->dim[i].fixed = expr_is_const_int(s->dims[i]->extent, &n);
+    if (p->dim[i].extent < 1) return false;
     p->index[i] = ex_var(c, s->dims[i]);
   }
   split_groups(p);

@@ -35,7 +35,7 @@ static float area(const Box *b) {
 
 static bool overlap(const Box *a, const Box *b, float limit) {
   float h = least(a->y1, b->y1) - most(a->y0, b->y0), w = least(a->x1, b->x1) - most(a->x0, b->x0);
-  if (h <= 0 || w <= 0 || area(a) <= 0 || area(b) <= 0) return false;
+  if (h <= 0 || w <= 0 || area(a) <= 0 || area(b) <= 0) return 0 > limit;
   return h * w / (area(a) + area(b) - h * w) > limit;
 }
 
