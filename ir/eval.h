@@ -23,17 +23,15 @@ static inline RegClass reg_class(DType t) {
 }
 
 // Operations with code of their own; suffix: class of the operands. The rest go through scalar_op.
-#define FAST_OPS(X)                                                                                          \
-  X(ADD_I64)                                                                                                 \
-  X(SUB_I64)                                                                                                 \
-  X(MUL_I64)                                                                                                 \
-  X(AND_I64)                                                                                                 \
-  X(OR_I64)                                                                                                  \
-  X(XOR_I64)                                                                                                 \
-  X(MIN_I64)                                                                                                 \
-  X(MAX_I64) X(LT_I64) X(LE_I64) X(EQ_I64) X(NE_I64) X(ADD_F32) X(SUB_F32) X(MUL_F32) X(DIV_F32) X(MIN_F32)  \
-      X(MAX_F32) X(LT_F32) X(LE_F32) X(EQ_F32) X(NE_F32) X(ADD_F64) X(SUB_F64) X(MUL_F64) X(DIV_F64)         \
-          X(MIN_F64) X(MAX_F64) X(LT_F64) X(LE_F64) X(EQ_F64) X(NE_F64)
+// clang-format off
+#define FAST_OPS(X) \
+  X(ADD_I64) X(SUB_I64) X(MUL_I64) X(AND_I64) X(OR_I64) X(XOR_I64) X(MIN_I64) X(MAX_I64) X(LT_I64) \
+  X(LE_I64) X(EQ_I64) X(NE_I64) \
+  X(ADD_F32) X(SUB_F32) X(MUL_F32) X(DIV_F32) X(MIN_F32) X(MAX_F32) X(LT_F32) X(LE_F32) X(EQ_F32) \
+  X(NE_F32) \
+  X(ADD_F64) X(SUB_F64) X(MUL_F64) X(DIV_F64) X(MIN_F64) X(MAX_F64) X(LT_F64) X(LE_F64) X(EQ_F64) \
+  X(NE_F64)
+// clang-format on
 
 typedef enum Code {
 #define X(id) C_##id,
