@@ -77,17 +77,61 @@ static void serial_loop(Gen *g, const Stmt *s, const Expr *extent) {
   }
 }
 
+// ---- unrolled loops -----------------------------------------------------------------------------------------
+
+// Unrolled steps of a reduction into a register tile. If such steps read the same memory (neighbouring positions of
+// a convolution do), LLVM loads it once and keeps it, for which there is no register left: it would spill
+// accumulators to save loads that cost nothing beside the multiplications. So from step to step it must forget what
+// it has loaded.
+typedef struct TileStep {
+  Gen *g;
+  const Var *step;
+  int64_t tile;  // bytes of the largest register tile that is accumulated into
+  bool is_index; // the step's variable chooses accumulators
+} TileStep;
+
+static bool is_accumulation(const Stmt *s) {
+  if (s->store.op != STORE_SET) return true;
+  const Expr *v = s->store.value;
+  const Expr *last = v->op == E_FMA ? v->args[2] : v->op == E_ADD ? v->args[0] : NULL;
+  return last && last->op == E_READ && last->value == s->store.dst;
+}
+
+static void find_tile(TileStep *t, const Stmt *s) {
+  for (; s; s = s->next) {
+    if (s->kind == S_FOR) find_tile(t, s->loop.body);
+    if (s->kind == S_IF) find_tile(t, s->cond.then);
+    if (s->kind != S_STORE || s->store.dst->space != SPACE_REG || !is_accumulation(s)) continue;
+    int64_t bytes = type_bytes(&s->store.dst->type);
+    if (bytes > t->tile) t->tile = bytes;
+    for (int i = 0; i < s->store.nindex; i++)
+      t->is_index = t->is_index || expr_uses_var(t->g->c, s->store.index[i], t->step);
+  }
+}
+
+static bool is_tile_step(Gen *g, const Stmt *loop) {
+  TileStep t = {.g = g, .step = loop->loop.var};
+  find_tile(&t, loop->loop.body);
+  return !t.is_index && 8 * t.tile >= 5 * g->target->vector_regs * g->target->vector_bytes;
+}
+
+static void unrolled_loop(Gen *g, const Stmt *s, const Expr *extent) {
+  int64_t n;
+  if (!expr_is_const_int(extent, &n)) {
+    gen_fail(g, s->loc, "an unrolled loop's extent is not a constant");
+    return;
+  }
+  bool forget = !g->lane && is_tile_step(g, s);
+  for (int64_t i = 0; i < n; i++) {
+    gen_body_as(g, s, ex_idx(g->c, i));
+    if (forget) LLVMBuildFence(g->b, LLVMAtomicOrderingAcquireRelease, true, "");
+  }
+}
+
 static void gen_loop(Gen *g, const Stmt *s) {
   const Expr *extent = gen_subst(g, s->loop.var->extent);
-  int64_t n;
   switch (s->loop.kind) {
-  case LOOP_UNROLL:
-    if (!expr_is_const_int(extent, &n)) {
-      gen_fail(g, s->loc, "an unrolled loop's extent is not a constant");
-      return;
-    }
-    for (int64_t i = 0; i < n; i++) gen_body_as(g, s, ex_idx(g->c, i));
-    return;
+  case LOOP_UNROLL: unrolled_loop(g, s, extent); return;
   case LOOP_VECTOR: gen_vector_loop(g, s); return;
   case LOOP_SERIAL:
   case LOOP_PARALLEL: serial_loop(g, s, extent); return;
