@@ -327,6 +327,97 @@ Test(codegen, extents_given_at_run_time) {
   for (int64_t t = 1; t <= 50; t += 7) check_text(text, "symbols", false, t);
 }
 
+// ---- control flow -------------------------------------------------------------------------------------------------
+
+static Value *scalar(Builder *b, DType t, double v) {
+  return graph_const(b->graph, NULL, tensor_scalar(b->ctx, t, v), NO_LOC);
+}
+
+static Value *with(Builder *b, const char *op, Value *x, double v) {
+  return build(b, op, IN(x, scalar(b, x->type.dtype, v)), NO_ATTRS);
+}
+
+// Evaluates, lowers at both levels, runs.
+static void check_graph(Module *(*make)(Ctx *c, int variant), int variants, const char *what,
+                        const Tensor *in) {
+  for (int v = 0; v < variants; v++)
+    for (int level = 0; level <= 2; level += 2) {
+      Ctx *c = ctx_make();
+      Module *m = make(c, v);
+      Tensor *want[8];
+      cr_assert(m && eval_module(m, &in, want), "%s %d does not evaluate", what, v);
+      PassOptions o = {.opt_level = level, .winograd = "off", .threads = 1};
+      cr_assert(passes_run(m, &o, NULL, NULL, NULL), "%s %d: passes fail at -O%d", what, v, level);
+      check_module(m, &in, want, arena_printf(c->arena, "%s %d at -O%d", what, v, level), level);
+      ctx_free(c);
+    }
+}
+
+// Carries (a, b) -> (b, a + b) and collects a; stops after `trips`, a trip count, or when b passes a limit.
+static Module *make_loop(Ctx *c, int variant) {
+  Module *m = module_new(c, "t");
+  Builder b = builder_at(m->main, NULL, NO_LOC);
+  Type one = type_make(DT_F32, 1, (int64_t[]){1});
+  Value *x = graph_input(m->main, "x", one, NO_LOC);
+  Graph *body = graph_new(m, "body", m->main);
+  Builder i = builder_at(body, NULL, NO_LOC);
+  graph_input(body, "i", (Type){.dtype = DT_I64}, NO_LOC);
+  graph_input(body, "go", (Type){.dtype = DT_BOOL}, NO_LOC);
+  Value *p = graph_input(body, "p", one, NO_LOC), *q = graph_input(body, "q", one, NO_LOC);
+  Value *sum = build(&i, "add", IN(p, q), NO_ATTRS);
+  Value *less = with(&i, "less", build(&i, "reshape", IN(sum), ATTRS(A_SHAPE("shape", NULL, 0))), 50);
+  graph_output(body, NULL, less);
+  graph_output(body, NULL, q);
+  graph_output(body, NULL, sum);
+  graph_output(body, NULL, p);
+  bool counted = variant == 1 || variant == 3, stops = variant >= 2;
+  Value *in[] = {counted ? scalar(&b, DT_I64, 4) : NULL, stops ? scalar(&b, DT_BOOL, 1) : NULL, x,
+                 with(&b, "add", x, 1)};
+  Dim trips = dim_const(30);
+  Node *n = build_region_node(&b, "loop", in, 4, ATTRS(A_SHAPE("trips", &trips, 1)), &body, 1);
+  for (int k = 0; n && k < n->nout; k++) graph_output(m->main, NULL, n->out[k]);
+  return n ? m : NULL;
+}
+
+Test(codegen, loops_of_the_model) {
+  Ctx *c = ctx_make();
+  Type one = type_make(DT_F32, 1, (int64_t[]){1});
+  float x = 1;
+  check_graph(make_loop, 4, "loop", tensor_view(c, &one, &x));
+  ctx_free(c);
+}
+
+// if (x < 0) -x * 7 else if (x < 10) x + 1 else x itself
+static Module *make_if(Ctx *c, int variant) {
+  Module *m = module_new(c, "t");
+  Builder b = builder_at(m->main, NULL, NO_LOC);
+  Value *x = graph_input(m->main, "x", type_make(DT_F32, 1, (int64_t[]){1}), NO_LOC);
+  Value *s = build(&b, "reshape", IN(x), ATTRS(A_SHAPE("shape", NULL, 0)));
+  Graph *arm[] = {graph_new(m, "then", m->main), graph_new(m, "else", m->main)};
+  Builder then = builder_at(arm[0], NULL, NO_LOC), other = builder_at(arm[1], NULL, NO_LOC);
+  graph_output(arm[0], NULL, with(&then, "mul", x, -7));
+  Graph *inner[] = {graph_new(m, "then", arm[1]), graph_new(m, "else", arm[1])};
+  Builder deep = builder_at(inner[0], NULL, NO_LOC);
+  graph_output(inner[0], NULL, with(&deep, "add", x, 1));
+  graph_output(inner[1], NULL, x);
+  Value *cond = with(&other, "less", s, 10);
+  Node *nested = build_region_node(&other, "if", &cond, 1, NO_ATTRS, inner, 2);
+  if (!nested) return NULL;
+  graph_output(arm[1], NULL, nested->out[0]);
+  cond = with(&b, "less", s, variant);
+  Node *n = build_region_node(&b, "if", &cond, 1, NO_ATTRS, arm, 2);
+  if (n) graph_output(m->main, NULL, n->out[0]);
+  return n ? m : NULL;
+}
+
+Test(codegen, branches_of_the_model) {
+  Ctx *c = ctx_make();
+  Type one = type_make(DT_F32, 1, (int64_t[]){1});
+  static const float values[] = {-3, 0.5f, 20};
+  for (int i = 0; i < ARRAY_LEN(values); i++) check_graph(make_if, 2, "if", tensor_view(c, &one, &values[i]));
+  ctx_free(c);
+}
+
 // ---- every operation on every type ----------------------------------------------------------------------------------
 
 // One kernel per expression of x and y, in a vector loop and in a scalar one; `outs` are the results' types.
