@@ -68,9 +68,9 @@ Var *var_new(Ctx *c, const char *name, const Expr *extent) {
   return v;
 }
 
-Var *var_new_let(Ctx *c, const char *name, DType t) {
+Var *var_new_let(Ctx *c, const char *name, DType t, const Expr *value) {
   Var *v = NEW(c->arena, Var);
-  *v = (Var){.name = name, .id = c->next_var++, .dtype = t};
+  *v = (Var){.name = name, .id = c->next_var++, .dtype = t, .value = value};
   return v;
 }
 

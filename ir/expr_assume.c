@@ -46,7 +46,26 @@ static bool linear_key(Ctx *c, Linear l, const Expr **form, int64_t *k, int64_t 
   return true;
 }
 
+static void add_fact(Ctx *c, Assume *a, const Expr *form, Range r);
+
+// lo <= x // d <= hi says lo*d <= x <= hi*d + d-1.
+static void add_dividend_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
+  const Expr *dividend;
+  Linear l;
+  int64_t d, k, constant, v;
+  if (form->op != E_FDIV || !expr_is_const_int(form->args[1], &d) || d < 1) return;
+  if (!linear_of(form->args[0], &l) || !linear_key(c, l, &dividend, &k, &constant) || k < 1) return;
+  Range x = {INT64_MIN, INT64_MAX};
+  if (r.lo != INT64_MIN && mul_ok(r.lo, d, &v) && !__builtin_sub_overflow(v, constant, &v))
+    x.lo = ceil_div(v, k);
+  if (r.hi != INT64_MAX && mul_ok(r.hi, d, &v) && add_ok(v, d - 1, &v) &&
+      !__builtin_sub_overflow(v, constant, &v))
+    x.hi = floor_div(v, k);
+  add_fact(c, a, dividend, x);
+}
+
 static void add_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
+  add_dividend_fact(c, a, form, r);
   for (int i = 0; i < a->facts.n; i++) {
     Fact *f = &a->facts.data[i];
     if (f->form != form) continue;
@@ -205,6 +224,24 @@ Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
   return narrow_linear(c, l, r, FACTS_IN_SUM);
 }
 
+// (x//d) % m is (x % (d*m)) // d: what is known of the latter's dividend.
+static Range narrow_digit(Ctx *c, const Expr *e, Range r) {
+  int64_t m, d, whole;
+  if (e->op != E_MOD || e->args[0]->op != E_FDIV || !expr_is_const_int(e->args[1], &m)) return r;
+  if (!expr_is_const_int(e->args[0]->args[1], &d) || d < 1 || m < 1 || !mul_ok(d, m, &whole)) return r;
+  for (const Assume *a = c->exprs->assume; a; a = a->outer)
+    for (int i = 0; i < a->facts.n; i++) {
+      const Fact *f = &a->facts.data[i];
+      int64_t of;
+      bool same = f->form->op == E_MOD && f->form->args[0] == e->args[0]->args[0];
+      if (!same || !expr_is_const_int(f->form->args[1], &of) || of != whole) continue;
+      Range t = {f->range.lo == INT64_MIN ? INT64_MIN : floor_div(f->range.lo, d),
+                 f->range.hi == INT64_MAX ? INT64_MAX : floor_div(f->range.hi, d)};
+      r = intersect(r, t);
+    }
+  return r;
+}
+
 Range assume_narrow(Ctx *c, const Expr *e, Range r) {
   Assume *a = c->exprs->assume;
   if (e->op == E_CONST || dtype_is_float(e->dtype) || a->range_depth > RANGE_DEPTH) return r;
@@ -214,7 +251,7 @@ Range assume_narrow(Ctx *c, const Expr *e, Range r) {
   *out = r;
   memo_put(c, a->ranges, e, out); // what building the linear form asks in the meantime
   a->range_depth++;
-  Range now = intersect(r, range_compute(c, e));
+  Range now = narrow_digit(c, e, intersect(r, range_compute(c, e)));
   Linear l;
   if (e->dtype == DT_I64 && linear_of(e, &l)) now = assume_narrow_linear(c, &l, now);
   a->range_depth--;

@@ -105,7 +105,7 @@ static Range range_shift(ExprOp op, Range a, Range b) {
 // ---- ranges of expressions ------------------------------------------------------------------------------
 
 static Range range_of_var(Ctx *c, const Var *v) {
-  if (!v->extent) return range_of_dtype(v->dtype);
+  if (!v->extent) return v->value ? expr_range(c, v->value) : range_of_dtype(v->dtype);
   Range e = expr_range(c, v->extent);
   if (e.hi == INT64_MAX) return UNKNOWN;
   return (Range){0, e.hi > 0 ? e.hi - 1 : 0};

@@ -489,10 +489,40 @@ static const Expr *canonical_less(Ctx *c, Linear *plus, Linear *minus, int64_t k
   return mk_binary(c, op, DT_BOOL, linear_expr(c, plus), linear_expr(c, minus));
 }
 
+// g * q + r + constant < 0 says the same as q + k < 0 if whatever r is makes no difference to the last q that
+// satisfies it: 16*i + j < 64 with 0 <= j < 16 is i < 4. Leaves q + k in l.
+static bool drop_remainder(Ctx *c, Linear *l, int64_t g) {
+  Linear q = {0}, r = {0};
+  for (int i = 0; i < l->n; i++) {
+    Term t = l->term[i];
+    if (t.coeff % g == 0)
+      q.term[q.n++] = (Term){t.atom, t.coeff / g};
+    else
+      r.term[r.n++] = t;
+  }
+  int64_t lo, hi;
+  Range rest = linear_range(c, &r);
+  if (q.n == 0 || r.n == 0 || !range_known(rest)) return false;
+  if (!add_ok(rest.lo, l->constant, &lo) || !add_ok(rest.hi, l->constant, &hi) || lo == INT64_MIN)
+    return false;
+  if (ceil_div(-lo, g) != ceil_div(-hi, g)) return false;
+  *l = q;
+  l->constant = -ceil_div(-lo, g);
+  return true;
+}
+
+static void drop_remainders(Ctx *c, Linear *l) {
+  for (int i = 0; i < l->n; i++) {
+    int64_t k = l->term[i].coeff, g = k < 0 ? -k : k;
+    if (g > 1 && drop_remainder(c, l, g)) i = -1; // fewer terms each time
+  }
+}
+
 // sum + constant < 0.
 static const Expr *compare_less(Ctx *c, Linear *l) {
   if (l->n == 0) return ex_bool(c, l->constant < 0);
   if (l->constant == INT64_MIN) return NULL;
+  drop_remainders(c, l);
   int64_t g = linear_content(l);
   for (int i = 0; i < l->n; i++) l->term[i].coeff /= g;
   int64_t k = ceil_div(-l->constant, g); // g * sum < -constant

@@ -144,7 +144,7 @@ static bool parse_let(Parser *p, Stmt *s, Loc enclosing) {
   DType t = type ? dtype_parse(type, strlen(type)) : DT_NONE;
   if (t == DT_NONE) return lex_error(&p->lx, "unknown element type");
   if (!lex_expect(&p->lx, "=") || !(s->let.value = parse_expr(p, t))) return false;
-  s->let.var = declare_let(p, name, t);
+  s->let.var = declare_let(p, name, t, s->let.value);
   return parse_loc(p, &s->loc, enclosing);
 }
 

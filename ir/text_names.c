@@ -109,8 +109,8 @@ static const Var *add_var(Parser *p, Var *v) {
   return v;
 }
 
-const Var *declare_let(Parser *p, const char *name, DType t) {
-  return add_var(p, var_new_let(p->ctx, name, t));
+const Var *declare_let(Parser *p, const char *name, DType t, const Expr *value) {
+  return add_var(p, var_new_let(p->ctx, name, t, value));
 }
 
 // A name stands for one variable as long as it is declared with the same extent.

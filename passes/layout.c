@@ -1,13 +1,22 @@
 // layout.c: gives values memory layouts: image-like values [n, c, ...] lie in blocks of channels where the
-// kernels that make and read them can walk channels as vector lanes.
+// kernels that make and read them can walk channels as vector lanes; a value that one product reads as its
+// vector operand along a dimension that is not the last (the keys of attention) has that dimension last.
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/product_impl.h"
 
-// Channels of one block: the widest power of two up to the target's lanes that divides them; 0: none.
+// Channels of one block: as many as the target's lanes or half of that; 0: none divides them.
+static int64_t lanes_of(const Module *m) {
+  return m->target->vector_bytes / dtype_bytes(DT_F32);
+}
+
+static int64_t least_block(const Module *m) {
+  return lanes_of(m) / 2 > 4 ? lanes_of(m) / 2 : 4;
+}
+
 static int64_t channel_block(const Module *m, const Value *v) {
   const Type *t = &v->type;
   if (t->rank < 3 || !dtype_is_float(t->dtype) || t->dim[1].sym) return 0;
-  for (int64_t b = m->target->vector_bytes / dtype_bytes(DT_F32); b >= 4; b /= 2)
+  for (int64_t b = lanes_of(m); b >= least_block(m); b /= 2)
     if (t->dim[1].n % b == 0 && t->dim[1].n >= b) return b;
   return 0;
 }
@@ -20,16 +29,28 @@ static const Layout *blocked_layout(Ctx *c, const Type *t, int64_t block) {
   return layout_new(c, part, t->rank + 1);
 }
 
+// The dims in their order but for `last`, which comes last.
+static const Layout *dim_last(Ctx *c, const Type *t, int last) {
+  LayoutPart part[MAX_RANK];
+  int n = 0;
+  for (int i = 0; i < t->rank; i++)
+    if (i != last) part[n++] = (LayoutPart){.dim = i, .div = 1};
+  part[n++] = (LayoutPart){.dim = last, .div = 1};
+  return layout_new(c, part, n);
+}
+
 // ---- who may be blocked -------------------------------------------------------------------------------------
 
 typedef struct LayoutPass {
   Module *m;
 } LayoutPass;
 
-// What the pass knows of a value (value->info): how many channels a block has, and whether it is one.
+// What the pass knows of a value (value->info).
 typedef struct Blocking {
-  int64_t block; // 0: must stay plain
-  bool on;
+  int64_t block; // channels in a block; 0: must not be blocked
+  bool on;       // is blocked
+  int lanes;     // 1 + the dim that products' lanes walk; 0: none, -1: different ones
+  int others;    // reads that want the plain order
 } Blocking;
 
 static Blocking *blocking_of(const Value *v) {
@@ -40,16 +61,19 @@ static void forbid(Value *v) {
   if (v && v->info) blocking_of(v)->block = 0;
 }
 
+static void must_be_plain(Value *v) {
+  if (!v || !v->info) return;
+  forbid(v);
+  blocking_of(v)->others++;
+}
+
 // Is e one variable plus a multiple of `block`? Then blocks stay whole.
-static bool walks_blocks(Ctx *c, const Expr *e, int64_t block) {
+static bool walks_blocks(const Expr *e, int64_t block) {
   int64_t k;
   if (e->op == E_VAR) return true;
   if (expr_is_const_int(e, &k)) return k % block == 0;
-  if (e->op != E_ADD) return false;
-  const Expr *a = e->args[0], *b = e->args[1];
-  if (expr_is_const_int(a, &k)) return k % block == 0 && walks_blocks(c, b, block);
-  if (expr_is_const_int(b, &k)) return k % block == 0 && walks_blocks(c, a, block);
-  return false;
+  if (e->op != E_ADD && e->op != E_SUB) return false;
+  return expr_is_const_int(e->args[1], &k) && k % block == 0 && walks_blocks(e->args[0], block);
 }
 
 static void check_reads(Ctx *c, const Expr *e) {
@@ -57,7 +81,7 @@ static void check_reads(Ctx *c, const Expr *e) {
   int n = expr_read_list(c, e, &reads);
   for (int i = 0; i < n; i++) {
     Value *v = reads[i]->value;
-    if (v->info && blocking_of(v)->block && !walks_blocks(c, reads[i]->args[1], blocking_of(v)->block))
+    if (v->info && blocking_of(v)->block && !walks_blocks(reads[i]->args[1], blocking_of(v)->block))
       forbid(v);
   }
 }
@@ -78,25 +102,76 @@ static void check_product_operand(Product *p, const Expr *operand) {
   check_reads(p->c, operand);
 }
 
+// The vector operand of a product, if it is made at run time: its lanes walk one dim.
+static void check_vector_operand(Product *p) {
+  const Expr *r = product_read(p->b);
+  const Var *lane = p->dim[p->lane].var;
+  if (!r || !r->value->info) return;
+  forbid(r->value);
+  int dim = -1;
+  for (int i = 0; i < r->nargs; i++) {
+    int64_t coeff;
+    const Expr *rest;
+    if (!expr_uses_var(p->c, r->args[i], lane)) continue;
+    bool walks = dim < 0 && expr_affine(p->c, r->args[i], lane, &coeff, &rest) && coeff == 1;
+    dim = walks ? i : r->nargs;
+  }
+  Blocking *b = blocking_of(r->value);
+  if (dim < 0 || dim == r->nargs)
+    b->lanes = -1;
+  else
+    b->lanes = b->lanes == 0 || b->lanes == dim + 1 ? dim + 1 : -1;
+}
+
+static void check_product(Product *p) {
+  const Expr **reads, *a = product_read(p->a), *b = product_read(p->b);
+  int n = expr_read_list(p->c, p->value, &reads);
+  for (int i = 0; i < n; i++) {
+    Blocking *x = reads[i]->value->info;
+    if (x && reads[i] != b) x->others++;
+    if (reads[i] != a && reads[i] != b) check_reads(p->c, reads[i]);
+  }
+  check_product_operand(p, p->a);
+  if (p->depthwise)
+    check_product_operand(p, p->b);
+  else
+    check_vector_operand(p);
+}
+
+// Parts of the channels begin where blocks of the result do: else its blocks become smaller, or none.
+static void fit_offset(Value *out, const Expr *index, int64_t least) {
+  Blocking *b = out->info;
+  int64_t k;
+  if (!b || !b->block || index->nargs != 2 || !expr_is_const_int(index->args[1], &k)) return;
+  while (b->block && k % b->block) b->block = b->block / 2 >= least ? b->block / 2 : 0;
+}
+
+static void check_stages(LayoutPass *l, const Kernel *k) {
+  Ctx *c = l->m->ctx;
+  for (int i = 0; i < k->stages.n; i++) {
+    const Expr **reads;
+    int n = expr_read_list(c, k->stages.data[i].value, &reads);
+    for (int j = 0; j < n; j++) {
+      if (!reads[j]->value->info) continue;
+      blocking_of(reads[j]->value)->others++;
+      if (blocking_of(reads[j]->value)->block)
+        fit_offset(k->stages.data[i].out, reads[j]->args[1], least_block(l->m));
+    }
+    check_reads(c, k->stages.data[i].value);
+    if (k->stages.data[i].index) forbid(k->stages.data[i].out);
+  }
+}
+
 static void check_kernel(LayoutPass *l, Node *n) {
   Kernel *k = n->kernel;
   Product p;
-  if (k->routine) {
-    for (int i = 0; i < n->nin; i++) forbid(n->in[i]);
-    for (int i = 0; i < n->nout; i++) forbid(n->out[i]);
-    return;
-  }
-  if (product_match(l->m, k, &p)) {
-    check_product_operand(&p, p.a);
-    if (p.depthwise)
-      check_product_operand(&p, p.b);
-    else if (product_read(p.b))
-      forbid(product_read(p.b)->value);
-    return;
-  }
-  for (int i = 0; i < k->stages.n; i++) {
-    check_reads(l->m->ctx, k->stages.data[i].value);
-    if (k->stages.data[i].index) forbid(k->stages.data[i].out);
+  if (!k->routine && product_match(l->m, k, &p)) {
+    check_product(&p);
+  } else if (!k->routine) {
+    check_stages(l, k);
+  } else {
+    for (int i = 0; i < n->nin; i++) must_be_plain(n->in[i]);
+    for (int i = 0; i < n->nout; i++) must_be_plain(n->out[i]);
   }
 }
 
@@ -116,10 +191,16 @@ static void spread(LayoutPass *l, Node *n) {
     if (p.dim[p.lane].out_dim == 1 && p.stage->out->type.rank >= 3) turn_on(p.stage->out);
     return;
   }
-  bool any = false;
-  for (int i = 0; i < n->nin; i++)
-    any |= n->in[i] && n->in[i]->info && blocking_of(n->in[i])->on && blocking_of(n->in[i])->block;
-  for (int i = 0; any && i < n->nout; i++) turn_on(n->out[i]);
+  int64_t block = 0; // the smallest of what is read
+  for (int i = 0; i < n->nin; i++) {
+    const Blocking *b = n->in[i] ? n->in[i]->info : NULL;
+    if (b && b->on && b->block && (!block || b->block < block)) block = b->block;
+  }
+  for (int i = 0; block && i < n->nout; i++) {
+    Blocking *b = blocking_of(n->out[i]);
+    if (b && b->block > block) b->block = block;
+    turn_on(n->out[i]);
+  }
 }
 
 static void forget(Value *v) {
@@ -151,9 +232,9 @@ static bool check_graph(Graph *g, void *data) {
     if (n->kernel)
       check_kernel(l, n);
     else
-      for (int i = 0; i < n->nin; i++) forbid(n->in[i]);
+      for (int i = 0; i < n->nin; i++) must_be_plain(n->in[i]);
   }
-  for (int i = 0; i < g->outputs.n; i++) forbid(g->outputs.data[i]);
+  for (int i = 0; i < g->outputs.n; i++) must_be_plain(g->outputs.data[i]);
   return true;
 }
 
@@ -162,12 +243,20 @@ static bool spread_graph(Graph *g, void *data) {
   return true;
 }
 
+static void settle(Ctx *c, Value *v) {
+  const Blocking *b = blocking_of(v);
+  if (!b || v->layout) return;
+  if (b->on && b->block)
+    v->layout = blocked_layout(c, &v->type, b->block);
+  else if (b->lanes > 0 && b->lanes < v->type.rank && b->others == 0)
+    v->layout = dim_last(c, &v->type, b->lanes - 1);
+}
+
 static bool finish_graph(Graph *g, void *data) {
   LayoutPass *l = data;
   for (Node *n = g->first; n; n = n->next)
     for (int i = 0; i < n->nout; i++) {
-      const Blocking *b = blocking_of(n->out[i]);
-      if (b && b->on && b->block) n->out[i]->layout = blocked_layout(l->m->ctx, &n->out[i]->type, b->block);
+      settle(l->m->ctx, n->out[i]);
       forget(n->out[i]);
     }
   return true;

@@ -72,7 +72,7 @@ void lower_store(Lower *l, Value *dst, const Expr *const *index, int n, StoreKin
 const Expr *lower_let(Lower *l, const char *name, const Expr *value) {
   if (value->nargs == 0 && value->op != E_READ) return value;
   Stmt *s = emit(l, S_LET);
-  s->let.var = var_new_let(l->c, name, value->dtype);
+  s->let.var = var_new_let(l->c, name, value->dtype, value);
   s->let.value = value;
   return ex_var(l->c, s->let.var);
 }

@@ -150,12 +150,18 @@ static void clear_tile(Emit *s, const TileAt *t) {
   leave_row(s, &x);
 }
 
+// A packed constant has zeros up to a whole tile, unless its panels are those of a group of channels.
+static bool padded_to_tile(const Emit *s, const Expr *read) {
+  const Layout *l = read && read->value->data ? read->value->layout : NULL;
+  return l && l->part[l->n - 1].mod == (int64_t)s->tile.nv * s->tile.lanes;
+}
+
 // An operand that varies over the lanes, 0 where `cond` (NULL: true) fails or the lane is beyond the extent.
 // Constants are padded with zeros there, but nothing else may be touched.
 static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand, const Expr *cond) {
   const Expr *e = place_reads(s, operand);
   const Expr *r = product_read(operand);
-  if (t->masked && !(r && r->value->layout && r->value->data)) {
+  if (t->masked && !padded_to_tile(s, r)) {
     const ProductDim *lane = &s->p->dim[s->p->lane];
     const Expr *inside = ex_binary(s->c, E_LT, s->at[s->p->lane], ex_idx(s->c, lane->extent));
     cond = cond ? ex_binary(s->c, E_AND, inside, cond) : inside;

@@ -26,12 +26,17 @@ RowSplit row_split(int64_t extent, int max_rows) {
   return (RowSplit){(int)mr, big, count - big};
 }
 
+// Lanes of one vector: no more than lie side by side in the result.
 static int lanes_of(const Product *p) {
   int most = p->target->vector_bytes / dtype_bytes(DT_F32);
   int64_t n = p->dim[p->lane].extent;
+  const Layout *l = p->stage->out->layout;
+  const LayoutPart *last = l ? &l->part[l->n - 1] : NULL;
+  bool blocked = last && last->dim == p->dim[p->lane].out_dim && last->div == 1 && last->mod > 1;
+  if (blocked && last->mod < most) most = (int)last->mod;
   int lanes = most;
   while (lanes > 4 && n % lanes != 0 && n < 4 * most)
-    lanes /= 2; // 24 channels: three times 8, not 16 + 8 idle
+    lanes /= 2; // 24 is three times 8, not 16 and half of 16
   return lanes;
 }
 

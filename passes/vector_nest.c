@@ -13,24 +13,88 @@ static bool is_one(Ctx *c, const Expr *extent) {
   return extent == ex_idx(c, 1);
 }
 
-// The stage with its first `at` dims replaced by `shared`; dims of extent 1 are no axes.
+// ---- blocked layouts ----------------------------------------------------------------------------------------
+
+// A dim of the stage along which memory lies in blocks: elements of one block side by side.
+typedef struct Split {
+  int dim; // -1: none
+  int64_t block;
+} Split;
+
+static bool block_of(const Layout *l, int *dim, int64_t *block) {
+  const LayoutPart *last = l ? &l->part[l->n - 1] : NULL;
+  if (!last || last->div != 1 || last->mod < 2) return false;
+  *dim = last->dim;
+  *block = last->mod;
+  return true;
+}
+
+typedef struct SplitFinder {
+  const Stage *s;
+  int at;
+  Split found;
+} SplitFinder;
+
+static bool fits_split(const Stage *s, int at, int dim, int64_t block) {
+  int64_t extent;
+  return dim >= at && expr_is_const_int(s->dims[dim]->extent, &extent) && extent % block == 0;
+}
+
+static bool find_split_read(const Expr *e, void *data) {
+  SplitFinder *f = data;
+  int dim;
+  int64_t block;
+  if (e->op != E_READ || !block_of(e->value->layout, &dim, &block)) return true;
+  const Expr *index = e->args[dim];
+  while (index->op == E_ADD || index->op == E_SUB) index = index->args[0]; // a part of the channels
+  for (int i = f->at; index->op == E_VAR && i < f->s->ndims; i++)
+    if (index->var == f->s->dims[i] && fits_split(f->s, f->at, i, block)) f->found = (Split){i, block};
+  return f->found.dim < 0;
+}
+
+// By the result's layout, or else by that of something read.
+static Split find_split(Ctx *c, const Stage *s, int at) {
+  Split split;
+  if (block_of(s->out->layout, &split.dim, &split.block))
+    return fits_split(s, at, split.dim, split.block) ? split : (Split){-1, 0};
+  SplitFinder f = {s, at, {-1, 0}};
+  expr_visit(c, s->value, find_split_read, &f);
+  return f.found;
+}
+
+// ---- from a stage to axes -------------------------------------------------------------------------------------
+
+// The stage with its first `at` dims replaced by `shared`; dims of extent 1 are no axes; one that lies in
+// blocks is two, the inside of the block last.
 void nest_of_stage(Lower *l, const Stage *s, int at, const Expr *const *shared, Nest *n) {
   Ctx *c = l->c;
   const Expr *logical[MAX_AXES];
+  const Var *inside = NULL;
   l->physical = false;
   *n = (Nest){.l = l, .c = c, .out = lower_storage(l, s->out)};
-  const Expr *value = expr_subst(c, s->value, s->dims, shared, at);
+  Split split = find_split(c, s, at);
   for (int i = 0; i < s->ndims; i++) {
+    const Var *v = s->dims[i];
     if (i < at) {
       logical[i] = shared[i];
-    } else if (is_one(c, s->dims[i]->extent)) {
+    } else if (is_one(c, v->extent)) {
       logical[i] = ex_idx(c, 0);
-      value = expr_subst(c, value, &s->dims[i], &logical[i], 1);
+    } else if (i == split.dim) {
+      const Expr *block = ex_idx(c, split.block), *blocks = ex_binary(c, E_FDIV, v->extent, block);
+      const Var *outer = var_new(c, v->name, blocks);
+      inside = var_new(c, "ci", block);
+      logical[i] = ex_add(c, ex_mul(c, ex_var(c, outer), block), ex_var(c, inside));
+      if (!is_one(c, blocks))
+        n->axis[n->naxes++] = outer;
+      else
+        logical[i] = ex_var(c, inside);
     } else {
-      logical[i] = ex_var(c, s->dims[i]);
-      n->axis[n->naxes++] = s->dims[i];
+      logical[i] = ex_var(c, v);
+      n->axis[n->naxes++] = v;
     }
   }
+  if (inside) n->axis[n->naxes++] = inside;
+  const Expr *value = expr_subst(c, s->value, s->dims, logical, s->ndims);
   n->nindex = lower_index(l, s->out, logical, n->index);
   n->value = lower_reads(l, value);
   l->physical = true; // what lower_value gets from here on

@@ -318,7 +318,7 @@ Test(eval, loop_bodies) {
   Value *acc = value_new(c, "acc", SHAPE(DT_F32, 6), NO_LOC);
   const Var *i = var_new(c, "i", ex_idx(c, 4)), *j = var_new(c, "j", ex_idx(c, 6)),
             *k = var_new(c, "k", ex_idx(c, 6));
-  const Var *twice = var_new_let(c, "t", DT_F32);
+  const Var *twice = var_new_let(c, "t", DT_F32, NULL);
   const Expr *ei = ex_var(c, i), *ej = ex_var(c, j), *ek = ex_var(c, k),
              *read = ex_read(c, x, (const Expr *[]){ei, ej}, 2);
   const Expr *flat = ex_add(c, ex_mul(c, ei, ex_idx(c, 6)), ek),

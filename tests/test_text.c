@@ -87,8 +87,9 @@ static const Expr *lookup(void *data, const char *name) {
 }
 
 static Names names_new(Ctx *c) {
-  return (Names){c, ex_var(c, var_new_let(c, "x", DT_F32)), ex_var(c, var_new_let(c, "y", DT_F32)),
-                 ex_var(c, var_new_let(c, "n", DT_I64)), ex_var(c, var_new_let(c, "p", DT_BOOL))};
+  return (Names){c, ex_var(c, var_new_let(c, "x", DT_F32, NULL)),
+                 ex_var(c, var_new_let(c, "y", DT_F32, NULL)), ex_var(c, var_new_let(c, "n", DT_I64, NULL)),
+                 ex_var(c, var_new_let(c, "p", DT_BOOL, NULL))};
 }
 
 static const Expr *formula(Bench *b, Names *n, const char *text) {
