@@ -261,19 +261,19 @@ static void nms_class(Eval *ev, Nms *m, int64_t batch, int64_t cls) {
   }
 }
 
-// Operand k's one element, or `absent`.
-static double operand_scalar(Eval *ev, Value *const *in, int nin, int k, double absent) {
+// Operand k's one element, or 0.
+static Scalar operand_scalar(Eval *ev, Value *const *in, int nin, int k) {
   Buffer *b = k < nin && in[k] ? eval_buffer(ev, in[k]) : NULL;
-  return b ? scalar_cast(b->dtype, DT_F64, element(b, 0)).f : absent;
+  return b ? element(b, 0) : (Scalar){0};
 }
 
 static bool eval_nms(Eval *ev, const Node *n, Value *const *in, Value *const *out) {
   Nms m = {.boxes = eval_buffer(ev, in[0]), .scores = eval_buffer(ev, in[1])};
   if (!m.boxes || !m.scores) return false;
-  m.max = (int64_t)operand_scalar(ev, in, n->nin, 2, 0);
-  m.iou = operand_scalar(ev, in, n->nin, 3, 0);
+  m.max = operand_scalar(ev, in, n->nin, 2).i;
+  m.iou = operand_scalar(ev, in, n->nin, 3).f;
   m.has_score = n->nin > 4 && n->in[4];
-  m.score = operand_scalar(ev, in, n->nin, 4, 0);
+  m.score = operand_scalar(ev, in, n->nin, 4).f;
   m.center = attr_int(n, "center_point_box") != 0;
   for (int64_t b = 0; b < m.scores->dim[0]; b++)
     for (int64_t c = 0; c < m.scores->dim[1]; c++) nms_class(ev, &m, b, c);

@@ -120,8 +120,18 @@ static bool proves_less(Verify *v, const Expr *index, const Expr *n) {
   return expr_bounds(c, excess, v->assume, &lo, &hi) && hi < 0;
 }
 
+// Inside a loop its extent is at least 1.
+static void assume_loops_run(Verify *v) {
+  for (int i = 0; i < v->scope.n; i++) {
+    const Expr *extent = v->scope.data[i]->extent;
+    if (!extent || extent->op == E_CONST) continue;
+    const Expr *runs = ex_binary(v->ctx, E_LE, ex_idx(v->ctx, 1), without_lets(v, extent));
+    if (runs != ex_bool(v->ctx, true)) verify_assume(v, runs, true);
+  }
+}
+
 // Either index < extent itself, or, which memory safety needs only, below the extent's bound.
-static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {
+static bool proves_range(Verify *v, const Expr *index, Dim extent) {
   Ctx *c = v->ctx;
   int64_t lo, hi;
   index = without_lets(v, index);
@@ -131,6 +141,14 @@ static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {
   if (v->assume) in_range = expr_assume(c, in_range, v->assume);
   if (in_range == ex_bool(c, true) || is_never_reached(v)) return true;
   return known && lo >= 0 && proves_less(v, index, n);
+}
+
+static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {
+  const Expr *old = v->assume;
+  assume_loops_run(v);
+  bool ok = proves_range(v, index, extent);
+  v->assume = old;
+  return ok;
 }
 
 static bool report_access(Verify *v, const Value *x, const Expr *index, Dim extent, int k, Loc loc) {

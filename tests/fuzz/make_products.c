@@ -136,7 +136,7 @@ static void channels(Gen *g, Conv *v, int64_t in) {
   v->groups = 1;
   v->out = side(g) ? side(g) : 1;
   if (v->out == 0) v->out = 1;
-  if (kind < 2) { // depthwise
+  if (kind < 2 && in > 0) { // depthwise
     v->groups = in;
     v->out = in * (rng_chance(&g->rng, 70) ? 1 : 2);
   } else if (kind < 4) {
