@@ -337,6 +337,14 @@ Value *make_concat(Call *c, Value *const *v, int n, int axis) {
   return make(c, "concat", v, n, ATTRS(A_INT("axis", axis)));
 }
 
+Value *positions(Call *c, Dim n, int before, int after) {
+  Dim shape[MAX_RANK];
+  for (int d = 0; d < before + 1 + after; d++) shape[d] = d == before ? n : dim_const(1);
+  Attr attrs[] = {A_SHAPE("shape", shape, before + 1 + after), A_INT("axis", before),
+                  A_DTYPE("dtype", DT_I64)};
+  return make(c, "iota", NULL, 0, attrs, 3);
+}
+
 // ---- results ------------------------------------------------------------------------------------------------
 
 bool wants(const Call *c, int k) {

@@ -50,7 +50,8 @@ extern const OnnxOp ONNX_OPS_ELEMENTWISE[], ONNX_OPS_SHAPE[], ONNX_OPS_INDEX[], 
     ONNX_OPS_LINEAR[], ONNX_OPS_CONV[], ONNX_OPS_POOL[], ONNX_OPS_NORM[], ONNX_OPS_RECURRENT[],
     ONNX_OPS_CONTROL[], ONNX_OPS_SEQUENCE[], ONNX_OPS_IMAGE[], ONNX_OPS_QUANT[], ONNX_OPS_SIGNAL[],
     ONNX_OPS_LOSS[], ONNX_OPS_RANDOM[], ONNX_OPS_ATTENTION[], ONNX_OPS_SORT[], ONNX_OPS_TEXT[],
-    ONNX_OPS_CONTRIB[], ONNX_OPS_REFUSED[];
+    ONNX_OPS_CONTRIB[], ONNX_OPS_CONTRIB_QUANT[], ONNX_OPS_CONTRIB_ATTENTION[], ONNX_OPS_ML[],
+    ONNX_OPS_REFUSED[];
 
 struct Call {
   Import *im;
@@ -119,7 +120,10 @@ Value *make_slice(Call *c, Value *v, int axis, int64_t from, int64_t to);
 Value *make_concat(Call *c, Value *const *v, int n, int axis);
 Value *make_scaled(Call *c, Value *v, double by);                // v times a number
 Value *make_random(Call *c, const Dim *dims, int rank, DType t); // in [0, 1), by the node's seed
+Value *positions(Call *c, Dim n, int before, int after); // 0, 1, ... as i64 with extents of 1 around it
 Value *make_dummy(Call *c);
+Value *make_activation(Call *c, const char *name, Value *x, const float *params, int n); // by its ONNX name
+Value *scalar_if_one(Call *c, Value *v); // one element of any rank as a scalar; NULL stays NULL
 // Casts to and from types narrower than a byte and floats of a byte, with their rounding (onnx_small.c).
 bool cast_small(Call *c, int32_t to);
 bool cast_strings(Call *c, const OnnxTensor *strings, int32_t to); // constant ones, read as numbers
@@ -134,6 +138,12 @@ bool wants(const Call *c, int k); // result k is asked for
 
 Val *val_tensor(Import *im, const char *name, Value *v, int32_t elem);
 Val *val_new(Import *im, ValKind kind, const char *name);
+
+// ---- onnx_support.c ----------------------------------------------------------------------------------------------
+
+// Translates the node as if it were operator `name` of the default domain, with its first nin operands. Results
+// are in c->out, for the caller to go on with.
+bool call_as(Call *c, const char *name, int nin);
 
 // ---- onnx_known.c: shape arithmetic over symbols ---------------------------------------------------------------
 

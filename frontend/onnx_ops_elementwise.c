@@ -190,6 +190,7 @@ static bool bit_cast(Call *c) {
     return call_fail(c, "a bit cast from %s to %s is not supported", onnx_elem_name(arg_elem(c, 0)),
                      onnx_elem_name(to));
   Value *x = arg(c, 0);
+  if (x->type.dtype == DT_BOOL && dtype_bytes(t) == 1) return ret_as(c, 0, make_cast(c, x, t), to);
   return ret_as(c, 0, x->type.dtype == t ? x : make(c, "bitcast", IN(x), ATTRS(A_DTYPE("dtype", t))), to);
 }
 

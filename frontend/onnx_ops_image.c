@@ -171,10 +171,96 @@ static bool roi_align(Call *c) {
   return ret(c, 0, make(c, "roi_align", IN(arg(c, 0), arg(c, 1), arg(c, 2)), attrs, 5));
 }
 
+// Coordinates of n places from -1 to 1 along dimension d of `spatial`, with an extent of 1 elsewhere and last.
+static Value *normal_places(Call *c, Dim n, int d, int spatial, bool align, DType t) {
+  Dim shape[MAX_RANK];
+  for (int i = 0; i < spatial + 2; i++) shape[i] = dim_const(1);
+  shape[d + 1] = n;
+  Attr attrs[] = {A_SHAPE("shape", shape, spatial + 2), A_INT("axis", d + 1), A_DTYPE("dtype", t)};
+  Value *at = make(c, "iota", NULL, 0, attrs, 3);
+  double step = 2.0 / (double)(align ? n.n - 1 : n.n);
+  return make_binary(c, "add", make_scaled(c, at, step), make_scalar(c, t, align ? -1 : step / 2 - 1));
+}
+
+// theta [n,k,k+1] times (x, y, .. , 1) for every place of a grid: [n,..,y,x,k].
+static bool affine_grid(Call *c) {
+  Value *theta = arg(c, 0);
+  const int64_t *size;
+  int rank = arg_ints(c, 1, &size), spatial = rank - 2;
+  bool align = attr_i(c, "align_corners", 0);
+  if (rank < 0) return false;
+  if ((spatial != 2 && spatial != 3) || rank_of(theta) != 3)
+    return call_fail(c, "it must have 2 or 3 dimensions");
+  Dim dims[5] = {dim_of(theta, 0), dim_const(1), dim_const(1), dim_const(1), dim_const(1)};
+  dims[spatial + 1] = dim_const(spatial);
+  Value *sum = make_reshape(c, make_slice(c, theta, 2, spatial, spatial + 1), dims, spatial + 2);
+  for (int k = 0; k < spatial; k++) { // the first column belongs to x, the last dimension of space
+    int d = spatial - 1 - k;
+    if (size[2 + d] < 1) return call_fail(c, "a grid without places");
+    Value *column = make_reshape(c, make_slice(c, theta, 2, k, k + 1), dims, spatial + 2);
+    Value *at =
+        normal_places(c, dim_const(size[2 + d]), d, spatial, align && size[2 + d] > 1, theta->type.dtype);
+    sum = make_binary(c, "add", sum, make_binary(c, "mul", column, at));
+  }
+  return ret(c, 0, sum);
+}
+
+// One side of the bins of each region [r]: the greatest elements of x [r,c,n] (along `axis` of it) in `bins` bins
+// between first and last, which are elements of x and both belong to the region.
+static Value *max_bins(Call *c, Value *x, int axis, Value *first, Value *last, int64_t bins, Value **empty) {
+  int rank = rank_of(x), after = rank - axis - 1;
+  DType t = DT_F32;
+  Value *one = make_scalar(c, t, 1), *zero = make_scalar(c, t, 0), *n;
+  n = make_cast(c, make(c, "extents", NULL, 0, ATTRS(A_SHAPE("of", &x->type.dim[axis], 1))), t);
+  Value *size = make_binary(c, "add", make_binary(c, "sub", last, first), one);
+  size = make_scaled(c, make_binary(c, "max", size, one), 1.0 / (double)bins);
+  Value *bin = make_cast(c, positions(c, dim_const(bins), axis, after + 1), t); // [1,1,bins,1..]
+  size = make_unsqueeze_last(c, size, rank);
+  first = make_unsqueeze_last(c, first, rank);
+  Value *from = make_unary(c, "floor", make_binary(c, "mul", bin, size)),
+        *to = make_unary(c, "ceil", make_binary(c, "mul", make_binary(c, "add", bin, one), size));
+  from = make_binary(c, "min", make_binary(c, "max", make_binary(c, "add", from, first), zero), n);
+  to = make_binary(c, "min", make_binary(c, "max", make_binary(c, "add", to, first), zero), n);
+  Value *at = make_cast(c, positions(c, dim_of(x, axis), axis + 1, after), t);
+  Value *in = make_binary(c, "and", make_binary(c, "less_equal", from, at), make_binary(c, "less", at, to));
+  int64_t here[] = {axis}, over[] = {axis + 1};
+  x = make(c, "unsqueeze", IN(x), ATTRS(A_INTS("axes", here, 1)));
+  x = make(c, "where", IN(in, x, make_like(c, x, -INFINITY)), NO_ATTRS);
+  Attr attrs[] = {A_INTS("axes", over, 1), A_BOOL("keepdims", false)};
+  *empty = make(c, "squeeze", IN(make_binary(c, "less_equal", to, from)), ATTRS(A_INTS("axes", over, 1)));
+  return make(c, "reduce_max", IN(x), attrs, 2);
+}
+
+// Regions [r,5]: the sample, and the corners x1, y1, x2, y2 in units of 1 / spatial_scale; bins that hold no
+// element give 0.
+static bool max_roi_pool(Call *c) {
+  Value *x = arg(c, 0), *rois = arg(c, 1), *v[5], *empty[2];
+  const int64_t *bins;
+  if (attr_is(c, "pooled_shape", &bins) != 2 || rank_of(x) != 4)
+    return call_fail(c, "pooled_shape must be two numbers");
+  double scale = attr_f(c, "spatial_scale", 1);
+  int64_t axes[] = {1};
+  for (int k = 0; k < 5; k++) {
+    v[k] = make(c, "squeeze", IN(make_slice(c, rois, 1, k, k + 1)), ATTRS(A_INTS("axes", axes, 1)));
+    v[k] = make_cast(c, v[k], DT_F32);
+    if (k > 0) { // rounded, halves away from zero (corners are not negative)
+      Value *half = make_scalar(c, DT_F32, 0.5);
+      v[k] = make_unary(c, "floor", make_binary(c, "add", make_scaled(c, v[k], scale), half));
+    }
+  }
+  Value *y = make(c, "gather", IN(x, make_cast(c, v[0], DT_I64)), ATTRS(A_INT("axis", 0)));
+  y = max_bins(c, y, 3, v[1], v[3], bins[1], &empty[0]);
+  y = max_bins(c, y, 2, v[2], v[4], bins[0], &empty[1]);
+  Value *none = make_binary(c, "or", empty[0], empty[1]);
+  return ret(c, 0, make(c, "where", IN(none, make_like(c, y, 0), y), NO_ATTRS));
+}
+
 const OnnxOp ONNX_OPS_IMAGE[] = {
     {"", "Resize", resize, NULL},
     {"", "Upsample", upsample, NULL},
     {"", "GridSample", grid_sample, NULL},
     {"", "RoiAlign", roi_align, NULL},
+    {"", "AffineGrid", affine_grid, NULL},
+    {"", "MaxRoiPool", max_roi_pool, NULL},
     {0},
 };

@@ -3,7 +3,7 @@
 #include "frontend/onnx_windows.h"
 
 // A parameter with a single element is a scalar, whatever its rank.
-static Value *scalar_if_one(Call *c, Value *v) {
+Value *scalar_if_one(Call *c, Value *v) {
   bool one = v && rank_of(v) > 0 && type_is_static(&v->type) && type_elements(&v->type) == 1;
   return one ? make_reshape(c, v, NULL, 0) : v;
 }

@@ -10,13 +10,13 @@ typedef struct SmallFloat {
   int min_exponent, mantissa;
   double max;
   double overflow; // without saturation
-  bool inf_is_nan; // infinities become NaN even when saturating (the UZ formats)
+  bool no_nan;     // the format has none: 0 stands for it
 } SmallFloat;
 
 static const SmallFloat *small_float(int32_t elem) {
-  static const SmallFloat e4m3fn = {-6, 3, 448, NAN, false}, e4m3fnuz = {-7, 3, 240, NAN, true},
-                          e5m2 = {-14, 2, 57344, INFINITY, false}, e5m2fnuz = {-15, 2, 57344, NAN, true},
-                          e2m1 = {0, 1, 6, 6, false};
+  static const SmallFloat e4m3fn = {-6, 3, 448, NAN, false}, e4m3fnuz = {-7, 3, 240, NAN, false},
+                          e5m2 = {-14, 2, 57344, INFINITY, false}, e5m2fnuz = {-15, 2, 57344, NAN, false},
+                          e2m1 = {0, 1, 6, 6, true};
   switch (elem) {
   case ONNX_FLOAT8E4M3FN: return &e4m3fn;
   case ONNX_FLOAT8E4M3FNUZ: return &e4m3fnuz;
@@ -57,8 +57,7 @@ static Value *round_float(Call *c, const SmallFloat *f, Value *x, bool saturate)
   Value *too_big = make_binary(c, "greater", make_unary(c, "abs", y), f32(c, f->max));
   Value *limit = sign_like(c, f32(c, saturate ? f->max : f->overflow), x);
   y = make(c, "where", IN(too_big, limit, y), NO_ATTRS);
-  if (!f->inf_is_nan) return y;
-  return make(c, "where", IN(make_unary(c, "isinf", x), f32(c, NAN), y), NO_ATTRS);
+  return f->no_nan ? make(c, "where", IN(make_unary(c, "isnan", x), f32(c, 0), y), NO_ATTRS) : y;
 }
 
 // A power of two, in the exponent alone. Rounds up, down or to the nearest; NaN and negative ones are NaN.
@@ -73,6 +72,7 @@ static Value *round_power(Call *c, Value *x, const char *mode) {
 
 // The low bits of an integer, with their sign.
 static Value *wrap_bits(Call *c, Value *x, int bits, DType t) {
+  if (dtype_is_float(x->type.dtype)) x = make_cast(c, x, DT_I32); // a cast to fewer bits would saturate
   x = make_cast(c, x, t);
   Value *shift = make_like(c, x, 8 - bits);
   return make_binary(c, "shift_right", make_binary(c, "shift_left", x, shift), shift);

@@ -3,10 +3,30 @@
 #include "frontend/onnx_scope.h"
 
 static const OnnxOp *const TABLES[] = {
-    ONNX_OPS_ELEMENTWISE, ONNX_OPS_SHAPE,     ONNX_OPS_INDEX,    ONNX_OPS_REDUCE,  ONNX_OPS_LINEAR,
-    ONNX_OPS_CONV,        ONNX_OPS_POOL,      ONNX_OPS_NORM,     ONNX_OPS_SORT,    ONNX_OPS_QUANT,
-    ONNX_OPS_IMAGE,       ONNX_OPS_CONTROL,   ONNX_OPS_SEQUENCE, ONNX_OPS_LOSS,    ONNX_OPS_SIGNAL,
-    ONNX_OPS_RANDOM,      ONNX_OPS_RECURRENT, ONNX_OPS_TEXT,     ONNX_OPS_REFUSED,
+    ONNX_OPS_ELEMENTWISE,
+    ONNX_OPS_SHAPE,
+    ONNX_OPS_INDEX,
+    ONNX_OPS_REDUCE,
+    ONNX_OPS_LINEAR,
+    ONNX_OPS_CONV,
+    ONNX_OPS_POOL,
+    ONNX_OPS_NORM,
+    ONNX_OPS_SORT,
+    ONNX_OPS_QUANT,
+    ONNX_OPS_IMAGE,
+    ONNX_OPS_CONTROL,
+    ONNX_OPS_SEQUENCE,
+    ONNX_OPS_LOSS,
+    ONNX_OPS_SIGNAL,
+    ONNX_OPS_RANDOM,
+    ONNX_OPS_RECURRENT,
+    ONNX_OPS_TEXT,
+    ONNX_OPS_REFUSED,
+    ONNX_OPS_ATTENTION,
+    ONNX_OPS_CONTRIB,
+    ONNX_OPS_CONTRIB_QUANT,
+    ONNX_OPS_CONTRIB_ATTENTION,
+    ONNX_OPS_ML,
 };
 
 static const char *plain_domain(const char *domain) {
@@ -39,6 +59,16 @@ bool onnx_op_at(int i, OnnxOpInfo *info) {
     }
   }
   return false;
+}
+
+bool call_as(Call *c, const char *name, int nin) {
+  Call other = *c;
+  other.op = find_op(c->im, "", name);
+  other.version = ONNX_OPSET_MAX;
+  if (other.nin > nin) other.nin = nin;
+  bool ok = !c->failed && other.op->fn(&other);
+  c->failed = other.failed;
+  return ok;
 }
 
 const OnnxFunction *find_function(const Import *im, const OnnxNode *n) {
