@@ -104,6 +104,7 @@ static const Var *add_var(Parser *p, Var *v) {
   if (id && *id >= 0) {
     v->id = *id;
     *id = -1; // once
+    p->ctx->next_var--; // the number it was made with is free again
   }
   map_put(p->vars, v->name, v);
   return v;
