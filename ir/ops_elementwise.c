@@ -165,6 +165,7 @@ const OpInfo OPS_ACTIVATION[] = {
     ACTIVATION("shrink", "lambd:float=0.5, bias:float=0",
                "select(x < -lambd, x + bias, select(x > lambd, x - bias, 0))",
                "0 in [-lambd, lambd]; outside, x moved towards 0 by bias."),
+    ACTIVATION("tanh_shrink", NULL, "x - tanh(x)", "x minus its hyperbolic tangent."),
     {0},
 };
 

@@ -84,6 +84,9 @@ static double ref_selu(double x) {
 static double ref_hard_swish(double x) {
   return x * fmax(0, fmin(1, x / 6 + 0.5));
 }
+static double ref_tanh_shrink(double x) {
+  return x - tanh(x);
+}
 static double ref_sign(double x) {
   return (x > 0) - (x < 0);
 }
@@ -104,6 +107,7 @@ Test(ops, elementwise) {
                {"elu", ref_elu},
                {"selu", ref_selu},
                {"hard_swish", ref_hard_swish},
+               {"tanh_shrink", ref_tanh_shrink},
                {"sign", ref_sign},
                {"exp", exp},
                {"tanh", tanh},
