@@ -1,16 +1,19 @@
 // onnx_conformance.c: runs ONNX's backend test data through the importer and the evaluator or compiled code.
 // SPDX-License-Identifier: Apache-2.0
 //
-//   onnx_conformance [--engine=evaluate|O0|O2] [--known=FILE] [--list] [--test=NAME] DIR...
+//   onnx_conformance --document --known=FILE... prints docs/onnx-support.md.
+//   onnx_conformance [--engine=evaluate|O0|O2] [--known=FILE] [--list] [--test=NAME]
+//                    [--atol=X] [--steps=N] DIR...
 //
 // Each DIR holds folders of a model.onnx and test_data_set_* with inputs and expected outputs. A case runs in
 // a process of its own, so a crash is a failure like another. FILE names the cases that are known to fail,
-// one a line, "name: reason"; the program fails if another one does, or if one of them passes.
+// one a line, "name: reason"; the program fails if another one does, or if one of them passes. Lines of FILE that
+// begin with "=" say for a DIR how many cases pass in what way; the program fails if that changes.
 //
 // Operands that shape a result (a list of axes, the scales of a Resize) come as inputs in this data. A static
 // compiler needs to know them: where a case does not compile without, its small inputs are frozen to their
-// values, and the number of such cases is told. Where random numbers come in, only types and shapes of the
-// results can agree with the data; those cases are counted, too.
+// values, no more of them than it takes, and the number of such cases is told. Where random numbers come in, only
+// types and shapes of the results can agree with the data; those cases are counted, too.
 #include "codegen/codegen.h"
 #include "frontend/onnx.h"
 #include "frontend/onnx_tensor.h"
@@ -31,11 +34,25 @@ enum {
 static const double RTOL = 1e-3, ATOL = 1e-7; // upstream's
 
 typedef enum Engine { EVALUATE, COMPILE_O0, COMPILE_O2 } Engine;
-typedef enum Outcome { PASSED, PASSED_FROZEN, PASSED_RANDOM, FAILED, SKIPPED } Outcome;
+// How a case went: the first ones are the levels of freezing, see below.
+typedef enum Outcome {
+  PASSED,
+  PASSED_INTEGERS,
+  PASSED_ALL_BUT_FIRST,
+  PASSED_ALL,
+  PASSED_RANDOM,
+  FAILED,
+  SKIPPED
+} Outcome;
+enum { MAX_KNOWN = 4 };
 
 typedef struct Options {
   Engine engine;
-  const char *known, *only;
+  const char *known[MAX_KNOWN], *only;
+  int nknown;
+  bool document;
+  double atol; // that floats may be off
+  int steps;   // that integers may be off
   bool list;
 } Options;
 
@@ -137,7 +154,13 @@ static void describe(Case *k, const Datum *d, const char *name, bool freeze, Onn
 }
 
 // How much is frozen: nothing, small integer inputs, all small inputs but the first, all small inputs.
-enum { FREEZE_NOTHING, FREEZE_INTEGERS, FREEZE_ALL_BUT_FIRST, FREEZE_ALL, FREEZE_LEVELS };
+enum {
+  FREEZE_NOTHING = PASSED,
+  FREEZE_INTEGERS = PASSED_INTEGERS,
+  FREEZE_ALL_BUT_FIRST = PASSED_ALL_BUT_FIRST,
+  FREEZE_ALL = PASSED_ALL,
+  FREEZE_LEVELS
+};
 
 static bool freezes(const Datum *d, int64_t i, int level) {
   DType t = d->tensor ? d->tensor->type.dtype : DT_NONE;
@@ -184,10 +207,14 @@ static bool is_random(const OnnxGraph *g) {
   return false;
 }
 
-static bool near(double got, double want, bool exact) {
+static bool near(double got, double want, double atol) {
   if (isnan(want)) return isnan(got);
   if (got == want) return true;
-  return !exact && isfinite(want) && fabs(got - want) <= ATOL + RTOL * fabs(want);
+  return isfinite(want) && fabs(got - want) <= atol + RTOL * fabs(want);
+}
+
+static bool same_int(int64_t got, int64_t want, int steps) {
+  return got == want || (steps && llabs(got - want) <= steps);
 }
 
 static bool same(Case *k, const char *name, const Tensor *got, const Tensor *want, bool types_only) {
@@ -200,7 +227,9 @@ static bool same(Case *k, const char *name, const Tensor *got, const Tensor *wan
   bool exact = !dtype_is_float(want->type.dtype);
   for (int64_t i = 0, n = type_elements(&want->type); i < n; i++) {
     double x = tensor_get(got, i), y = tensor_get(want, i);
-    if (exact ? tensor_get_int(got, i) == tensor_get_int(want, i) : near(x, y, false)) continue;
+    if (exact ? same_int(tensor_get_int(got, i), tensor_get_int(want, i), k->options->steps)
+              : near(x, y, k->options->atol))
+      continue;
     return fail(
         k, arena_printf(a, "output '%s': element %lld is %.9g, should be %.9g", name, (long long)i, x, y));
   }
@@ -249,7 +278,7 @@ static Outcome run_module(Case *k, Module *m, const Datum *in, const Datum *want
   if (random) k->ctx->diag = diag_new(k->ctx->arena, NULL, false);
   bool ok = run(k, m, in, want, false);
   k->ctx->diag = loud;
-  if (ok) return level ? PASSED_FROZEN : PASSED;
+  if (ok) return (Outcome)level;
   if (!random) return FAILED;
   m = import(k, in, level); // compiling consumed it
   return m && run(k, m, in, want, true) ? PASSED_RANDOM : FAILED;
@@ -330,31 +359,54 @@ static Outcome run_apart(const char *folder, Options *o, char *text, size_t room
 // ---- all cases --------------------------------------------------------------------------------------------------
 
 typedef struct Tally {
-  Map *known;
-  int passed, frozen, random, failed, surprises;
+  Map *known;  // name -> anything
+  Map *counts; // last part of a folder's name -> text
+  int count[SKIPPED + 1], surprises;
 } Tally;
 
-static bool read_known(Arena *a, const char *path, Map *known) {
-  FILE *f = path ? fopen(path, "r") : NULL;
+static bool read_known(Arena *a, const char *path, Tally *t) {
+  FILE *f = fopen(path, "r");
   char line[1024];
   while (f && fgets(line, sizeof line, f)) {
-    size_t n = strcspn(line, ":\n");
-    if (n && line[0] != '#') map_put(known, arena_strndup(a, line, n), known);
+    bool counts = strncmp(line, "= ", 2) == 0;
+    const char *name = counts ? line + 2 : line;
+    size_t n = strcspn(name, ":\n");
+    line[strcspn(line, "\n")] = '\0';
+    if (counts && name[n]) map_put(t->counts, arena_strndup(a, name, n), arena_strdup(a, name + n + 2));
+    if (!counts && n && line[0] != '#') map_put(t->known, arena_strndup(a, line, n), t);
   }
-  if (f) fclose(f);
-  return f || !path;
+  if (!f) return fprintf(stderr, "cannot read '%s'\n", path), false;
+  fclose(f);
+  return true;
 }
 
 static void count(Tally *t, const char *name, Outcome got, const char *text, const Options *o) {
-  bool known = map_get(t->known, name) != NULL, ok = got < FAILED;
-  t->passed += ok;
-  t->frozen += got == PASSED_FROZEN;
-  t->random += got == PASSED_RANDOM;
-  t->failed += !ok;
-  bool surprise = o->known && known == ok;
+  bool known = map_get(t->known, name) != NULL, ok = got < FAILED, surprise = o->nknown && known == ok;
+  t->count[got]++;
   t->surprises += surprise;
   if (!ok && (o->list || surprise)) printf("%s: %s\n", name, text);
   if (ok && surprise) printf("%s: passes now, but is in the list of known failures\n", name);
+}
+
+// What is said of a folder, in the known list and in the document.
+static const char *counts_text(Arena *a, const int *n) {
+  int all = n[SKIPPED], frozen = n[PASSED_INTEGERS] + n[PASSED_ALL_BUT_FIRST] + n[PASSED_ALL];
+  for (int k = 0; k < SKIPPED; k++) all += n[k];
+  return arena_printf(
+      a,
+      "%d of %d pass: %d as they are, %d with inputs frozen (%d integers, %d all but the first, %d "
+      "all), %d by types and shapes alone",
+      n[PASSED] + frozen + n[PASSED_RANDOM], all, n[PASSED], frozen, n[PASSED_INTEGERS],
+      n[PASSED_ALL_BUT_FIRST], n[PASSED_ALL], n[PASSED_RANDOM]);
+}
+
+static void compare_counts(Arena *a, const char *dir, Tally *t, const int *n, const Options *o) {
+  const char *slash = strrchr(dir, '/'), *name = slash ? slash + 1 : dir, *text = counts_text(a, n);
+  const char *expected = map_get(t->counts, name);
+  printf("%s: %s\n", name, text);
+  if (o->only || !expected || strcmp(expected, text) == 0) return;
+  printf("  the known list says: %s\n", expected);
+  t->surprises++;
 }
 
 static int by_name(const struct dirent **a, const struct dirent **b) {
@@ -371,6 +423,7 @@ static bool run_folder(Arena *a, const char *dir, Options *o, Tally *t) {
   char text[512];
   if (n < 0) return fprintf(stderr, "cannot read '%s'\n", dir), false;
   Tally start = *t;
+  int counts[SKIPPED + 1];
   for (int i = 0; i < n; i++) {
     const char *folder = arena_printf(a, "%s/%s", dir, names[i]->d_name);
     bool model = access(arena_printf(a, "%s/model.onnx", folder), F_OK) == 0;
@@ -381,9 +434,8 @@ static bool run_folder(Arena *a, const char *dir, Options *o, Tally *t) {
     free(names[i]);
   }
   free(names);
-  int passed = t->passed - start.passed, all = passed + t->failed - start.failed;
-  printf("%s: %d of %d pass, %d of them with frozen inputs, %d by type alone\n", dir, passed, all,
-         t->frozen - start.frozen, t->random - start.random);
+  for (int k = 0; k <= SKIPPED; k++) counts[k] = t->count[k] - start.count[k];
+  compare_counts(a, dir, t, counts, o);
   return true;
 }
 
@@ -392,26 +444,126 @@ static bool parse_option(const char *s, Options *o) {
   if (strcmp(s, "--engine=O0") == 0) return o->engine = COMPILE_O0, true;
   if (strcmp(s, "--engine=O2") == 0) return o->engine = COMPILE_O2, true;
   if (strcmp(s, "--list") == 0) return o->list = true;
-  if (strncmp(s, "--known=", 8) == 0) return o->known = s + 8, true;
+  if (strcmp(s, "--document") == 0) return o->document = true;
+  if (strncmp(s, "--known=", 8) == 0 && o->nknown < MAX_KNOWN) return o->known[o->nknown++] = s + 8, true;
+  if (strncmp(s, "--atol=", 7) == 0) return o->atol = strtod(s + 7, NULL), true;
+  if (strncmp(s, "--steps=", 8) == 0) return o->steps = atoi(s + 8), true;
   if (strncmp(s, "--test=", 7) == 0) return o->only = s + 7, true;
   return false;
+}
+
+// ---- the document -----------------------------------------------------------------------------------------------
+
+static const char *const INTRODUCTION =
+    "# ONNX operators\n"
+    "\n"
+    "This page is made by `onnx_conformance --document`; a test fails if it is not up to date.\n"
+    "\n"
+    "Operators are translated into the core ops of [ops.md](ops.md), with the meaning that they have in the "
+    "operator\n"
+    "sets which a model imports, 1 to 27 of the default domain. Operators that are functions in a model are "
+    "replaced by\n"
+    "their bodies. What a model uses and Ingot does not know is reported at once, before anything is "
+    "translated.\n"
+    "\n"
+    "Sizes must be known when a model is compiled, or be bounded symbols: operands that give axes, scales, "
+    "pads or\n"
+    "shapes must be constants or follow from shapes. Floats of 4 and 8 bits are computed as `f32` and "
+    "integers of 2 and 4\n"
+    "bits as `i8` and `u8`, rounded to their values; inputs and outputs of the compiled library have these "
+    "wider types.\n"
+    "Strings exist as constants only, where they end as numbers.\n";
+
+static const char *const CONFORMANCE =
+    "\n## Conformance\n"
+    "\n"
+    "ONNX's backend test data is run through the importer and the evaluator, through code without and code "
+    "with\n"
+    "optimisation. The data gives all operands as inputs, also those that shape a result. A case is first "
+    "compiled as it\n"
+    "is; if that fails, with its small integer and bool inputs frozen to their values, then with all small "
+    "inputs (256\n"
+    "elements) but the first frozen, then with all of them. With all inputs frozen it is mostly the "
+    "evaluator that\n"
+    "computes the result while compiling, with optimised code there is little left to run: such a pass says "
+    "less. Random\n"
+    "numbers differ from those in the data; of such cases only types and shapes are compared. Floats may be "
+    "off by 1e-3\n"
+    "relative and 1e-7 absolute, as upstream; types and shapes must be equal.\n";
+
+static int by_operator(const void *a, const void *b) {
+  const OnnxOpInfo *x = a, *y = b;
+  int d = strcmp(x->domain, y->domain);
+  return d ? d : strcmp(x->name, y->name);
+}
+
+static void print_operators(Arena *a) {
+  Vec(OnnxOpInfo) ops = {0};
+  OnnxOpInfo info;
+  for (int i = 0; onnx_op_at(i, &info); i++) vec_push(a, &ops, info);
+  qsort(ops.data, (size_t)ops.n, sizeof *ops.data, by_operator);
+  for (int i = 0; i < ops.n; i++) {
+    const OnnxOpInfo *op = &ops.data[i];
+    bool first = i == 0 || strcmp(op->domain, ops.data[i - 1].domain) != 0;
+    if (first)
+      printf("\n## %s\n\n| operator | |\n|---|---|\n", op->domain[0] ? op->domain : "Default domain");
+    printf("| %s | %s%s |\n", op->name, op->unsupported ? "not supported: " : "yes",
+           op->unsupported ? op->unsupported : "");
+  }
+}
+
+// A known list as it is: counts, then cases with their reasons.
+static bool print_known(const char *path) {
+  FILE *f = fopen(path, "r");
+  char line[1024];
+  bool title = false, cases = false;
+  while (f && fgets(line, sizeof line, f)) {
+    size_t n = strcspn(line, ":\n");
+    line[strcspn(line, "\n")] = '\0';
+    if (line[0] == '#' && !title) {
+      printf("\n### %s\n\n| part | |\n|---|---|\n", line + 2);
+      title = true;
+    } else if (line[0] == '=') {
+      printf("| %.*s | %s |\n", (int)n - 2, line + 2, line + n + 2);
+    } else if (line[0] && line[0] != '#') {
+      if (!cases) printf("\n| does not pass | because |\n|---|---|\n");
+      printf("| %.*s | %s |\n", (int)n, line, line + n + 2);
+      cases = true;
+    }
+  }
+  if (!f) return fprintf(stderr, "cannot read '%s'\n", path), false;
+  fclose(f);
+  return true;
+}
+
+static int print_document(Arena *a, const Options *o) {
+  printf("%s", INTRODUCTION);
+  print_operators(a);
+  printf("%s", CONFORMANCE);
+  for (int i = 0; i < o->nknown; i++) {
+    if (!print_known(o->known[i])) return 2;
+  }
+  return 0;
 }
 
 int main(int argc, char **argv) {
   jmp_buf oom;
   Arena *a = arena_new(&oom);
   if (!a || setjmp(oom)) return 70;
-  Options o = {0};
-  Tally t = {.known = map_new(a)};
+  Options o = {.atol = ATOL};
+  Tally t = {.known = map_new(a), .counts = map_new(a)};
   int first = 1;
   for (; first < argc && argv[first][0] == '-'; first++) {
     if (!parse_option(argv[first], &o)) return fprintf(stderr, "unknown option '%s'\n", argv[first]), 2;
   }
+  if (o.document) return print_document(a, &o);
   if (first == argc) return fprintf(stderr, "usage: onnx_conformance [options] DIR...\n"), 2;
-  if (!read_known(a, o.known, t.known)) return fprintf(stderr, "cannot read '%s'\n", o.known), 2;
+  for (int i = 0; i < o.nknown; i++) {
+    if (!read_known(a, o.known[i], &t)) return 2;
+  }
   for (int i = first; i < argc; i++) {
     if (!run_folder(a, argv[i], &o, &t)) return 77;
   }
   arena_free(a);
-  return o.known ? t.surprises > 0 : t.failed > 0;
+  return o.nknown ? t.surprises > 0 : t.count[FAILED] > 0;
 }

@@ -1,0 +1,32 @@
+#!/bin/sh
+# onnx_1_22.sh: runs the backend test data of PyPI's onnx 1.22.0 (and ONNX Runtime's results for com.microsoft).
+# SPDX-License-Identifier: Apache-2.0
+#
+#   tests/onnx_1_22.sh BUILD [ENGINE...]     downloads into BUILD/onnx-1.22; engines: evaluate O0 O2
+#
+# Needs Python and the network; where the packages onnx and onnxruntime are installed for $PYTHON, com.microsoft is
+# checked, too.
+set -eu
+build=$1
+shift
+here=$(cd "$(dirname "$0")" && pwd)
+python=${PYTHON:-python3}
+folder=$build/onnx-1.22
+if [ ! -d "$folder/onnx/backend/test/data" ]; then
+  mkdir -p "$folder"
+  "$python" -m pip download -q --no-deps --only-binary :all: -d "$folder" onnx==1.22.0
+  "$python" -m zipfile -e "$folder"/onnx-1.22.0-*.whl "$folder"
+fi
+data=$folder/onnx/backend/test/data
+status=0
+for engine in ${*:-evaluate O2}; do
+  "$build/tests/onnx_conformance" "--engine=$engine" "--known=$here/onnx_known_1_22.txt" "$data/node" \
+    "$data/pytorch-converted" "$data/pytorch-operator" "$data/simple" || status=1
+done
+if "$python" -c 'import onnx, onnxruntime' 2>/dev/null; then
+  "$python" "$here/onnx_contrib.py" "$folder/contrib"
+  for engine in ${*:-evaluate O2}; do
+    "$build/tests/onnx_conformance" "--engine=$engine" --list --atol=1e-5 --steps=1 "$folder/contrib" || status=1
+  done
+fi
+exit $status
