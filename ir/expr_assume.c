@@ -110,6 +110,15 @@ static void add_difference(Ctx *c, Assume *a, const Expr *x, const Expr *y, Rang
   add_term_facts(c, a, form, f);
 }
 
+// x < max(y, z) says x < y where x cannot be below z: the extent of a loop that may not run at all.
+static const Expr *arm_above(Ctx *c, const Expr *x, const Expr *max) {
+  if (max->op != E_MAX) return max;
+  int64_t least = expr_range(c, x).lo;
+  for (int i = 0; i < 2; i++)
+    if (expr_range(c, max->args[i]).hi <= least) return max->args[1 - i];
+  return max;
+}
+
 static void add_condition(Ctx *c, Assume *a, const Expr *p, bool truth) {
   if (p->op == E_CONST) return;
   if (p->op == (truth ? E_AND : E_OR)) {
@@ -127,6 +136,7 @@ static void add_condition(Ctx *c, Assume *a, const Expr *p, bool truth) {
     vec_push(c->arena, &a->fails, p);
   if (p->nargs != 2 || p->args[0]->dtype != DT_I64) return;
   const Expr *x = p->args[0], *y = p->args[1];
+  if (p->op == E_LT && truth) y = arm_above(c, x, y);
   if (p->op == E_LT) add_difference(c, a, x, y, truth ? (Range){INT64_MIN, -1} : (Range){0, INT64_MAX});
   if (p->op == E_LE) add_difference(c, a, x, y, truth ? (Range){INT64_MIN, 0} : (Range){1, INT64_MAX});
   if (p->op == (truth ? E_EQ : E_NE)) add_difference(c, a, x, y, (Range){0, 0});

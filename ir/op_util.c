@@ -28,13 +28,18 @@ bool op_fail(Ctx *c, const Node *n, const char *fmt, ...) {
 
 // ---- results ----------------------------------------------------------------------------------------------
 
+// A symbolic extent may be too small for what is taken from it: then nothing is left.
+static Dim not_negative(Ctx *c, Dim d) {
+  return d.sym ? dim_expr(c, ex_binary(c, E_MAX, d.sym, ex_idx(c, 0))) : d;
+}
+
 bool op_set_dtype(Ctx *c, Node *n, int k, DType t, int rank, const Dim *dims) {
   if (rank > MAX_RANK) return op_fail(c, n, "the result has %d dimensions, more than %d", rank, MAX_RANK);
   if (t == DT_NONE) return op_fail(c, n, "the element type of the result is not known");
   Type type = {.dtype = t, .rank = rank};
   for (int d = 0; d < rank; d++) {
     if (dims[d].n < 0) return op_fail(c, n, "extent %d of the result would be %lld", d, (long long)dims[d].n);
-    type.dim[d] = dims[d];
+    type.dim[d] = not_negative(c, dims[d]);
   }
   n->out[k]->type = type;
   return type_check_size(c, n->loc, &type);
@@ -276,17 +281,12 @@ const Expr *window_at(Ctx *c, const Window *w, const Expr *o, const Expr *k) {
 }
 
 // Windows that fit; with ceil_mode also a last one that is cut off, if it begins before the padding after.
-// A symbolic extent may be too small for the window: then there is no window. Constants are reported.
-static const Expr *not_negative(Ctx *c, const Expr *extent) {
-  return expr_is_const(extent) ? extent : ex_binary(c, E_MAX, extent, ex_idx(c, 0));
-}
-
 const Expr *window_extent(Ctx *c, const Window *w, const Expr *in, bool ceil_mode) {
   const Expr *one = ex_idx(c, 1), *stride = ex_idx(c, w->stride);
   const Expr *reach = ex_mul(c, ex_sub(c, w->kernel, one), ex_idx(c, w->dilation));
   const Expr *room = ex_sub(c, ex_add(c, in, ex_idx(c, w->before + w->after)), ex_add(c, reach, one));
-  if (!ceil_mode) return not_negative(c, ex_add(c, ex_binary(c, E_FDIV, room, stride), one));
+  if (!ceil_mode) return ex_add(c, ex_binary(c, E_FDIV, room, stride), one);
   const Expr *last = ex_binary(c, E_FDIV, ex_add(c, room, ex_idx(c, w->stride - 1)), stride);
   const Expr *begins = ex_sub(c, ex_add(c, in, ex_idx(c, w->before)), one);
-  return not_negative(c, ex_add(c, ex_binary(c, E_MIN, last, ex_binary(c, E_FDIV, begins, stride)), one));
+  return ex_add(c, ex_binary(c, E_MIN, last, ex_binary(c, E_FDIV, begins, stride)), one);
 }

@@ -165,7 +165,7 @@ static Place place_of(Ctx *c, const Node *n, int d, const Type *out, const Expr 
 // ---- resize -----------------------------------------------------------------------------------------------------
 
 static const Expr *clamp_to(Ctx *c, const Expr *i, const Expr *extent) {
-  return ex_clamp(c, i, ex_idx(c, 0), ex_sub(c, extent, ex_idx(c, 1)));
+  return ex_binary(c, E_MAX, ex_binary(c, E_MIN, i, ex_sub(c, extent, ex_idx(c, 1))), ex_idx(c, 0));
 }
 
 // floor((num * a + b) / (den * a)) with b in terms of den: ways to round num / den.

@@ -230,9 +230,16 @@ static const Expr *cut_bound(Ctx *c, Dim b, Dim extent, int64_t lo, int64_t over
   return ex_binary(c, E_MAX, ex_binary(c, E_MIN, e, hi), ex_idx(c, lo));
 }
 
+// Nothing lies between the bounds whatever the extent is: 4 and 3.
+static bool cuts_nothing(Dim start, Dim end, int64_t step) {
+  if (start.sym || end.sym || (start.n < 0) != (end.n < 0)) return false;
+  return step > 0 ? start.n >= end.n : start.n <= end.n;
+}
+
 static Cut cut_of(Ctx *c, Dim extent, Dim start, Dim end, int64_t step) {
   Cut cut = {.step = step};
   const Expr *span;
+  if (cuts_nothing(start, end, step)) return (Cut){ex_idx(c, 0), ex_idx(c, 0), step};
   if (step > 0) {
     cut.start = cut_bound(c, start, extent, 0, 0);
     span = ex_sub(c, cut_bound(c, end, extent, 0, 0), cut.start);
@@ -487,6 +494,7 @@ static bool pad_infer(Ctx *c, Node *n) {
 
 // Element of an extent-n dimension that stands at position i, which may lie outside.
 static const Expr *pad_index(Ctx *c, const Node *n, const Expr *i, const Expr *extent, int64_t widest) {
+  extent = ex_binary(c, E_MAX, extent, ex_idx(c, 1)); // of nothing too, some element of the buffer
   const Expr *zero = ex_idx(c, 0), *last = ex_sub(c, extent, ex_idx(c, 1));
   if (attr_is(n, "mode", "edge")) return ex_clamp(c, i, zero, last);
   if (attr_is(n, "mode", "wrap")) return ex_binary(c, E_MOD, i, extent);

@@ -62,13 +62,42 @@ static const Expr *divided_atom(Ctx *c, const Expr *atom, const Expr *d) {
   return right ? ex_mul(c, atom->args[0], right) : NULL;
 }
 
+// An upper bound without divisions whose quotients are multiplied again: N // 4 * 4 is at most N.
+static const Expr *without_quotients(Verify *v, const Expr *e) {
+  Ctx *c = v->ctx;
+  Linear l;
+  int64_t d;
+  if (!linear_of(e, &l)) return e;
+  const Expr *sum = ex_idx(c, l.constant);
+  for (int i = 0; i < l.n; i++) {
+    const Expr *atom = l.term[i].atom;
+    int64_t k = l.term[i].coeff;
+    bool divides = atom->op == E_FDIV && expr_is_const_int(atom->args[1], &d) && d > 0 && k % d == 0;
+    const Expr *part = divides ? atom->args[0] : atom;
+    if (divides) k /= d;
+    if (divides && k < 0) part = ex_sub(c, part, ex_idx(c, d - 1));
+    sum = ex_add(c, sum, ex_mul(c, part, ex_idx(c, k)));
+  }
+  return sum;
+}
+
+// How often the sum d goes into the sum a, by the first term of d: 15 for 15*N + 29 and N + 2. 0: it does not.
+static int64_t whole_times(const Linear *a, const Linear *d) {
+  for (int i = 0; d->n && i < a->n; i++)
+    if (a->term[i].atom == d->term[0].atom && a->term[i].coeff % d->term[0].coeff == 0)
+      return a->term[i].coeff / d->term[0].coeff;
+  return 0;
+}
+
 // A bound of a // d: the terms of a that d divides, and what the others can add.
 static const Expr *greatest_quotient(Verify *v, const Expr *a, const Expr *d) {
   Ctx *c = v->ctx;
-  Linear l;
+  Linear l, divisor;
   int64_t lo, hi, least = least_value(v, d);
-  if (least < 1 || !linear_of(a, &l)) return NULL;
-  const Expr *quotient = ex_idx(c, 0), *others = ex_idx(c, l.constant);
+  if (least < 1 || !linear_of(a, &l) || !linear_of(d, &divisor)) return NULL;
+  int64_t times = whole_times(&l, &divisor);
+  if (times && !linear_add(&l, &divisor, -times)) return NULL;
+  const Expr *quotient = ex_idx(c, times), *others = ex_idx(c, l.constant);
   for (int i = 0; i < l.n; i++) {
     const Expr *part = divided_atom(c, l.term[i].atom, d), *k = ex_idx(c, l.term[i].coeff);
     if (part)
@@ -80,15 +109,29 @@ static const Expr *greatest_quotient(Verify *v, const Expr *a, const Expr *d) {
   return ex_add(c, quotient, ex_idx(c, hi < 0 ? -1 : hi / least));
 }
 
+// Every variable at its end, those of constant extent too: nothing is known of 5*r*N as a range.
+static const Expr *greatest_factor(Verify *v, const Expr *e) {
+  int64_t n;
+  if (e->op == E_VAR && e->var->extent && expr_is_const_int(e->var->extent, &n)) return ex_idx(v->ctx, n - 1);
+  return greatest(v, e);
+}
+
+// The extent of a loop inside it: of max(n, 0) only n is left.
+static const Expr *running_extent(Verify *v, const Var *var) {
+  const Expr *e = without_lets(v, var->extent), *zero = ex_idx(v->ctx, 0);
+  if (e->op != E_MAX) return e;
+  return e->args[0] == zero ? e->args[1] : e->args[1] == zero ? e->args[0] : e;
+}
+
 static const Expr *greatest_atom(Verify *v, const Expr *e) {
   Ctx *c = v->ctx;
-  if (!has_open_var(v, e)) return e;
+  if (!has_open_var(v, e) && e->op != E_MUL) return e;
   switch (e->op) {
-  case E_VAR: return ex_sub(c, greatest(v, without_lets(v, e->var->extent)), ex_idx(c, 1));
-  case E_FDIV: return greatest_quotient(v, greatest(v, e->args[0]), e->args[1]);
+  case E_VAR: return ex_sub(c, greatest(v, running_extent(v, e->var)), ex_idx(c, 1));
+  case E_FDIV: return greatest_quotient(v, without_quotients(v, greatest(v, e->args[0])), e->args[1]);
   case E_MUL:
     if (least_value(v, e->args[0]) < 0 || least_value(v, e->args[1]) < 0) return NULL;
-    return ex_mul(c, greatest(v, e->args[0]), greatest(v, e->args[1]));
+    return ex_mul(c, greatest_factor(v, e->args[0]), greatest_factor(v, e->args[1]));
   default: return NULL;
   }
 }
@@ -115,9 +158,12 @@ static const Expr *greatest(Verify *v, const Expr *e) {
 static bool proves_less(Verify *v, const Expr *index, const Expr *n) {
   Ctx *c = v->ctx;
   int64_t lo, hi;
+  bool divides = index->op == E_FDIV && least_value(v, index->args[1]) >= 1; // a // d < n is a < n * d
+  if (divides && proves_less(v, index->args[0], ex_mul(c, n, index->args[1]))) return true;
   const Expr *end = expr_rewrite(c, greatest(v, index), expand_mod, NULL);
   const Expr *excess = ex_sub(c, end, expr_rewrite(c, n, expand_mod, NULL));
-  return expr_bounds(c, excess, v->assume, &lo, &hi) && hi < 0;
+  if (expr_bounds(c, excess, v->assume, &lo, &hi) && hi < 0) return true;
+  return expr_bounds(c, without_quotients(v, excess), v->assume, &lo, &hi) && hi < 0;
 }
 
 // Inside a loop its extent is at least 1.
@@ -140,7 +186,8 @@ static bool proves_range(Verify *v, const Expr *index, Dim extent) {
   const Expr *n = dim_to_expr(c, extent), *in_range = ex_in_range(c, index, n);
   if (v->assume) in_range = expr_assume(c, in_range, v->assume);
   if (in_range == ex_bool(c, true) || is_never_reached(v)) return true;
-  return known && lo >= 0 && proves_less(v, index, n);
+  if (!known || (lo < 0 && !proves_less(v, ex_unary(c, E_NEG, index), ex_idx(c, 1)))) return false;
+  return hi < extent.n || proves_less(v, index, n);
 }
 
 static bool proves_in_range(Verify *v, const Expr *index, Dim extent) {

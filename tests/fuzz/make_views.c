@@ -121,6 +121,7 @@ static Node *make_slice(Gen *g, const Op *op) {
     axes[n] = signed_axis(g, d, rank);
     steps[n] = rng_chance(&g->rng, 60)   ? 1
                : rng_chance(&g->rng, 50) ? rng_range(&g->rng, 2, 4)
+               : x->type.dim[d].sym      ? 1
                                          : rng_range(&g->rng, -3, -1);
     int64_t a = rng_below(&g->rng, extent + 1), b = rng_range(&g->rng, a, extent);
     starts[n] = steps[n] > 0 ? a : b;
