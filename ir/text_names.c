@@ -103,7 +103,7 @@ static const Var *add_var(Parser *p, Var *v) {
   int *id = p->reserved ? map_get(p->reserved, v->name) : NULL;
   if (id && *id >= 0) {
     v->id = *id;
-    *id = -1; // once
+    *id = -1;           // once
     p->ctx->next_var--; // the number it was made with is free again
   }
   map_put(p->vars, v->name, v);
