@@ -174,8 +174,9 @@ def tables(results):
                   "the best peer. `limit`: arithmetic at FMA peak or reading the weights once. `~`: normwise "
                   f"relative error above {INEXACT:g}.\n", speed_table(results, n)]
     first, last = counts[0], counts[-1]
-    parts += ["## Largest normwise relative error\n", error_table(results, first),
-              f"## Speed-up from {first} to {last} threads\n", scaling_table(results)]
+    parts += ["## Largest normwise relative error\n", error_table(results, first)]
+    if first != last:
+        parts += [f"## Speed-up from {first} to {plural(last)}\n", scaling_table(results)]
     for title, field, scale in (("Load, ms", "load_ms", 1), ("First run, ms", "first_ms", 1),
                                 ("Peak memory, MB (without interpreter and inputs)", "peak_mb", 1),
                                 ("Artefact, MB", "artefact_bytes", 1e-6), ("Libraries, MB", "runtime_bytes", 1e-6),

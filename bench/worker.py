@@ -8,10 +8,12 @@ Reads requests from stdin, one JSON object a line, and answers each with one on 
 an engine prints goes to stderr. Requests: prepare, load, slice, finish.
 """
 
+import ctypes
 import gc
 import json
 import os
 import resource
+import signal
 import sys
 import time
 
@@ -122,9 +124,25 @@ class Worker:
         return {"error": self.error(), "steady_mb": status_mb("VmRSS")}
 
 
+def limit_memory(gigabytes):
+    """An engine that runs wild must fail by itself, and not take the machine along."""
+    most = int(gigabytes * 1e9)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    with open("/proc/self/oom_score_adj", "w", encoding="ascii") as f:
+        f.write("1000")
+
+
+def die_with_parent():
+    """Ends this process when bench/run ends, however that comes; it may be stopped at the time."""
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main():
+    die_with_parent()
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    limit_memory(json.loads(sys.argv[1])["options"]["memory"])
     worker = Worker(json.loads(sys.argv[1]))
     for line in sys.stdin:
         request = json.loads(line)

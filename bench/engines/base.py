@@ -7,7 +7,9 @@ import dataclasses
 import importlib.metadata
 import os
 import shutil
+import signal
 import subprocess
+import sys
 
 import numpy as np
 
@@ -92,16 +94,27 @@ def command(arguments, folder=None):
         raise Impossible(str(problem)) from problem
     if done.returncode:
         said = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
-        wrong = [line for line in said if "error" in line.lower()] or said[-1:] or [f"exit code {done.returncode}"]
-        raise Impossible(f"{os.path.basename(arguments[0])}: {wrong[0][:300]}")
+        wrong = [line for line in said if "error" in line.lower() or "fail" in line.lower()] or said[-1:]
+        how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
+        raise Impossible(f"{os.path.basename(arguments[0])}: {how}: {wrong[0][:300] if wrong else 'no message'}")
     return done.stdout
 
 
 def venv_tool(name):
     """Path of a program of the virtual environment."""
-    import sys
     path = os.path.join(os.path.dirname(sys.executable), name)
     return path if os.path.exists(path) else shutil.which(name) or name
+
+
+# The environment of the tools that insist on old packages; see bench/peers.
+CONVERTER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ".venv-litert", "bin")
+
+
+def simplified(job):
+    """The model with constants folded and all shapes inferred, for importers that need that."""
+    path = job.path("simplified.onnx")
+    command([os.path.join(CONVERTER, "python"), "-m", "onnxsim", job.onnx, path])
+    return path
 
 
 def relative_error(got, want):

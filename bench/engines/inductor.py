@@ -6,28 +6,30 @@ Freezing is on, as its documents advise for inference on CPUs: constants are fol
 number of threads is fixed when compiling, so there is one package for each.
 """
 
-from engines.torch import TorchModel
+from engines.torch import TorchModel, network
 
 
 class Inductor(TorchModel):
     per_threads = True
 
+    def library(self):
+        super().library()
+        import torch._inductor  # noqa: F401
+
     def files(self):
         return [self.job.path("model.pt2")]
 
     def prepare(self):
-        torch, model = self.torch, self.network()
-        import torch._inductor
-        torch.set_num_threads(self.threads)
+        torch = self.torch
+        model, inputs = network(self.job.model)
         with torch.no_grad():
-            program = torch.export.export(model, self.example())
+            program = torch.export.export(model, inputs)
             torch._inductor.aoti_compile_and_package(
                 program, package_path=self.files()[0],
                 inductor_configs={"freezing": True, "cpp.threads": self.threads})
 
     def load(self, inputs):
         torch = self.torch
-        import torch._inductor
         self.guard = torch.inference_mode()
         self.guard.__enter__()
         self.call = torch._inductor.aoti_load_package(self.files()[0])

@@ -8,7 +8,7 @@ the local-sync driver, more on local-task with one worker each.
 
 import numpy as np
 
-from engines.base import Engine, Impossible, command, venv_tool
+from engines.base import Engine, Impossible, command, simplified, venv_tool
 
 
 class Iree(Engine):
@@ -19,7 +19,13 @@ class Iree(Engine):
         return [self.job.path("model.vmfb")]
 
     def prepare(self):
-        command([venv_tool("iree-import-onnx"), self.job.onnx, "-o", self.job.path("model.mlir")])
+        try:
+            self.compile(self.job.onnx)
+        except Impossible:
+            self.compile(simplified(self.job))
+
+    def compile(self, path):
+        command([venv_tool("iree-import-onnx"), path, "-o", self.job.path("model.mlir")])
         command([venv_tool("iree-compile"), self.job.path("model.mlir"), "-o", self.files()[0],
                  "--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu",
                  "--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3", "--iree-opt-data-tiling"])

@@ -7,13 +7,11 @@ an environment of its own (bench/.venv-litert), as it insists on old packages.
 """
 
 import os
+import shutil
 
 import numpy as np
 
-from engines.base import Engine, Impossible, command
-
-TOOL = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), ".venv-litert", "bin", "onnx2tf")
-
+from engines.base import CONVERTER, Engine, Impossible, command, simplified
 
 class LiteRt(Engine):
     package = "ai-edge-litert"
@@ -23,14 +21,14 @@ class LiteRt(Engine):
         return [self.job.path("model.tflite")]
 
     def prepare(self):
-        command([TOOL, "-i", self.job.onnx, "-o", self.job.path("converted"), "-n", "-v", "error"], self.job.folder)
-        base = os.path.splitext(os.path.basename(self.job.onnx))[0]
+        source, folder = simplified(self.job), self.job.path("converted")
+        command([os.path.join(CONVERTER, "onnx2tf"), "-i", source, "-o", folder, "-n", "-v", "error"], self.job.folder)
         try:
-            os.rename(self.job.path(f"converted/{base}_float32.tflite"), self.files()[0])
+            os.rename(os.path.join(folder, "simplified_float32.tflite"), self.files()[0])
         except FileNotFoundError as problem:
             raise Impossible("onnx2tf wrote no model") from problem
-        for name in os.listdir(self.job.path("converted")):
-            os.unlink(self.job.path(f"converted/{name}"))
+        shutil.rmtree(folder)
+        os.unlink(source)
 
     def library(self):
         from ai_edge_litert.interpreter import Interpreter

@@ -13,8 +13,24 @@ import numpy as np
 from engines.base import Engine, Impossible
 
 
+def network(name):
+    """The network of an exported model, with the weights that export_models.py gave it, and its inputs."""
+    import export_models
+    import torch
+    if name not in export_models.DEFINED:
+        raise Impossible("no PyTorch definition: the model comes as ONNX only")
+    make, specs, gain = export_models.DEFINED[name]
+    torch.manual_seed(export_models.SEED)
+    model = make().eval()
+    export_models.initialise(model, gain)
+    calibration = export_models.draw(specs, name + " calibration")
+    export_models.calibrate(model, [torch.from_numpy(a) for a in calibration.values()])
+    inputs = export_models.draw(specs, name)
+    return model.requires_grad_(False), tuple(torch.from_numpy(a) for a in inputs.values())
+
+
 class TorchModel(Engine):
-    """What eager and compiled PyTorch have in common: the network, made as export_models.py makes it."""
+    """What eager and compiled PyTorch have in common."""
 
     package = "torch"
     needs_prepare = True
@@ -27,27 +43,6 @@ class TorchModel(Engine):
         import torch
         self.torch = torch
         torch.set_num_threads(self.threads)
-
-    def network(self):
-        import export_models
-        import torch
-        name = self.job.model
-        if name not in export_models.DEFINED:
-            raise Impossible("no PyTorch definition: the model comes as ONNX only")
-        make, specs, gain = export_models.DEFINED[name]
-        torch.set_num_threads(1)
-        torch.manual_seed(export_models.SEED)
-        model = make().eval()
-        export_models.initialise(model, gain)
-        calibration = export_models.draw(specs, name + " calibration")
-        export_models.calibrate(model, [torch.from_numpy(a) for a in calibration.values()])
-        return model.requires_grad_(False)
-
-    def example(self):
-        """The model's inputs as tensors, in order."""
-        import export_models
-        specs = export_models.DEFINED[self.job.model][1]
-        return tuple(self.torch.from_numpy(a) for a in export_models.draw(specs, self.job.model).values())
 
     def outputs(self):
         results = [self.results] if isinstance(self.results, self.torch.Tensor) else self.results
@@ -68,7 +63,7 @@ class TorchEager(TorchModel):
         return [self.job.path("model.pt")]
 
     def prepare(self):
-        self.torch.save(self.network(), self.files()[0])
+        self.torch.save(network(self.job.model)[0], self.files()[0])
 
     def load(self, inputs):
         torch = self.torch

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from engines.base import Engine, Impossible
+from engines.base import Engine, Impossible, simplified
 
 
 class Tvm(Engine):
@@ -22,10 +22,16 @@ class Tvm(Engine):
         return [self.job.path("model.so")]
 
     def prepare(self):
+        try:
+            self.compile(self.job.onnx)
+        except Exception:  # whatever its importer stumbles over, it may not do so on the simplified model
+            self.compile(simplified(self.job))
+
+    def compile(self, path):
         import onnx
         import tvm
         from tvm.relax.frontend.onnx import from_onnx
-        module = from_onnx(onnx.load(self.job.onnx), keep_params_in_input=False)
+        module = from_onnx(onnx.load(path), keep_params_in_input=False)
         tvm.compile(module, tvm.target.Target.from_device("cpu")).export_library(self.files()[0])
 
     def library(self):
