@@ -296,6 +296,8 @@ typedef struct Init {
   int64_t fan_in, fan_out; // for He and Glorot
 } Init;
 
+// The file that a scalar names, looked up beside the model and not outside its folder. NULL after reporting.
+const char *yaml_path(Yaml *y, const YNode *n);
 WeightSet *yaml_weights_open(Yaml *y, const YNode *n);            // NULL after reporting
 bool yaml_init_parse(Yaml *y, const Val *v, Loc loc, Init *init); // "he", "zeros", normal(0.02) ...
 // The constant `name` of the given type: from the files, or initialised. NULL after reporting.

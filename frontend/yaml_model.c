@@ -278,11 +278,11 @@ static void read_description(Yaml *y, YNode *n) {
 // A list of names, or a file with one a line.
 static void read_labels(Yaml *y, YNode *n) {
   if (n->kind == Y_SCALAR) {
-    Source *s =
-        source_read(y->ctx->arena, y->ctx->diag, path_join_dir(y->ctx->arena, n->loc.src->path, n->text));
+    const char *path = yaml_path(y, n);
+    Source *s = path ? source_read(y->ctx->arena, y->ctx->diag, path) : NULL;
     if (s)
       add_meta(y, "labels", s->text);
-    else
+    else if (path)
       diag_note(y->ctx->diag, n->loc, "named here");
     return;
   }

@@ -65,9 +65,22 @@ bool yaml_init_parse(Yaml *y, const Val *v, Loc loc, Init *init) {
   return false;
 }
 
+const char *yaml_path(Yaml *y, const YNode *n) {
+  const char *s = n->text;
+  bool leaves = *s == '/';
+  for (const char *t = s; *t; t++) {
+    bool start = t == s || t[-1] == '/';
+    leaves |= start && t[0] == '.' && t[1] == '.' && (t[2] == '/' || !t[2]);
+  }
+  if (!leaves) return path_join_dir(y->ctx->arena, n->loc.src->path, s);
+  yaml_fail(y, n->loc, "the path '%s' leaves the model's folder", s);
+  return NULL;
+}
+
 static bool open_file(Yaml *y, WeightSet *w, const YNode *n) {
   if (n->kind != Y_SCALAR) return yaml_fail(y, n->loc, "expected the name of a file"), false;
-  const char *path = path_join_dir(y->ctx->arena, n->loc.src->path, n->text);
+  const char *path = yaml_path(y, n);
+  if (!path) return false;
   WeightFile *f = weights_open(y->ctx, n->loc, path);
   if (f) vec_push(y->ctx->arena, &w->files, f);
   return f != NULL;

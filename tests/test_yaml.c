@@ -496,6 +496,13 @@ Test(yaml, faults_in_the_graph) {
   check_fails("inputs: {'a b': 'f32[1]'}\ngraph: {y: 1}\noutputs: y\n", "'a b' is no name");
 }
 
+Test(yaml, paths_stay_in_the_models_folder) {
+  check_fails("weights: ../w.npz\n" TAIL,
+              "m.yaml:1:10: error: the path '../w.npz' leaves the model's folder");
+  check_fails("weights: [/etc/passwd]\n" TAIL, "leaves the model's folder");
+  check_fails("labels: a/../../b\n" TAIL, "leaves the model's folder");
+}
+
 Test(yaml, faults_in_blocks) {
   check_fails("blocks: {relu(a): a}\n" X4 "graph: {y: x}\noutputs: y\n", "the name 'relu' is taken by an op");
   check_fails("blocks: {f(a): a, f(b): b}\n" X4 "graph: {y: x}\noutputs: y\n",
