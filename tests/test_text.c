@@ -1,6 +1,7 @@
 // test_text.c: the IR's text form: printing and parsing are inverse, and faults are reported, not fallen over.
 // SPDX-License-Identifier: Apache-2.0
-#include "ir/ir.h"
+#include "frontend/frontend.h"
+#include "passes/passes.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -375,6 +376,61 @@ Test(text, large_constants_go_to_files) {
   bench_free(b2);
   bench_free(b);
   cr_assert_eq(system(strcat(strcpy((char[64]){0}, "rm -r "), folder)), 0);
+}
+
+// ---- every pass on real models ----
+
+typedef struct Trip {
+  char folder[32];
+  int passes;
+} Trip;
+
+static char *print_beside(Bench *b, const Module *m, const Trip *t) {
+  Str s = {.arena = b->arena};
+  module_print(&s, m, blob_new(b->ctx, arena_printf(b->arena, "%s/m.weights", t->folder)));
+  return str_text(&s);
+}
+
+// The module as it is now must print, read back, and print the same.
+static bool check_trip(void *data, Module *m, const Pass *p, double seconds, bool changed) {
+  (void)seconds;
+  (void)changed;
+  Trip *t = data;
+  Bench *b = bench_new();
+  char *text = print_beside(&(Bench){.arena = m->ctx->arena, .ctx = m->ctx}, m, t);
+  Source *src = source_from_text(b->arena, arena_printf(b->arena, "%s/m.ing", t->folder), text);
+  Module *again = module_parse(b->ctx, src);
+  cr_assert_not_null(again, "after %s: %s", p->name, said(b));
+  cr_assert_str_eq(print_beside(b, again, t), text, "after %s", p->name);
+  bench_free(b);
+  t->passes++;
+  return true;
+}
+
+static void check_model(const char *name) {
+  Trip t = {.folder = "/tmp/ingot_trip_XXXXXX"};
+  cr_assert_not_null(mkdtemp(t.folder));
+  Bench *b = bench_new();
+  Module *m = frontend_load(b->ctx, arena_printf(b->arena, SOURCE_DIR "/models/%s.yaml", name), NULL);
+  cr_assert_not_null(m, "%s", said(b));
+  PassOptions o = {.opt_level = 2, .threads = 2};
+  PassHooks hooks = {.after = check_trip, .data = &t, .verify_each = true};
+  cr_assert(passes_run(m, &o, NULL, NULL, &hooks), "%s", said(b));
+  cr_assert_geq(t.passes, 8);
+  bench_free(b);
+  cr_assert_eq(system(strcat(strcpy((char[64]){0}, "rm -r "), t.folder)), 0);
+}
+
+Test(text, lenet_reads_back_after_every_pass) {
+  check_model("lenet_fashion");
+}
+
+Test(text, resnet_reads_back_after_every_pass) {
+  check_model("resnet_fashion");
+}
+
+Test(text, an_lstm_reads_back_after_every_pass) {
+  check_model("lstm_tagger");
 }
 
 // ---- faults ----
