@@ -1,0 +1,70 @@
+// main.c: feeds the fuzz target with models and damaged copies of them: fuzz_onnx COPIES DIR...
+// SPDX-License-Identifier: Apache-2.0
+//
+// Takes every DIR/*/model.onnx of up to 16 KiB. Copies are damaged the same way in every run. For a search that
+// follows coverage see run.sh.
+#include "ir/base.h"
+
+#include <glob.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { LARGEST = 16 << 10 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint32_t random_below(uint64_t *state, uint32_t n) {
+  *state = *state * 6364136223846793005u + 1442695040888963407u;
+  return (uint32_t)(*state >> 33) % n;
+}
+
+// Changes some bytes, cuts out a part or repeats one; returns the new size.
+static size_t damage(uint8_t *p, size_t n, uint64_t *state) {
+  static const uint8_t nasty[] = {0, 1, 0x7f, 0x80, 0xff, 0x0a, 0x12, 0x08};
+  for (uint32_t i = 0, times = 1 + random_below(state, 4); i < times && n > 2; i++) {
+    size_t at = random_below(state, (uint32_t)n), len = random_below(state, (uint32_t)(n - at)) % 32;
+    switch (random_below(state, 5)) {
+    case 0: p[at] ^= (uint8_t)(1u << random_below(state, 8)); break;
+    case 1: p[at] = nasty[random_below(state, sizeof nasty)]; break;
+    case 2: memmove(p + at, p + at + len, n - at - len), n -= len; break;
+    case 3: memmove(p + at, p + random_below(state, (uint32_t)(n - len)), len); break;
+    default: n = random_below(state, 8) ? n : at; break;
+    }
+  }
+  return n;
+}
+
+static void one_file(const char *path, int copies, uint64_t *state) {
+  static uint8_t whole[LARGEST + 1];
+  FILE *f = fopen(path, "rb");
+  size_t n = f ? fread(whole, 1, sizeof whole, f) : 0;
+  if (f) fclose(f);
+  if (n == 0 || n > LARGEST) return;
+  for (int i = 0; i <= copies; i++) {
+    uint8_t *copy = malloc(n); // of exactly this size: sanitizers see what reads beyond it
+    if (!copy) return;
+    memcpy(copy, whole, n);
+    size_t left = i ? damage(copy, n, state) : n;
+    uint8_t *exact = malloc(left ? left : 1);
+    if (exact) memcpy(exact, copy, left), LLVMFuzzerTestOneInput(exact, left);
+    free(exact);
+    free(copy);
+  }
+}
+
+int main(int argc, char **argv) {
+  uint64_t state = 1;
+  size_t files = 0;
+  if (argc < 3) return fprintf(stderr, "usage: fuzz_onnx COPIES DIR...\n"), 2;
+  for (int i = 2; i < argc; i++) {
+    char pattern[4096];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s/*/model.onnx", argv[i]);
+    if (glob(pattern, 0, NULL, &found) != 0) continue;
+    for (size_t k = 0; k < found.gl_pathc; k++) one_file(found.gl_pathv[k], atoi(argv[1]), &state);
+    files += found.gl_pathc;
+    globfree(&found);
+  }
+  printf("%zu models and %s damaged copies of each\n", files, argv[1]);
+  return files ? 0 : 77;
+}

@@ -1,0 +1,22 @@
+#!/bin/sh
+# run.sh: fuzzes the ONNX reader and importer with libFuzzer, ASan and UBSan: run.sh FOLDER SECONDS [DATA].
+# SPDX-License-Identifier: Apache-2.0
+#
+# FOLDER is for the build and the corpus and can be used again. DATA holds ONNX's backend test data, the first corpus.
+set -eu
+out=$1
+seconds=$2
+data=${3:-/usr/share/libonnx-testdata/data}
+root=$(cd "$(dirname "$0")/../.." && pwd)
+mkdir -p "$out/corpus" "$out/found"
+if [ -z "$(ls "$out/corpus")" ]; then
+  find "$data/node" "$data/simple" -name model.onnx -size -4k | while read -r model; do
+    cp "$model" "$out/corpus/$(basename "$(dirname "$model")")"
+  done
+fi
+flags="-g -O1 -D_GNU_SOURCE -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined"
+# shellcheck disable=SC2046,SC2086
+${CC:-clang} $flags -I"$root" $(pkg-config --cflags libcjson) -o "$out/fuzz_onnx" "$root"/tests/fuzz_onnx/target.c \
+  "$root"/frontend/*.c "$root"/ir/*.c $(pkg-config --libs yaml-0.1 zlib libcjson libxxhash) -lm
+cd "$out/found"
+exec ../fuzz_onnx -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -max_len=8192 -print_final_stats=1 ../corpus
