@@ -100,6 +100,11 @@ static bool eval_topk(Eval *ev, const Node *n, Value *const *in, Value *const *o
   if (!x || !values || !places) return false;
   int axis = axis_of(n, x->rank);
   int64_t before, after, extent = x->dim[axis], k = values->dim[axis];
+  if (k > extent) {
+    diag_error(ev->ctx->diag, n->loc, "evaluation: the %lld largest of %lld is outside what there is",
+               (long long)k, (long long)extent);
+    return false;
+  }
   around_axis(x, axis, &before, &after);
   int64_t *v = new_indices(ev, extent), *tmp = new_indices(ev, extent);
   for (int64_t i = 0; i < before * after; i++) {

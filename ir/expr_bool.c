@@ -56,6 +56,8 @@ static const Expr *stricter(const Expr *a, const Expr *b) {
   return NULL;
 }
 
+static const Expr *simplify_and_or(Ctx *c, ExprOp op, const Expr *a, const Expr *b);
+
 // Chain `rest` and x as one: both orders of construction must give the same expression, so links are kept
 // sorted. One pair of comparisons may merge into one.
 static const Expr *chain_insert(Ctx *c, ExprOp op, const Expr *rest, const Expr *x) {
@@ -64,18 +66,19 @@ static const Expr *chain_insert(Ctx *c, ExprOp op, const Expr *rest, const Expr 
   const Expr *s = stricter(last, x);
   if (s) {
     const Expr *kept = op == E_AND ? s : s == x ? last : x;
-    return before ? ex_binary(c, op, before, kept) : kept;
+    return before ? simplify_and_or(c, op, before, kept) : kept;
   }
   if (expr_order(last, x) < 0) return mk_binary(c, op, DT_BOOL, rest, x);
   const Expr *front = before ? chain_insert(c, op, before, x) : x;
   return mk_binary(c, op, DT_BOOL, front, last);
 }
 
+// Not by ex_binary, which would put the chain on the other side again.
 static const Expr *simplify_and_or(Ctx *c, ExprOp op, const Expr *a, const Expr *b) {
   bool and = op == E_AND;
   if (a->op == E_CONST) return is_true(a) == and? b : a;
   if (b->op == E_CONST) return is_true(b) == and? a : b;
-  if (b->op == op) return ex_binary(c, op, ex_binary(c, op, a, b->args[0]), b->args[1]);
+  if (b->op == op) return simplify_and_or(c, op, simplify_and_or(c, op, a, b->args[0]), b->args[1]);
   if (chain_has(a, op, b)) return a;
   if (chain_has_opposite(c, a, op, b)) return ex_bool(c, !and);
   return chain_insert(c, op, a, b);

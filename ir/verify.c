@@ -156,12 +156,27 @@ static bool verify_graph(Verify *v, const Graph *g) {
   return verify_outputs(v, g);
 }
 
+static bool is_settled(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_SYM || !e->sym->data_dependent;
+}
+
+// Callers say how large inputs are: no extent of theirs can be what a node finds out.
+static bool verify_input(Verify *v, const Value *x) {
+  for (int d = 0; d < x->type.rank; d++)
+    if (x->type.dim[d].sym && !expr_visit(v->ctx, x->type.dim[d].sym, is_settled, NULL))
+      return verify_fail(v, x->loc, "the extent %d of input '%s' is known only when the model runs", d,
+                         x->name);
+  return true;
+}
+
 // Inputs and outputs are the artefact's interface: each needs a name of its own.
 static bool verify_interface(Verify *v, const Graph *g) {
   Map *names = map_new(v->ctx->arena);
   bool ok = true;
   for (int i = 0; i < g->inputs.n; i++) {
     const Value *x = g->inputs.data[i];
+    ok &= verify_input(v, x);
     if (!x->name || !*x->name)
       ok = verify_fail(v, x->loc, "an input without a name");
     else if (!map_put(names, x->name, v))

@@ -6,26 +6,41 @@ static void mark(Value *v) {
   if (v) v->info = v;
 }
 
-static bool is_live(const Node *n) {
-  if (n->op->info->flags & OP_IMPURE) return true;
+// Marks what the graph needs, last node first; dead nodes are collected.
+typedef struct Sweep {
+  Ctx *c;
+  Vec(Node *) dead;
+  Vec(const Type *) types; // of live results
+} Sweep;
+
+// Something live has an extent that n finds out.
+static bool sym_is_live(const Sweep *s, const Node *n) {
+  const Sym *sym = node_data_sym(n);
+  for (int i = 0; sym && i < s->types.n; i++)
+    if (type_uses_sym(s->c, s->types.data[i], sym)) return true;
+  return false;
+}
+
+static bool is_live(const Sweep *s, const Node *n) {
+  if ((n->op->info->flags & OP_IMPURE) || sym_is_live(s, n)) return true;
   for (int i = 0; i < n->nout; i++)
     if (n->out[i]->info) return true;
   return false;
 }
 
-// Marks what the graph needs, last node first; dead nodes are collected.
-typedef struct Sweep {
-  Ctx *c;
-  Vec(Node *) dead;
-} Sweep;
+static void note_types(Sweep *s, const Node *n) {
+  for (int i = 0; i < n->nout; i++)
+    if (!type_is_static(&n->out[i]->type)) vec_push(s->c->arena, &s->types, &n->out[i]->type);
+}
 
 static void sweep_graph(Sweep *s, Graph *g) {
   for (int i = 0; i < g->outputs.n; i++) mark(g->outputs.data[i]);
   for (Node *n = g->last; n; n = n->prev) {
-    if (!is_live(n)) {
+    if (!is_live(s, n)) {
       vec_push(s->c->arena, &s->dead, n);
       continue;
     }
+    note_types(s, n);
     for (int i = 0; i < n->nin; i++) mark(n->in[i]);
     for (int i = 0; i < n->nregions; i++) sweep_graph(s, n->region[i]);
   }

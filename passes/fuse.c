@@ -174,7 +174,7 @@ static bool is_used(Fuse *f, Node *n) {
     const FuseInfo *info = fuse_info(f, n->out[i]);
     if (info->must || info->readers.n) return true;
   }
-  return (n->op->info->flags & OP_IMPURE) != 0;
+  return (n->op->info->flags & OP_IMPURE) || node_data_sym(n); // dead ones dce has removed
 }
 
 // An op that writes its results in stages of its own.

@@ -53,6 +53,10 @@ static inline const Tensor *const_of(const Value *v) {
 }
 // Is v a constant of which every element is x?
 bool const_is_splat(const Value *v, double x);
+// The symbol, known only when the model runs, whose value n finds out; NULL: none. What has it in its type needs
+// n even if it reads nothing of it.
+const Sym *node_data_sym(const Node *n);
+bool type_uses_sym(Ctx *c, const Type *t, const Sym *s);
 // Is v an output of its graph?
 bool value_is_output(const Graph *g, const Value *v);
 Graph *graph_of_value(const Value *v); // of the node that makes it; NULL for inputs and constants

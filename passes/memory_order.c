@@ -30,14 +30,25 @@ static bool is_local(const Order *o, const Value *v) {
   return v && v->def && v->def->graph == o->g;
 }
 
-static void note_operand(Order *o, Item *it, int reader, Value *v) {
-  if (!is_local(o, v)) return;
-  Item *from = ptr_get(&o->index, v->def);
-  if (!from || from == it) return;
+static void note_reader(Order *o, Item *from, Item *it, int reader) {
   for (int i = 0; i < from->readers.n; i++)
     if (from->readers.data[i] == reader) return;
   vec_push(o->p->c->arena, &from->readers, reader);
   it->waits++;
+}
+
+static void note_operand(Order *o, Item *it, int reader, Value *v) {
+  Item *from = is_local(o, v) ? ptr_get(&o->index, v->def) : NULL;
+  if (from && from != it) note_reader(o, from, it, reader);
+}
+
+// Who has in its type an extent that an earlier node finds out comes after that.
+static void note_extents(Order *o, int definer) {
+  Item *from = &o->item[definer];
+  const Sym *sym = node_data_sym(from->n);
+  for (int i = definer + 1; sym && i < o->n; i++)
+    for (int k = 0; k < o->item[i].n->nout; k++)
+      if (type_uses_sym(o->p->c, &o->item[i].n->out[k]->type, sym)) note_reader(o, from, &o->item[i], i);
 }
 
 // Operands of the node and everything its regions read from this graph, each once.
@@ -109,6 +120,7 @@ static void prepare(Order *o) {
     operands_of(o, o->item[i].n, &list);
     for (int k = 0; k < list.n; k++) note_operand(o, &o->item[i], i, list.data[k]);
   }
+  for (i = 0; i < o->n; i++) note_extents(o, i);
   count_uses(o);
 }
 

@@ -91,8 +91,29 @@ void node_inherit(Node *to, const Node *from) {
   add_origin(to, (Origin){from->loc, name});
 }
 
+const Sym *node_data_sym(const Node *n) {
+  if (n->kernel) n = n->kernel->routine_node;
+  for (int i = 0; n && i < n->op->nattr; i++) {
+    const Attr *a = &n->attr[i];
+    if (strcmp(a->name, "extent") != 0 || a->kind != ATTR_SHAPE || a->n != 1) continue;
+    const Expr *e = a->dims[0].sym;
+    return e && e->op == E_SYM && e->sym->data_dependent ? e->sym : NULL;
+  }
+  return NULL;
+}
+
+static bool is_other_sym(const Expr *e, void *data) {
+  return e->op != E_SYM || e->sym != data;
+}
+
+bool type_uses_sym(Ctx *c, const Type *t, const Sym *s) {
+  for (int d = 0; d < t->rank; d++)
+    if (t->dim[d].sym && !expr_visit(c, t->dim[d].sym, is_other_sym, (void *)s)) return true;
+  return false;
+}
+
 bool node_remove_if_dead(Node *n) {
-  if (n->op->info->flags & OP_IMPURE) return false;
+  if ((n->op->info->flags & OP_IMPURE) || node_data_sym(n)) return false; // dce knows of symbols' uses
   for (int i = 0; i < n->nout; i++)
     if (n->out[i] && n->out[i]->uses > 0) return false;
   node_remove(n);

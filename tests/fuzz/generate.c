@@ -68,7 +68,26 @@ static void pool_add(Gen *g, Value *v) {
   vec_push(g->c->arena, &g->pool, v);
 }
 
+static bool knows_extent(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_SYM || !e->sym->data_dependent;
+}
+
+// Some value of a type whose extents only a routine finds out, which no input can have.
+static Value *gen_repeated(Gen *g, const char *kind, const Type *t) {
+  Type scalar = type_make(t->dtype, 0, NULL);
+  Value *x = gen_leaf(g, kind, &scalar);
+  x = build(&g->builder, "broadcast", IN(x), ATTRS(A_SHAPE("shape", t->dim, t->rank)));
+  if (!x) return gen_leaf(g, kind, &scalar);
+  x->name = arena_printf(g->c->arena, "v%d", g->serial++);
+  pool_add(g, x);
+  return x;
+}
+
 Value *gen_leaf(Gen *g, const char *kind, const Type *t) {
+  for (int d = 0; d < t->rank; d++)
+    if (t->dim[d].sym && !expr_visit(g->c, t->dim[d].sym, knows_extent, NULL))
+      return gen_repeated(g, kind, t);
   if (g->wild && strcmp(kind, "n") == 0 && rng_chance(&g->rng, 50)) kind = "s";
   const char *name = arena_printf(g->c->arena, "%s%d", kind, g->serial++);
   bool constant = type_is_static(t) && rng_chance(&g->rng, type_elements(t) <= 256 ? 35 : 5);

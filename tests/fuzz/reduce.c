@@ -107,11 +107,25 @@ static Attr shrunk_attr(const Rebuild *r, const Attr *a) {
   return s;
 }
 
-static void cut(Rebuild *r, const Node *n) {
+static bool knows_extent(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_SYM || !e->sym->data_dependent;
+}
+
+// An extent that a routine finds out cannot be that of an input.
+static bool can_be_input(Ctx *c, const Type *t) {
+  for (int d = 0; d < t->rank; d++)
+    if (t->dim[d].sym && !expr_visit(c, t->dim[d].sym, knows_extent, NULL)) return false;
+  return true;
+}
+
+static bool cut(Rebuild *r, const Node *n) {
+  for (int k = 0; k < n->nout; k++)
+    if (!can_be_input(r->c, &n->out[k]->type)) return false;
   for (int k = 0; k < n->nout; k++)
     n->out[k]->info =
         graph_input(r->to, arena_printf(r->c->arena, "n_%s", n->out[k]->name), n->out[k]->type, NO_LOC);
-  r->done = true;
+  return r->done = true;
 }
 
 // The result becomes an operand of the same type.
@@ -167,9 +181,9 @@ static bool copy_nodes(Rebuild *r, const Graph *g) {
   Builder b = builder_at(r->to, NULL, NO_LOC);
   for (const Node *n = g->first; n; n = n->next) {
     bool here = g->nnodes - 1 - r->node++ == r->index; // the last first
-    if (here && r->kind == CUT_NODE)
-      cut(r, n);
-    else if (!(here && r->kind == BYPASS_NODE && bypass(r, n)) && !copy_node(r, &b, n))
+    if (here && r->kind == CUT_NODE) {
+      if (!cut(r, n)) return false;
+    } else if (!(here && r->kind == BYPASS_NODE && bypass(r, n)) && !copy_node(r, &b, n))
       return false;
   }
   return true;
