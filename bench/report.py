@@ -10,6 +10,7 @@ from limits import least_ms
 
 INEXACT = 1e-3  # errors above this are marked with ~
 OURS = "ingot"
+BUSY = 0.5  # load average from which others disturb: engines that spin suffer most
 
 
 # ---- figures -------------------------------------------------------------------------------------
@@ -163,8 +164,9 @@ def reasons(results):
 def tables(results):
     """All tables, as one Markdown text."""
     info = results["machine"]
+    busy = info["load"][0] > BUSY
     parts = [f"Measured {info['date']} on {info['cpu']}, {len(info['cpus'])} processors, Linux {info['kernel']}; "
-             f"load average at the start {info['load'][0]:.1f}.\n",
+             f"load average at the start {info['load'][0]:.1f}{', too much for figures to be good' * busy}.\n",
              "Versions: " + ", ".join(f"{name} {v}" for name, v in results["versions"].items()) + "\n",
              "## The machine\n\nBandwidth is that of reading / of copying (read and written bytes together).\n",
              limits_table(results)]
@@ -195,6 +197,9 @@ def error_table(results, threads):
 
 # ---- plot ----------------------------------------------------------------------------------------
 
+SLOWEST, FASTEST = 1 / 16, 4  # of the plot, against the best peer; beyond is drawn at the edge
+
+
 def plot(results, path):
     """Speed of every engine relative to the best peer, a panel per number of threads: path.svg and path.png."""
     import matplotlib
@@ -203,16 +208,15 @@ def plot(results, path):
     matplotlib.rcParams["svg.hashsalt"] = "ingot"
     counts, names = sorted({c["threads"] for c in results["contests"]}), names_of(results)
     models = list(dict.fromkeys(c["model"] for c in results["contests"]))
-    figure, axes = plt.subplots(1, len(counts), sharey=True, squeeze=False,
-                                figsize=(1.5 + 4.5 * len(counts), 1.6 + 0.32 * len(models)))
+    figure, axes = plt.subplots(1, len(counts), sharey=True, squeeze=False, layout="constrained",
+                                figsize=(1.5 + 4.5 * len(counts), 1.6 + 0.28 * len(models)))
     for axis, threads in zip(axes[0], counts):
         panel(axis, [c for c in results["contests"] if c["threads"] == threads], models, names)
         axis.set_title(plural(threads))
     axes[0][0].set_yticks(range(len(models)), models)
-    axes[0][0].invert_yaxis()
+    axes[0][0].set_ylim(len(models) - 0.5, -0.5)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=min(6, len(labels) or 1), frameon=False)
-    figure.tight_layout(rect=(0, 0.9 / figure.get_figheight(), 1, 1))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels) or 1), frameon=False)
     for suffix in ("svg", "png"):
         figure.savefig(f"{path}.{suffix}", dpi=120, metadata={"Date": None} if suffix == "svg" else None)
     plt.close(figure)
@@ -226,12 +230,14 @@ def panel(axis, contests, models, names):
             peer, result = best_peer(contest), good(contest, name)
             if peer and result:
                 speed = contest["engines"][peer]["median_ms"] / result["median_ms"]
-                points.append((speed, models.index(contest["model"])))
+                points.append((min(max(speed, SLOWEST), FASTEST), models.index(contest["model"])))
         ours = name == OURS
-        axis.plot([x for x, _ in points], [y for _, y in points], marks[i % len(marks)], label=name,
+        axis.plot([x for x, _ in points], [y for _, y in points], marks[i % len(marks)], label=name, clip_on=False,
                   color="black" if ours else f"C{i % 10}", markersize=8 if ours else 5, zorder=3 if ours else 2)
-    axis.axvline(1, color="grey", linewidth=0.8)
+    ticks = [2.0 ** k for k in range(-4, 3)]
     axis.set_xscale("log", base=2)
-    axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axis.set_xticks(ticks, [f"{t:g}" if t >= 1 else f"1/{1 / t:g}" for t in ticks])
+    axis.set_xlim(SLOWEST, FASTEST)
+    axis.axvline(1, color="grey", linewidth=0.8)
     axis.grid(axis="y", linewidth=0.3)
     axis.set_xlabel("speed, best peer = 1")
