@@ -143,13 +143,43 @@ static bool dft_axis(Call *c, int rank, int *axis) {
   return !c->failed && (*axis < rank - 1 || call_fail(c, "the axis is that of the real and imaginary parts"));
 }
 
+// The matrix [bins,n] that gives a real signal from half of its spectrum: the other half mirrors it.
+static Value *mirror_matrix(Call *c, DType t, int64_t bins, int64_t n, bool is_sin) {
+  Type type = type_make(t, 2, (int64_t[]){bins, n});
+  Tensor *m = tensor_new(call_ctx(c), &type);
+  for (int64_t k = 0; k < bins; k++) {
+    double weight = (k == 0 || 2 * k == n ? 1.0 : 2.0) / (double)n;
+    for (int64_t i = 0; i < n; i++) {
+      double angle = 2 * PI * (double)(i * k % n) / (double)n;
+      tensor_set(m, k * n + i, weight * (is_sin ? -sin(angle) : cos(angle)));
+    }
+  }
+  return make_const(c, m);
+}
+
+// The real signal [...,n,1] whose spectrum begins with x [...,bins,2].
+static bool inverse_real(Call *c, Value *x, int axis) {
+  int rank = rank_of(x);
+  int64_t n = 2 * (dim_of(x, axis).n - 1);
+  if (has_arg(c, 1) && !arg_int(c, 1, &n)) return false;
+  if (dim_of(x, axis).sym || n < 1 || n > DFT_MAX)
+    return call_fail(c, "a transform of length %lld", (long long)n);
+  int64_t bins = n / 2 + 1;
+  DType t = x->type.dtype;
+  x = swap_last(c, fit_length(c, x, axis, bins), axis, rank - 2);
+  Value *im = part(c, x, 1),
+        *y = make_binary(c, "matmul", part(c, x, 0), mirror_matrix(c, t, bins, n, false));
+  if (im) y = make_binary(c, "add", y, make_binary(c, "matmul", im, mirror_matrix(c, t, bins, n, true)));
+  return ret(c, 0, swap_last(c, make_unsqueeze_last(c, y, 1), axis, rank - 2));
+}
+
 static bool dft(Call *c) {
   Value *x = arg(c, 0);
   int rank = rank_of(x), axis;
   bool inverse = attr_i(c, "inverse", 0), onesided = attr_i(c, "onesided", 0);
   if (c->failed || rank < 2) return call_fail(c, "its operand has %d dimensions", rank);
   if (!dft_axis(c, rank, &axis)) return false;
-  if (inverse && onesided) return call_fail(c, "an inverse transform of one side is not supported");
+  if (inverse && onesided) return inverse_real(c, x, axis);
   int64_t n = dim_of(x, axis).n;
   if (has_arg(c, 1) && !arg_int(c, 1, &n)) return false;
   if (dim_of(x, axis).sym || n < 1 || n > DFT_MAX)

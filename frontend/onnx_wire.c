@@ -370,14 +370,14 @@ static bool get_text(Decoder *d, const Message *m, const Item *item, const char 
 
 // Appends an item's numbers (packed or single) to array[at...].
 static void put_numbers(const Field *f, const Item *item, char *array, int64_t at) {
-  const uint8_t *p = item->p, *end = item->p + item->n;
   size_t width = slot_bytes(f);
   if (item->wire != WIRE_BYTES) {
     uint64_t v = f->kind == F_INT32S ? (uint64_t)(int64_t)(int32_t)item->value : item->value;
     memcpy(array + (size_t)at * width, &v, width); // little-endian host
   } else if (is_fixed(f->kind)) {
-    memcpy(array + (size_t)at * width, p, item->n);
+    if (item->n) memcpy(array + (size_t)at * width, item->p, item->n);
   } else {
+    const uint8_t *p = item->p, *end = item->p + item->n;
     for (uint64_t v; p < end && get_varint(&p, end, &v); at++) {
       if (f->kind == F_INT32S) v = (uint64_t)(int64_t)(int32_t)v;
       memcpy(array + (size_t)at * width, &v, width);
