@@ -230,8 +230,32 @@ static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth) {
   return depth > 0 && l->n > 1 ? narrow_by_division(c, l, r, depth) : r;
 }
 
+// x*84 + x%2*28 is x//2*168 + x%2*112: the digits of x apart, as facts about x%2 want it. false if l holds no
+// such pair.
+static bool take_digits_apart(Ctx *c, const Linear *l, Linear *apart) {
+  for (int i = 0; i < l->n; i++) {
+    const Expr *digit = l->term[i].atom;
+    int64_t d, whole;
+    if (digit->op != E_MOD || !expr_is_const_int(digit->args[1], &d) || d < 1) continue;
+    for (int j = 0; j < l->n; j++) {
+      int64_t k = l->term[j].coeff;
+      if (l->term[j].atom != digit->args[0] || !mul_ok(k, d, &whole)) continue;
+      const Expr *rest = ex_binary(c, E_FDIV, digit->args[0], digit->args[1]);
+      Linear x = {.n = 1, .term = {{digit->args[0], 1}}};
+      Linear digits = {.n = 2, .term = {{rest, whole}, {digit, k}}};
+      *apart = *l;
+      return linear_add(apart, &x, -k) && linear_add(apart, &digits, 1);
+    }
+  }
+  return false;
+}
+
 Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
-  return narrow_linear(c, l, r, FACTS_IN_SUM);
+  Linear apart;
+  r = narrow_linear(c, l, r, FACTS_IN_SUM);
+  if (any_facts(c->exprs->assume) && take_digits_apart(c, l, &apart))
+    r = intersect(r, narrow_linear(c, &apart, linear_range(c, &apart), FACTS_IN_SUM));
+  return r;
 }
 
 // (x//d) % m is (x % (d*m)) // d: what is known of the latter's dividend.

@@ -556,7 +556,11 @@ int main(int argc, char **argv) {
   for (; first < argc && argv[first][0] == '-'; first++) {
     if (!parse_option(argv[first], &o)) return fprintf(stderr, "unknown option '%s'\n", argv[first]), 2;
   }
-  if (o.document) return print_document(a, &o);
+  if (o.document) {
+    int code = print_document(a, &o);
+    arena_free(a);
+    return code;
+  }
   if (first == argc) return fprintf(stderr, "usage: onnx_conformance [options] DIR...\n"), 2;
   for (int i = 0; i < o.nknown; i++) {
     if (!read_known(a, o.known[i], &t)) return 2;
