@@ -58,9 +58,9 @@ static Range range_floor_div(Range a, Range b) {
 
 // Result has the divisor's sign; an operand already within is untouched.
 static Range range_mod(Range a, Range b) {
-  if (!range_known(b) || b.lo < 1) return UNKNOWN;
+  if (!range_known(b) || b.lo < 0) return UNKNOWN;
   if (range_known(a) && a.lo >= 0 && a.hi < b.lo) return a;
-  Range r = {0, b.hi - 1};
+  Range r = {0, b.hi > 0 ? b.hi - 1 : 0}; // x % 0 is 0
   if (range_known(a) && a.lo >= 0 && a.hi < r.hi) r.hi = a.hi;
   return r;
 }
