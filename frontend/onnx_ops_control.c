@@ -322,6 +322,7 @@ static bool scan_batches(Call *c) {
   }
   Value **parts = NEW_ARRAY(call_arena(c), Value *, batch.n);
   for (int k = 0; k < c->nout; k++) {
+    if (batch.n > 0 && !results[0][k]) return call_fail(c, "it has more outputs than its body");
     for (int64_t b = 0; b < batch.n; b++) parts[b] = unsqueeze_first(c, results[b][k]->v);
     ret_as(c, k, make_concat(c, parts, (int)batch.n, 0), results[0][k]->elem);
   }

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+enum { COLUMNS_MAX = 1 << 24 }; // of a TfIdfVectorizer
+
 // Constant strings, read as numbers ("3.14", "1e-5", "NaN", "INF").
 bool cast_strings(Call *c, const OnnxTensor *strings, int32_t to) {
   Type type = {.dtype = onnx_dtype(to), .rank = (int)strings->ndims};
@@ -72,7 +74,8 @@ static Value *gram_counts(Call *c, Value *x, const Grams *g, int64_t max_skip) {
 static Value *in_columns(Call *c, Value *counts, const int64_t *index, int n) {
   int64_t columns = 0, pads[] = {0, 0, 0, 1};
   for (int i = 0; i < n; i++) {
-    if (index[i] < 0 || index[i] > INT32_MAX) return call_fail(c, "index %lld", (long long)index[i]), counts;
+    if (index[i] < 0 || index[i] >= COLUMNS_MAX)
+      return call_fail(c, "index %lld", (long long)index[i]), counts;
     if (index[i] >= columns) columns = index[i] + 1;
   }
   int64_t *from = NEW_ARRAY(call_arena(c), int64_t, columns + 1);
@@ -104,7 +107,7 @@ static bool read_grams(Call *c, int64_t n, Grams *g) {
   int64_t from = starts[n - 1], to = n < nstarts ? starts[n] : total;
   if (from < 0 || to < from || to > total || (to - from) % n)
     return call_fail(c, "ngram_counts do not fit the pool");
-  *g = (Grams){.pool = pool + from, .n = n, .count = (to - from) / n};
+  *g = (Grams){.pool = to > from ? pool + from : NULL, .n = n, .count = (to - from) / n};
   return true;
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh: fuzzes the ONNX reader and importer with libFuzzer, ASan and UBSan: run.sh FOLDER SECONDS [DATA].
+# run.sh: fuzzes the ONNX reader and importer with libFuzzer, ASan and UBSan: run.sh FOLDER SECONDS [DATA [OPTION...]].
 # SPDX-License-Identifier: Apache-2.0
 #
 # FOLDER is for the build and the corpus and can be used again. DATA holds ONNX's backend test data, the first corpus.
@@ -19,4 +19,5 @@ flags="-g -O1 -D_GNU_SOURCE -std=c11 -fsanitize=fuzzer,address,undefined -fno-sa
 ${CC:-clang} $flags -I"$root" $(pkg-config --cflags libcjson) -o "$out/fuzz_onnx" "$root"/tests/fuzz_onnx/target.c \
   "$root"/frontend/*.c "$root"/ir/*.c $(pkg-config --libs yaml-0.1 zlib libcjson libxxhash) -lm
 cd "$out/found"
-exec ../fuzz_onnx -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -max_len=8192 -print_final_stats=1 ../corpus
+shift $(($# < 3 ? $# : 3))
+exec ../fuzz_onnx "$@" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3000 -max_len=8192 -print_final_stats=1 ../corpus
