@@ -19,11 +19,13 @@ struct Assume {
   Memo *ranges;            // expression -> Range *, under this assumption
   Memo *done;              // expression -> its simplification, under this assumption
   int range_depth, depth;  // of recursion
+  int digit_depth;         // the same for digits taken apart
   int *budget;             // expressions that may still be simplified
 };
 
 enum {
   RANGE_DEPTH = 200,     // beyond it the range without assumptions has to do
+  DIGIT_DEPTH = 2,       // beyond it numbers are not taken apart
   SIMPLIFY_DEPTH = 2000, // beyond it expressions are left as they are
   // Nested choices meet shared parts once per combination of conditions; this ends it.
   SIMPLIFY_BUDGET = 200000,
@@ -48,24 +50,43 @@ static bool linear_key(Ctx *c, Linear l, const Expr **form, int64_t *k, int64_t 
 
 static void add_fact(Ctx *c, Assume *a, const Expr *form, Range r);
 
+// x, a sum, is in r, of which an end may be open.
+static void add_sum_fact(Ctx *c, Assume *a, const Expr *x, Range r) {
+  const Expr *form;
+  Linear l;
+  int64_t k, constant, v;
+  if (!linear_of(x, &l) || !linear_key(c, l, &form, &k, &constant) || k < 1) return;
+  Range f = {INT64_MIN, INT64_MAX};
+  if (r.lo != INT64_MIN && !__builtin_sub_overflow(r.lo, constant, &v)) f.lo = ceil_div(v, k);
+  if (r.hi != INT64_MAX && !__builtin_sub_overflow(r.hi, constant, &v)) f.hi = floor_div(v, k);
+  add_fact(c, a, form, f);
+}
+
 // lo <= x // d <= hi says lo*d <= x <= hi*d + d-1.
 static void add_dividend_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
-  const Expr *dividend;
-  Linear l;
-  int64_t d, k, constant, v;
+  int64_t d, v;
   if (form->op != E_FDIV || !expr_is_const_int(form->args[1], &d) || d < 1) return;
-  if (!linear_of(form->args[0], &l) || !linear_key(c, l, &dividend, &k, &constant) || k < 1) return;
   Range x = {INT64_MIN, INT64_MAX};
-  if (r.lo != INT64_MIN && mul_ok(r.lo, d, &v) && !__builtin_sub_overflow(v, constant, &v))
-    x.lo = ceil_div(v, k);
-  if (r.hi != INT64_MAX && mul_ok(r.hi, d, &v) && add_ok(v, d - 1, &v) &&
-      !__builtin_sub_overflow(v, constant, &v))
-    x.hi = floor_div(v, k);
-  add_fact(c, a, dividend, x);
+  if (r.lo != INT64_MIN && mul_ok(r.lo, d, &v)) x.lo = v;
+  if (r.hi != INT64_MAX && mul_ok(r.hi, d, &v) && add_ok(v, d - 1, &v)) x.hi = v;
+  add_sum_fact(c, a, form->args[0], x);
+}
+
+// lo <= x % d <= hi moves the ends of x to the next number with such a remainder.
+static void add_remainder_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
+  int64_t d;
+  if (form->op != E_MOD || !expr_is_const_int(form->args[1], &d) || d < 1) return;
+  Range x = expr_range(c, form->args[0]);
+  if (!range_known(x) || r.lo > r.hi || r.lo >= d || r.hi < 0) return;
+  int64_t low = floor_mod(x.lo, d), high = floor_mod(x.hi, d);
+  if (low < r.lo) x.lo += r.lo - low;
+  if (high > r.hi) x.hi -= high - r.hi;
+  add_sum_fact(c, a, form->args[0], x);
 }
 
 static void add_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
   add_dividend_fact(c, a, form, r);
+  add_remainder_fact(c, a, form, r);
   for (int i = 0; i < a->facts.n; i++) {
     Fact *f = &a->facts.data[i];
     if (f->form != form) continue;
@@ -230,31 +251,44 @@ static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth) {
   return depth > 0 && l->n > 1 ? narrow_by_division(c, l, r, depth) : r;
 }
 
-// x*84 + x%2*28 is x//2*168 + x%2*112: the digits of x apart, as facts about x%2 want it. false if l holds no
-// such pair.
-static bool take_digits_apart(Ctx *c, const Linear *l, Linear *apart) {
+// l with x as x//d*d + x%d, x%d being `digit`; false if x is not in l.
+static bool take_digit_apart(Ctx *c, const Linear *l, const Expr *digit, Linear *apart) {
+  int64_t d, whole;
+  if (digit->op != E_MOD || !expr_is_const_int(digit->args[1], &d) || d < 1) return false;
   for (int i = 0; i < l->n; i++) {
-    const Expr *digit = l->term[i].atom;
-    int64_t d, whole;
-    if (digit->op != E_MOD || !expr_is_const_int(digit->args[1], &d) || d < 1) continue;
-    for (int j = 0; j < l->n; j++) {
-      int64_t k = l->term[j].coeff;
-      if (l->term[j].atom != digit->args[0] || !mul_ok(k, d, &whole)) continue;
-      const Expr *rest = ex_binary(c, E_FDIV, digit->args[0], digit->args[1]);
-      Linear x = {.n = 1, .term = {{digit->args[0], 1}}};
-      Linear digits = {.n = 2, .term = {{rest, whole}, {digit, k}}};
-      *apart = *l;
-      return linear_add(apart, &x, -k) && linear_add(apart, &digits, 1);
-    }
+    int64_t k = l->term[i].coeff;
+    if (l->term[i].atom != digit->args[0] || !mul_ok(k, d, &whole)) continue;
+    const Expr *rest = ex_binary(c, E_FDIV, digit->args[0], digit->args[1]);
+    Linear x = {.n = 1, .term = {{digit->args[0], 1}}};
+    Linear digits = {.n = 2, .term = {{rest, whole}, {digit, k}}};
+    *apart = *l;
+    return linear_add(apart, &x, -k) && linear_add(apart, &digits, 1);
   }
   return false;
 }
 
-Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
+// The range of l by way of the digits among the terms of `of`.
+static Range narrow_by_digits(Ctx *c, const Linear *l, const Linear *of, Range r) {
   Linear apart;
+  for (int i = 0; i < of->n; i++)
+    if (take_digit_apart(c, l, of->term[i].atom, &apart))
+      r = intersect(r, narrow_linear(c, &apart, linear_range(c, &apart), FACTS_IN_SUM));
+  return r;
+}
+
+// x*84 + x%2*28 is x//2*168 + x%2*112: the digits of x apart, as facts about x%2 want it. So is x*84 + k*84 if
+// there is a fact about k + x%2.
+Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
+  Assume *now = c->exprs->assume;
+  Linear form;
   r = narrow_linear(c, l, r, FACTS_IN_SUM);
-  if (any_facts(c->exprs->assume) && take_digits_apart(c, l, &apart))
-    r = intersect(r, narrow_linear(c, &apart, linear_range(c, &apart), FACTS_IN_SUM));
+  if (!any_facts(now) || now->digit_depth >= DIGIT_DEPTH) return r;
+  now->digit_depth++;
+  r = narrow_by_digits(c, l, l, r);
+  for (const Assume *a = now; a; a = a->outer)
+    for (int i = 0; i < a->facts.n; i++)
+      if (linear_of(a->facts.data[i].form, &form)) r = narrow_by_digits(c, l, &form, r);
+  now->digit_depth--;
   return r;
 }
 

@@ -53,6 +53,12 @@ static inline AccessRight verify_access(const Verify *v, const Value *x) {
                                                                    : ACCESS_NONE;
 }
 
+// ---- verify_proof.c -----------------------------------------------------------------------------------------
+
+// 0 <= index < extent, or, which memory safety needs only, below the extent's bound, under what is assumed.
+bool verify_proves_range(Verify *v, const Expr *index, Dim extent);
+const Expr *verify_without_lets(Verify *v, const Expr *e); // over loop variables only
+
 // ---- verify_kernel.c --------------------------------------------------------------------------------------
 
 bool verify_kernel(Verify *v, const Node *n);

@@ -168,7 +168,14 @@ static bool evaluate(Gen *g, Node *n) {
   return true;
 }
 
+// Products of many floats overflow or vanish by the order they are taken in.
+static bool depends_on_order(const Node *n) {
+  if (!op_is(n, "reduce_prod") && !op_is(n, "cumprod")) return false;
+  return dtype_is_float(n->in[0]->type.dtype) && type_elements(&n->in[0]->type) > 64;
+}
+
 static bool small_enough(const Gen *g, const Node *n) {
+  if (depends_on_order(n)) return false;
   for (int k = 0; k < n->nout; k++)
     if (type_elements(&n->out[k]->type) > 2 * g->max_elements) return false;
   return true;

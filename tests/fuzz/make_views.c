@@ -192,7 +192,7 @@ static Node *make_pad(Gen *g, const Op *op) {
   Value *x = any(g, op, 1, 5);
   int rank = x->type.rank;
   int64_t *pads = gen_ints(g, 2 * rank);
-  const char *mode = rng_pick(&g->rng, modes);
+  const char *mode = gen_static(x) ? rng_pick(&g->rng, modes) : "constant";
   for (int d = 0; d < 2 * rank; d++) {
     int64_t extent = x->type.dim[d % rank].n;
     if (rng_chance(&g->rng, 50)) pads[d] = rng_range(&g->rng, extent > 3 ? -1 : 0, 4);
