@@ -125,12 +125,20 @@ static bool cast_is_exact(DType from, DType to) {
   return from_bits <= dtype_bytes(to) * 8 - (dtype_class(to) == 's');
 }
 
+// Is a cast to t the same with and without the one to `between`, which is exact? What does not fit is saturated
+// coming from a float, and wraps coming from an integer.
+static bool same_overflow(DType from, DType between, DType t) {
+  bool by_float = dtype_is_int(from) && dtype_is_float(between) && dtype_is_int(t);
+  return !by_float || cast_is_exact(from, t);
+}
+
 const Expr *ex_cast(Ctx *c, DType t, const Expr *a) {
   if (a->dtype == t) return a;
   if (a->op == E_CONST) return mk_const(c, t, scalar_cast(a->dtype, t, const_scalar(a)));
   // The inner of two casts goes when it loses nothing; t may be bool only if zero stays zero, which exact
   // casts guarantee.
-  if (a->op == E_CAST && cast_is_exact(a->args[0]->dtype, a->dtype)) return ex_cast(c, t, a->args[0]);
+  const Expr *x = a->op == E_CAST ? a->args[0] : NULL;
+  if (x && cast_is_exact(x->dtype, a->dtype) && same_overflow(x->dtype, a->dtype, t)) return ex_cast(c, t, x);
   return mk_unary(c, E_CAST, t, a);
 }
 

@@ -287,12 +287,19 @@ static bool widens(DType from, DType to) {
   return b == 'f' && ((x == 1 && y >= 4) || (x == 2 && y >= 4) || (x == 4 && y == 8));
 }
 
+// What does not fit is saturated coming from a float, and wraps coming from an integer.
+static bool same_overflow(DType from, DType between, DType to) {
+  bool by_float = dtype_is_int(from) && dtype_is_float(between) && dtype_is_int(to);
+  return !by_float || widens(from, to);
+}
+
 static Value *one_cast(Rewrite *r, bool *changed) {
   (void)changed;
   Node *n = r->n, *before = made_by(n->in[0], "cast");
   DType to = n->out[0]->type.dtype;
   if (same_type(n->in[0], n->out[0])) return n->in[0];
   if (!before || !widens(before->in[0]->type.dtype, before->out[0]->type.dtype)) return NULL;
+  if (!same_overflow(before->in[0]->type.dtype, before->out[0]->type.dtype, to)) return NULL;
   if (before->in[0]->type.dtype == to) return before->in[0];
   return build(&r->b, "cast", IN(before->in[0]), ATTRS(A_DTYPE("dtype", to)));
 }
