@@ -107,10 +107,15 @@ static void choose_order(const Product *p, Tile *t) {
     t->n_outer = true;
     t->rows = 32;
   } else {
-    // Neither fits: strips of rows that do, the vector operand read once per strip.
+    // Neither fits: either strips of rows that do, the vector operand read once per strip, or the rows read
+    // once per column of tiles.
     int64_t fit = (l2 > panel ? l2 - panel : l2 / 4) / (strip > 0 ? strip : 1);
-    t->n_outer = false;
-    t->rows = (int)(fit < 1 ? 1 : fit > 64 ? 64 : fit);
+    fit = fit < 1 ? 1 : fit > 64 ? 64 : fit;
+    int64_t strips = ceil_div(m, fit * t->mr), columns = ceil_div(n, (int64_t)t->nv * t->lanes);
+    int64_t by_strips = mul_sat(b_bytes, strips) / 2 + a_bytes / 2;
+    int64_t by_columns = mul_sat(a_bytes, columns) / 2 + b_bytes / 2;
+    t->n_outer = by_columns < by_strips;
+    t->rows = t->n_outer ? 32 : (int)fit;
   }
 }
 
