@@ -50,8 +50,7 @@ static bool check_count(Ctx *c, const Node *n) {
 static bool check_same_type(Ctx *c, const Node *n, int i, const OpParam *p) {
   for (int j = 0; is_type_variable(p->type) && j < i; j++) {
     const OpParam *q = param_of(n->op, j);
-    if (!n->in[j] || strncmp(p->type, q->type, sizeof q->type) != 0 ||
-        n->in[j]->type.dtype == n->in[i]->type.dtype)
+    if (!q || !n->in[j] || strcmp(p->type, q->type) != 0 || n->in[j]->type.dtype == n->in[i]->type.dtype)
       continue;
     diag_error(c->diag, n->loc, "%s: operands '%s' (%s) and '%s' (%s) must have the same element type",
                n->op->name, q->name, dtype_name(n->in[j]->type.dtype), p->name,
