@@ -42,13 +42,12 @@ static void note_operand(Order *o, Item *it, int reader, Value *v) {
   if (from && from != it) note_reader(o, from, it, reader);
 }
 
-// Who has in its type an extent that an earlier node finds out comes after that.
+// Who uses an extent that an earlier node finds out comes after that.
 static void note_extents(Order *o, int definer) {
   Item *from = &o->item[definer];
   const Sym *sym = node_data_sym(from->n);
   for (int i = definer + 1; sym && i < o->n; i++)
-    for (int k = 0; k < o->item[i].n->nout; k++)
-      if (type_uses_sym(o->p->c, &o->item[i].n->out[k]->type, sym)) note_reader(o, from, &o->item[i], i);
+    if (kernel_uses_sym(o->p->c, o->item[i].n, sym)) note_reader(o, from, &o->item[i], i);
 }
 
 // Operands of the node and everything its regions read from this graph, each once.

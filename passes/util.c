@@ -102,13 +102,41 @@ const Sym *node_data_sym(const Node *n) {
   return NULL;
 }
 
-static bool is_other_sym(const Expr *e, void *data) {
-  return e->op != E_SYM || e->sym != data;
+typedef struct SymUse {
+  Ctx *c;
+  const Sym *sym;
+} SymUse;
+
+static bool is_without_sym(const Expr *e, void *data) {
+  const SymUse *u = data;
+  if (e->op == E_SYM) return e->sym != u->sym;
+  for (int i = 0; e->op == E_REDUCE && i < e->reduce.nvars; i++)
+    if (!expr_visit(u->c, e->reduce.vars[i]->extent, is_without_sym, data)) return false;
+  return true;
+}
+
+static bool expr_uses_sym(Ctx *c, const Expr *e, const Sym *s) {
+  SymUse u = {c, s};
+  return e && !expr_visit(c, e, is_without_sym, &u);
 }
 
 bool type_uses_sym(Ctx *c, const Type *t, const Sym *s) {
   for (int d = 0; d < t->rank; d++)
-    if (t->dim[d].sym && !expr_visit(c, t->dim[d].sym, is_other_sym, (void *)s)) return true;
+    if (expr_uses_sym(c, t->dim[d].sym, s)) return true;
+  return false;
+}
+
+bool kernel_uses_sym(Ctx *c, const Node *n, const Sym *s) {
+  for (int k = 0; k < n->nout; k++)
+    if (type_uses_sym(c, &n->out[k]->type, s)) return true;
+  for (int i = 0; n->kernel && i < n->kernel->stages.n; i++) {
+    const Stage *st = &n->kernel->stages.data[i];
+    if (expr_uses_sym(c, st->value, s)) return true;
+    for (int d = 0; d < st->ndims; d++)
+      if (expr_uses_sym(c, st->dims[d]->extent, s)) return true;
+    for (int d = 0; st->index && d < st->out->type.rank; d++)
+      if (expr_uses_sym(c, st->index[d], s)) return true;
+  }
   return false;
 }
 

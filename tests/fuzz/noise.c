@@ -38,9 +38,9 @@ Noise *noise_new(Ctx *c, const char *text, const Tensor *const *in, Tensor *cons
 
 // ---- disturbing -----------------------------------------------------------------------------------------------
 
-static void disturb(Noise *n, Tensor *x) {
-  DType t = x->type.dtype;
-  if (!dtype_is_float(t)) return;
+// By what a value of type t may be off.
+static void disturb(Noise *n, Tensor *x, DType t) {
+  if (!dtype_is_float(x->type.dtype)) return;
   double size = (dtype_bytes(t) == 2 ? 2 : 8) * epsilon(t);
   for (int64_t i = 0, count = type_elements(&x->type); i < count; i++) {
     double v = tensor_get(x, i), r = rng_unit(&n->rng) * 2 - 1;
@@ -59,7 +59,8 @@ static bool is_exact(const Node *n) {
 
 static void disturb_result(void *data, const Value *v, const Tensor *x) {
   if (v->def && is_exact(v->def)) return;
-  disturb(data, (Tensor *)x); // the evaluator's own buffer
+  bool single = v->def && op_is(v->def, "random_normal");      // computed in f32 whatever its type
+  disturb(data, (Tensor *)x, single ? DT_F32 : x->type.dtype); // the evaluator's own buffer
 }
 
 static Tensor *copy_of(Ctx *c, const Tensor *x) {
@@ -73,13 +74,13 @@ static void disturb_leaves(Noise *n, Module *m, const Tensor **in) {
   Graph *g = m->main;
   for (int i = 0; i < g->inputs.n; i++) {
     Tensor *x = copy_of(m->ctx, n->in[i]);
-    disturb(n, x);
+    disturb(n, x, x->type.dtype);
     in[i] = x;
   }
   for (int i = 0; i < g->consts.n; i++) {
     Value *v = g->consts.data[i];
     Tensor *x = copy_of(m->ctx, v->data);
-    if (type_elements(&x->type) > 1) disturb(n, x);
+    if (type_elements(&x->type) > 1) disturb(n, x, x->type.dtype);
     v->data = x;
   }
 }
