@@ -280,10 +280,22 @@ static const Expr *swap_sum(Ctx *c, const Expr *e, void *data) {
   return e == w->sum ? w->acc : e;
 }
 
-static void store_tile(Emit *s, const TileAt *t) {
+// Blocks narrower than the vectors are stored one by one.
+static TileAt by_blocks(Emit *s, const TileAt *t) {
+  TileAt narrow = *t;
+  int block = product_block(s->p);
+  if (block == 0 || block >= s->tile.lanes || s->tile.lanes % block) return narrow;
+  narrow.nv = t->nv * (s->tile.lanes / block);
+  s->tile.lanes = block;
+  return narrow;
+}
+
+static void store_tile(Emit *s, const TileAt *whole) {
   Product *p = s->p;
   Lane x;
   Loop mask;
+  int lanes = s->tile.lanes;
+  TileAt narrow = by_blocks(s, whole), *t = &narrow;
   enter_row(s, t, &x);
   enter_column(s, t, &x);
   if_begin(s, &mask,
@@ -302,6 +314,7 @@ static void store_tile(Emit *s, const TileAt *t) {
   loop_end(s, &mask);
   leave_column(s, &x);
   leave_row(s, &x);
+  s->tile.lanes = lanes;
 }
 
 static void emit_tile(Emit *s, TileAt t, bool border) {

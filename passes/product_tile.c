@@ -26,14 +26,18 @@ RowSplit row_split(int64_t extent, int max_rows) {
   return (RowSplit){(int)mr, big, count - big};
 }
 
-// Lanes of one vector: no more than lie side by side in the result.
-static int lanes_of(const Product *p) {
-  int most = p->target->vector_bytes / dtype_bytes(DT_F32);
-  int64_t n = p->dim[p->lane].extent;
+int product_block(const Product *p) {
   const Layout *l = p->stage->out->layout;
   const LayoutPart *last = l ? &l->part[l->n - 1] : NULL;
   bool blocked = last && last->dim == p->dim[p->lane].out_dim && last->div == 1 && last->mod > 1;
-  if (blocked && last->mod < most) most = (int)last->mod;
+  return blocked && last->mod < 64 ? (int)last->mod : 0;
+}
+
+// Lanes of one vector; those of a depthwise product are read side by side.
+static int lanes_of(const Product *p) {
+  int most = p->target->vector_bytes / dtype_bytes(DT_F32), block = product_block(p);
+  int64_t n = p->dim[p->lane].extent;
+  if (p->depthwise && block > 0 && block < most) most = block;
   int lanes = most;
   while (lanes > 4 && n % lanes != 0 && n < 4 * most)
     lanes /= 2; // 24 is three times 8, not 16 and half of 16
