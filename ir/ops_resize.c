@@ -369,9 +369,8 @@ static const Expr *grid_point(Ctx *c, const Node *n, int d, const Expr *const *i
   bool corners = attr_bool(n, "align_corners");
   for (int k = 1; k < g->rank - 1; k++) at[k] = index[k + 1];
   at[g->rank - 1] = ex_idx(c, g->rank - 1 - d);
-  const Expr *v = ex_cast(c, DT_F32, ex_read_at(c, n->in[1], at)), *one = num(v, c, 1),
-             *half = num(v, c, 0.5);
-  const Expr *extent = ex_cast(c, DT_F32, ex_dim(c, in_type(n, 0), d)), *last = ex_sub(c, extent, one);
+  const Expr *v = ex_acc(c, ex_read_at(c, n->in[1], at)), *one = num(v, c, 1), *half = num(v, c, 0.5);
+  const Expr *extent = ex_cast(c, v->dtype, ex_dim(c, in_type(n, 0), d)), *last = ex_sub(c, extent, one);
   v = ex_add(c, v, one);
   v = ex_mul(c, corners ? ex_mul(c, v, last) : ex_sub(c, ex_mul(c, v, extent), one), half);
   if (attr_is(n, "mode", "nearest")) v = ex_unary(c, E_ROUND, v);

@@ -25,6 +25,11 @@ void ingot_keys_sort_first(Key *keys, Key *tmp, int64_t n, int64_t k);
 
 // ---- what routines do with their arguments -----------------------------------------------------------
 
+// The extent that the routine finds out is at most this; without a symbol it can only be 0.
+static inline int64_t routine_bound(const struct ingot_routine_call *c) {
+  return c->step->sym >= 0 ? c->model->symbols[c->step->sym].bound : 0;
+}
+
 static inline void *routine_buf(const struct ingot_routine_call *c, int32_t k) {
   return k < c->step->n_args ? c->buf[k] : NULL;
 }
@@ -41,8 +46,8 @@ static inline int64_t routine_elements(const struct ingot_routine_call *c, int32
 // Sets the step's symbol, which is the extent of a result; more than the model allows is INGOT_E_DATA, and
 // then nothing may be written.
 static inline int routine_set_extent(const struct ingot_routine_call *c, int64_t n) {
-  if (n > c->model->symbols[c->step->sym].bound) return INGOT_E_DATA;
-  c->sym[c->step->sym] = n;
+  if (n > routine_bound(c)) return INGOT_E_DATA;
+  if (c->step->sym >= 0) c->sym[c->step->sym] = n;
   return INGOT_OK;
 }
 

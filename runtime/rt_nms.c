@@ -94,7 +94,7 @@ static Nms setup(const struct ingot_routine_call *c) {
 int ingot_rt_nms(const struct ingot_routine_call *c) {
   const Nms s = setup(c);
   const float *boxes = c->buf[BOXES], *scores = c->buf[SCORES];
-  int64_t *out = c->buf[SELECTED], bound = c->model->symbols[c->step->sym].bound, total = 0;
+  int64_t *out = c->buf[SELECTED], bound = routine_bound(c), total = 0;
   for (int64_t b = 0; b < s.batch; b++) {
     for (int64_t k = 0; k < s.classes; k++) {
       const float *row = scores + (b * s.classes + k) * s.n;

@@ -15,7 +15,7 @@ static double ordinary(Rng *r) {
 
 static double special(Rng *r) {
   static const double values[] = {0.0,    -0.0, INFINITY, -INFINITY, NAN, 1e-40,
-                                  -1e-40, 3e38, -3e38,    65504,     1e-7};
+                                  -1e-40, 1e15, -1e15,    65504,     1e-7};
   return rng_chance(r, 12) ? rng_pick(r, values) : ordinary(r);
 }
 

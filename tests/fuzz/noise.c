@@ -59,7 +59,7 @@ static bool is_exact(const Node *n) {
 
 static void disturb_result(void *data, const Value *v, const Tensor *x) {
   if (v->def && is_exact(v->def)) return;
-  bool single = v->def && op_is(v->def, "random_normal");      // computed in f32 whatever its type
+  bool single = v->def && (op_is(v->def, "random_normal") || op_is(v->def, "roi_align")); // f32 inside
   disturb(data, (Tensor *)x, single ? DT_F32 : x->type.dtype); // the evaluator's own buffer
 }
 
