@@ -8,17 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 
-static jmp_buf oom; // never set: running out of memory crashes the test
-
-static Ctx *ctx_make(void) {
-  Arena *a = arena_new(&oom);
-  return ctx_new(a, diag_new(a, stderr, false));
-}
-
-static void ctx_free(Ctx *c) {
-  arena_free(c->arena);
-}
-
 // The targets of this machine's kind that it can run.
 static int host_targets(Ctx *c, const Target **out) {
   static const char *const names[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
@@ -34,28 +23,13 @@ static int host_targets(Ctx *c, const Target **out) {
 
 // ---- comparing ----------------------------------------------------------------------------------------------------
 
-// Sums in another order, and fused operations, differ by a few last places of the largest element.
-static double size_of(const Tensor *t) {
-  double most = 1;
-  for (int64_t i = 0; i < type_elements(&t->type); i++)
-    if (isfinite(tensor_get(t, i)) && fabs(tensor_get(t, i)) > most) most = fabs(tensor_get(t, i));
-  return most;
-}
-
-static bool near_enough(DType t, double x, double y, double size) {
-  if (isnan(x) || isnan(y)) return isnan(x) == isnan(y);
-  if (x == y) return true;
-  double eps = t == DT_F16 ? 4e-3 : t == DT_BF16 ? 2e-2 : t == DT_F64 ? 1e-9 : 1e-5;
-  return dtype_is_float(t) && fabs(x - y) <= eps * size;
-}
-
 static bool equal_tensors(const Tensor *want, const Tensor *got, const char *what, int output) {
   if (!type_equal(&want->type, &got->type)) {
     cr_expect(false, "%s: the type of output %d differs", what, output);
     return false;
   }
   bool real = dtype_is_float(want->type.dtype);
-  double size = size_of(want);
+  double size = largest(want);
   for (int64_t i = 0; i < type_elements(&want->type); i++) {
     bool same = real ? near_enough(want->type.dtype, tensor_get(want, i), tensor_get(got, i), size)
                      : tensor_get_int(want, i) == tensor_get_int(got, i);
@@ -84,10 +58,11 @@ static bool check_module(Module *m, const Tensor *const *in, Tensor *const *want
 // ---- every op -----------------------------------------------------------------------------------------------------
 
 static void check_call(const char *call, int level, const Target *target) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Call r;
   const char *s = call;
-  call_parse(&r, c, &s);
+  call_start(&r, c);
+  call_parse(&r, &s);
   cr_assert(r.n, "%s is refused", call);
   const char *what =
       arena_printf(c->arena, "%.*s at -O%d for %s", (int)(s - call), call, level, target->name);
@@ -102,7 +77,7 @@ static void check_call(const char *call, int level, const Target *target) {
 }
 
 static void check_samples(int level, const char *target) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   const Target *host[8], *t = NULL;
   for (int i = host_targets(c, host) - 1; i >= 0; i--)
     if (!target || strcmp(host[i]->name, target) == 0) t = host[i];
@@ -156,7 +131,7 @@ static void fill(Tensor *x, uint32_t *state, bool odd) {
 
 // Runs a module in text form on every target of this machine. Symbols take `sym` as their value.
 static bool check_text(const char *text, const char *what, bool odd, int64_t sym) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   const Target *target[8];
   int n = host_targets(c, target);
   bool ok = true;
@@ -185,7 +160,7 @@ static bool check_text(const char *text, const char *what, bool odd, int64_t sym
 
 // One kernel from %x, %y to %z, whose body is `body`.
 static void check_body(const char *x, const char *y, const char *z, const char *body) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   int rank = *strchr(z, '[') && strchr(z, '[')[1] != ']';
   for (const char *s = z; *s; s++) rank += *s == ',';
   Str stage = {.arena = c->arena};
@@ -222,7 +197,7 @@ Test(codegen, strides) {
              "vector i<19 {\n%%z[i * %d] = %%x[i]\n}\nvector j<19 {\n%%z[%d - j] = %%y[j]\n}", step,
              20 * step - 1);
     check_body("f32[20]", "f32[20]", type,
-               arena_printf(ctx_make()->arena, "vector k<%d {\n%%z[k] = 0\n}\n%s", 20 * step, body));
+               arena_printf(ctx_make(stderr)->arena, "vector k<%d {\n%%z[k] = 0\n}\n%s", 20 * step, body));
   }
 }
 
@@ -342,7 +317,7 @@ static void check_graph(Module *(*make)(Ctx *c, int variant), int variants, cons
                         const Tensor *in) {
   for (int v = 0; v < variants; v++)
     for (int level = 0; level <= 2; level += 2) {
-      Ctx *c = ctx_make();
+      Ctx *c = ctx_make(stderr);
       Module *m = make(c, v);
       Tensor *want[8];
       cr_assert(m && eval_module(m, &in, want), "%s %d does not evaluate", what, v);
@@ -380,7 +355,7 @@ static Module *make_loop(Ctx *c, int variant) {
 }
 
 Test(codegen, loops_of_the_model) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Type one = type_make(DT_F32, 1, (int64_t[]){1});
   float x = 1;
   check_graph(make_loop, 4, "loop", tensor_view(c, &one, &x));
@@ -411,7 +386,7 @@ static Module *make_if(Ctx *c, int variant) {
 }
 
 Test(codegen, branches_of_the_model) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Type one = type_make(DT_F32, 1, (int64_t[]){1});
   static const float values[] = {-3, 0.5f, 20};
   for (int i = 0; i < ARRAY_LEN(values); i++) check_graph(make_if, 2, "if", tensor_view(c, &one, &values[i]));
@@ -422,7 +397,7 @@ Test(codegen, branches_of_the_model) {
 
 // One kernel per expression of x and y, in a vector loop and in a scalar one; `outs` are the results' types.
 static void check_expressions(const char *in, const char *const *outs, const char *const *exprs, int n) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Str text = {.arena = c->arena};
   str_printf(&text, "ingot 1 loops\nmodule t\ngraph main(%%x: %s[300] @input, %%y: %s[300] @input+1) {\n", in,
              in);
@@ -453,7 +428,7 @@ static const char *const type_names[] = {"bool", "i8",  "u8",  "i16",  "u16", "i
                                          "i64",  "u64", "f16", "bf16", "f32", "f64"};
 
 Test(codegen, casts) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   const char *exprs[ARRAY_LEN(type_names)];
   for (int b = 0; b < ARRAY_LEN(type_names); b++) exprs[b] = arena_printf(c->arena, "%s(x)", type_names[b]);
   for (int a = 0; a < ARRAY_LEN(type_names); a++)

@@ -28,11 +28,11 @@ Test(ops, samples_build_and_evaluate) {
     while (s && *s) {
       Call one;
       start(&one, stderr);
-      parse_call(&one, &s);
+      call_parse(&one, &s);
       cr_assert(one.n, "%s: the sample before '%s' is refused", op->name, s);
       evaluate(&one);
       check_results(&one);
-      skip(&s);
+      call_space(&s);
     }
   }
 }
@@ -123,7 +123,7 @@ Test(ops, elementwise) {
     Call r;
     start(&r, stderr);
     const char *s = arena_printf(r.c->arena, "%s(f32[50])", TABLE[i].name);
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     evaluate(&r);
     for (int k = 0; k < 50; k++) {
       double x = in_at(&r, 0, k), want = TABLE[i].f(x);
@@ -145,7 +145,7 @@ Test(ops, stable_formulas) {
     Call r;
     start(&r, stderr);
     const char *s = arena_printf(r.c->arena, "%s(f32[1])", TABLE[i].name);
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     tensor_set(r.in[0], 0, TABLE[i].x);
     evaluate(&r);
     NEAR(&r, 0, 0, TABLE[i].want);
@@ -341,7 +341,7 @@ Test(ops, reductions) {
     Call r;
     start(&r, stderr);
     const char *s = arena_printf(r.c->arena, "%s(f32[2,3,4], axes=[-1,0], keepdims=false)", NAMES[f]);
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     evaluate(&r);
     for (int j = 0; j < 3; j++) {
       double sum = 0, prod = 1, max = -INFINITY, min = INFINITY, l1 = 0, sq = 0, lse = 0;
@@ -364,7 +364,7 @@ Test(ops, argmax_takes_the_first_or_last_and_nan) {
     Call r;
     start(&r, stderr);
     const char *s = last ? "argmax(f32[3,4], axis=1, select_last=true)" : "argmax(f32[3,4], axis=1)";
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     memcpy(tensor_data(r.in[0]), DATA, sizeof DATA);
     evaluate(&r);
     for (int i = 0; i < 3; i++) cr_expect_eq(tensor_get_int(r.out[0], i), last ? LAST[i] : FIRST[i]);
@@ -375,7 +375,7 @@ Test(ops, softmax_does_not_overflow) {
   Call r;
   start(&r, stderr);
   const char *s = "softmax(f32[2,3,5], axis=1)";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   for (int i = 0; i < 30; i++) tensor_set(r.in[0], i, in_at(&r, 0, i) * 500);
   evaluate(&r);
   for (int b = 0; b < 2; b++)
@@ -427,7 +427,7 @@ Test(ops, batch_norm) {
   Call r;
   start(&r, stderr);
   const char *s = "batch_norm(f32[2,3,4], f32[3], f32[3], f32[3], f32[3], eps=0.001)";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   for (int i = 0; i < 3; i++) tensor_set(r.in[4], i, 0.5 + i);
   evaluate(&r);
   for (int i = 0; i < 24; i++) {
@@ -545,7 +545,7 @@ Test(ops, gather_clamps_and_counts_from_the_end) {
   Call r;
   start(&r, stderr);
   const char *s = "gather(f32[2,5,3], i64[5], axis=1)";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_ints(&r, 1, AT);
   evaluate(&r);
   for (int i = 0; i < 30; i++) NEAR(&r, 0, i, in4(&r, 0, i / 15, WHERE[i / 3 % 5], i % 3, 0));
@@ -556,7 +556,7 @@ Test(ops, gather_nd_and_elements) {
   Call r;
   start(&r, stderr);
   const char *s = "gather_nd(f32[3,3,2], i64[4,2])";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_ints(&r, 1, TUPLES);
   evaluate(&r);
   for (int i = 0; i < 8; i++)
@@ -564,7 +564,7 @@ Test(ops, gather_nd_and_elements) {
   start(&r, stderr);
   s = "gather_elements(f32[3,3], i64[2,3])";
   static const int64_t ROWS[] = {1, 2, 0, 2, 0, 0};
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_ints(&r, 1, ROWS);
   evaluate(&r);
   for (int i = 0; i < 6; i++) NEAR(&r, 0, i, in4(&r, 0, ROWS[i], i % 3, 0, 0));
@@ -582,7 +582,7 @@ Test(ops, scatter_puts_and_combines) {
     start(&r, stderr);
     const char *s = CALLS[f];
     double y[4];
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     set_ints(&r, 1, AT);
     evaluate(&r);
     for (int i = 0; i < 4; i++) y[i] = in_at(&r, 0, i);
@@ -599,13 +599,13 @@ Test(ops, dynamic_slices_stay_inside) {
   Call r;
   start(&r, stderr);
   const char *s = "dynamic_slice(f32[5,4], i64[2], sizes=[2,2])";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_ints(&r, 1, START);
   evaluate(&r);
   for (int i = 0; i < 4; i++) NEAR(&r, 0, i, in4(&r, 0, 3 + i / 2, 1 + i % 2, 0, 0));
   start(&r, stderr);
   s = "dynamic_update_slice(f32[5,4], f32[2,2], i64[2])";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_ints(&r, 2, START);
   evaluate(&r);
   for (int i = 0; i < 20; i++) {

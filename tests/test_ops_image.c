@@ -86,7 +86,7 @@ static void check_resize(Resize s, bool by_scale) {
       s.in[0], s.in[1], extent, s.mode, s.coords, s.nearest, s.antialias ? "true" : "false",
       s.exclude ? "true" : "false", s.roi[0], s.roi[1], s.roi[2], s.roi[3], s.extrapolation);
   const char *p = text;
-  parse_call(&r, &p);
+  call_parse(&r, &p);
   cr_assert(r.n, "%s", text);
   evaluate(&r);
   const Type *t = &r.out[0]->type;
@@ -207,7 +207,7 @@ Test(ops_image, grid_sample) {
         r.c->arena, "grid_sample(f32[1,1,4,5], f32[1,6,7,2], mode=%s, padding=%s, align_corners=%s)", s.mode,
         s.padding, s.corners ? "true" : "false");
     const char *p = text;
-    parse_call(&r, &p);
+    call_parse(&r, &p);
     evaluate(&r);
     for (int k = 0; k < 42; k++) {
       double want = sample_at(&s, &r, (float)in_at(&r, 1, 2 * k + 1), (float)in_at(&r, 1, 2 * k));
@@ -226,7 +226,7 @@ Test(ops_image, grid_sample_survives_bad_coordinates) {
     start(&r, stderr);
     const char *p = arena_printf(r.c->arena, "grid_sample(f32[1,1,4,5], f32[1,2,2,2], mode=%s, padding=%s)",
                                  i < 3 ? "linear" : "nearest", PADDING[i % 3]);
-    parse_call(&r, &p);
+    call_parse(&r, &p);
     memcpy(tensor_data(r.in[1]), BAD, sizeof BAD);
     evaluate(&r);
   }
@@ -252,7 +252,7 @@ static void check_roi_align(int samples, bool max, bool half) {
                                "roi_align(f32[2,2,6,8], f32[3,4], i64[3], size=[2,3], scale=0.75, "
                                "samples=%d, mode=%s, half_pixel=%s)",
                                samples, max ? "max" : "avg", half ? "true" : "false");
-  parse_call(&r, &p);
+  call_parse(&r, &p);
   memcpy(tensor_data(r.in[1]), ROIS, sizeof ROIS);
   evaluate(&r);
   for (int i = 0; i < 3 * 2 * 2 * 3; i++) {

@@ -181,7 +181,7 @@ Test(ops_infer, what_does_not_fit_is_refused_with_a_reason) {
     start(&r, out);
     r.no_data = true;
     const char *s = REFUSALS[i].call;
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     fflush(out);
     cr_expect(!r.n, "%s is accepted", REFUSALS[i].call);
     cr_expect(strstr(text, REFUSALS[i].message), "%s: not '%s' but %s", REFUSALS[i].call, REFUSALS[i].message,
@@ -254,14 +254,14 @@ Test(ops_infer, hostile_numbers_do_no_harm) {
         start(&one, quiet);
         one.no_data = true;
         const char *text = with_number(&one, s, len, k / ARRAY_LEN(NUMBERS), NUMBERS[k % ARRAY_LEN(NUMBERS)]);
-        if (text) parse_call(&one, &text);
+        if (text) call_parse(&one, &text);
         if (text && one.n) define_all(&one);
         *(text && one.n ? &built : &refused) += 1;
         arena_free(one.c->arena);
         if (!text) break;
       }
       s += len + (s[len] == ';');
-      skip(&s);
+      call_space(&s);
     }
   cr_expect(built > 500 && refused > 500, "%d built, %d refused", built, refused);
 }

@@ -93,7 +93,7 @@ static void check_recurrent(const char *call, int gates, int dirs, bool reverse,
   Call r;
   start(&r, stderr);
   const char *s = call;
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   for (int i = 0; lengths && i < B; i++) tensor_set_int(r.in[4], i, LENGTHS[i]);
   evaluate(&r);
   for (int d = 0; d < dirs; d++)
@@ -133,8 +133,8 @@ Test(ops_sequence, batch_first_moves_dimensions_only) {
   start(&b, stderr);
   const char *p = "lstm(f32[4,3,2], f32[1,20,2], f32[1,20,5])";
   const char *q = "lstm(f32[3,4,2], f32[1,20,2], f32[1,20,5], batch_first=true)";
-  parse_call(&a, &p);
-  parse_call(&b, &q);
+  call_parse(&a, &p);
+  call_parse(&b, &q);
   for (int t = 0; t < T; t++)
     for (int n = 0; n < B; n++)
       for (int i = 0; i < I; i++) tensor_set(b.in[0], (n * T + t) * I + i, in4(&a, 0, t, n, i, 0));
@@ -194,8 +194,8 @@ Test(ops_sequence, packed_attention_is_the_same) {
   start(&b, stderr);
   const char *p = "attention(f32[1,4,3,2], f32[1,2,5,2], f32[1,2,5,2])";
   const char *q = "attention(f32[1,3,8], f32[1,5,4], f32[1,5,4], heads=4, kv_heads=2)";
-  parse_call(&a, &p);
-  parse_call(&b, &q);
+  call_parse(&a, &p);
+  call_parse(&b, &q);
   for (int k = 0; k < 3; k++) {
     int heads = k ? 2 : 4, len = k ? 5 : 3;
     for (int i = 0; i < heads * len * 2; i++)

@@ -19,7 +19,7 @@ static const float SIX[] = {3, 1, NAN, 3, -2, 0};
 
 static void on_six(Call *r, const char *call) {
   start(r, stderr);
-  parse_call(r, &call);
+  call_parse(r, &call);
   set_floats(r, 0, SIX, 6);
   evaluate(r);
 }
@@ -42,7 +42,7 @@ Test(ops_values, nonzero_and_compress) {
   expect_ints(&r, 0, (int64_t[]){0, 0, 0, 1, 1, 0, 1, 2, 0, 1}, 10);
   start(&r, stderr);
   const char *s = "compress(f32[3,2], bool[3], axis=0)";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   for (int i = 0; i < 3; i++) tensor_set_int(r.in[1], i, i != 1);
   evaluate(&r);
   cr_assert_eq(r.out[0]->type.dim[0].n, 2);
@@ -55,7 +55,7 @@ Test(ops_values, unique) {
     Call r;
     start(&r, stderr);
     const char *s = sorted ? "unique(i32[6])" : "unique(i32[2,3], sorted=false)";
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     for (int i = 0; i < 6; i++) tensor_set_int(r.in[0], i, X[i]);
     evaluate(&r);
     expect_ints(&r, 0, sorted ? (int64_t[]){1, 2, 5} : (int64_t[]){5, 2, 1}, 3);
@@ -72,7 +72,7 @@ Test(ops_values, nms_keeps_the_best_of_overlapping_boxes) {
   Call r;
   start(&r, stderr);
   const char *s = "nms(f32[1,6,4], f32[1,1,6], i64[1], f32[1], f32[1])";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_floats(&r, 0, BOXES, 24);
   set_floats(&r, 1, SCORES, 6);
   tensor_set_int(r.in[2], 0, 3);
@@ -89,7 +89,7 @@ Test(ops_values, quantise_rounds_to_even_and_saturates) {
   Call r;
   start(&r, stderr);
   const char *s = "quantize_linear(f32[6], f32[], i8[])";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_floats(&r, 0, X, 6);
   tensor_set(r.in[1], 0, 1);
   tensor_set_int(r.in[2], 0, 3);
@@ -113,7 +113,7 @@ Test(ops_values, dynamic_quantisation_covers_the_range) {
   Call r;
   start(&r, stderr);
   const char *s = "dynamic_quantize_linear(f32[6])";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_floats(&r, 0, X, 6);
   evaluate(&r);
   NEAR(&r, 1, 0, 5.0 / 255);
@@ -147,7 +147,7 @@ Test(ops_values, one_hot_counts_from_the_end) {
   Call r;
   start(&r, stderr);
   const char *s = "one_hot(i64[3], f32[], f32[], depth=[4], axis=0)";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   for (int i = 0; i < 3; i++) tensor_set_int(r.in[0], i, AT[i]);
   evaluate(&r);
   for (int i = 0; i < 12; i++) {
@@ -182,13 +182,13 @@ Test(ops_values, casts) {
   Call r;
   start(&r, stderr);
   const char *s = "cast(f32[6], dtype=u8)";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_floats(&r, 0, X, 6);
   evaluate(&r);
   expect_ints(&r, 0, (int64_t[]){0, 255, 0, 255, 0, 0}, 6);
   start(&r, stderr);
   s = "cast(f32[6], dtype=bool)";
-  parse_call(&r, &s);
+  call_parse(&r, &s);
   set_floats(&r, 0, X, 6);
   evaluate(&r);
   expect_ints(&r, 0, (int64_t[]){1, 1, 1, 1, 1, 0}, 6);
@@ -204,7 +204,7 @@ Test(ops_values, integer_arithmetic) {
     Call r;
     start(&r, stderr);
     const char *s = arena_printf(r.c->arena, "%s(i32[5], i32[5])", TABLE[k].name);
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     for (int i = 0; i < 5; i++) {
       tensor_set_int(r.in[0], i, A[i]);
       tensor_set_int(r.in[1], i, B[i]);
@@ -222,7 +222,7 @@ Test(ops_values, half_sums_do_not_stall) {
     Call r;
     start(&r, stderr);
     const char *s = CALLS[k];
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     for (int j = 0; j < r.nin; j++)
       for (int i = 0; i < 4096; i++) tensor_set(r.in[j], i, 1);
     evaluate(&r);
@@ -236,7 +236,7 @@ Test(ops_values, isinf_and_where) {
     Call r;
     start(&r, stderr);
     const char *s = negative ? "isinf(f32[4], positive=false)" : "isinf(f32[4])";
-    parse_call(&r, &s);
+    call_parse(&r, &s);
     set_floats(&r, 0, X, 4);
     evaluate(&r);
     expect_ints(&r, 0, negative ? (int64_t[]){0, 1, 0, 0} : (int64_t[]){1, 1, 0, 0}, 4);

@@ -6,34 +6,7 @@
 
 #include <math.h>
 
-static jmp_buf oom; // never set: running out of memory crashes the test
-
-static Ctx *ctx_make(void) {
-  Arena *a = arena_new(&oom);
-  return ctx_new(a, diag_new(a, stderr, false));
-}
-
-static void ctx_free(Ctx *c) {
-  arena_free(c->arena);
-}
-
 // ---- comparing ----------------------------------------------------------------------------------------------
-
-// Sums in another order differ by a few units in the last place of what is summed; the tensor's largest
-// element stands for that.
-static double largest(const Tensor *t) {
-  double most = 1;
-  for (int64_t i = 0; i < type_elements(&t->type); i++)
-    if (isfinite(tensor_get(t, i)) && fabs(tensor_get(t, i)) > most) most = fabs(tensor_get(t, i));
-  return most;
-}
-
-static bool near_enough(DType t, double x, double y, double size) {
-  if (isnan(x) || isnan(y)) return isnan(x) == isnan(y);
-  if (x == y) return true;
-  double eps = t == DT_F16 ? 4e-3 : t == DT_BF16 ? 2e-2 : t == DT_F64 ? 1e-9 : 1e-5;
-  return dtype_is_float(t) && fabs(x - y) <= eps * size;
-}
 
 typedef struct Run {
   Ctx *c;
@@ -89,10 +62,11 @@ static void run_passes(Run *r, int level) {
 // ---- every op -----------------------------------------------------------------------------------------------
 
 static void check_call(const char *call, int level) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Call r;
   const char *s = call;
-  call_parse(&r, c, &s);
+  call_start(&r, c);
+  call_parse(&r, &s);
   cr_assert(r.n, "%s is refused", call);
   Run run = {.c = c, .m = r.m, .what = arena_strndup(c->arena, call, (size_t)(s - call))};
   for (int i = 0; i < r.nin; i++) run.in[i] = r.in[i];
@@ -102,7 +76,7 @@ static void check_call(const char *call, int level) {
 }
 
 static void check_samples(int level) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   for (int i = 0; i < op_count(c); i++) {
     for (const char *s = op_at(c, i)->info->sample; s && *s;) {
       check_call(s, level);
@@ -128,7 +102,7 @@ Test(passes, samples_at_level_2) {
 // ---- small models -------------------------------------------------------------------------------------------
 
 static void check_model(const char *text, int level) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Run r = {.c = c, .what = text};
   r.m = module_parse(c, source_from_text(c->arena, "model.ing", text));
   cr_assert(r.m, "%s", text);
@@ -236,7 +210,7 @@ static char *read_text(Arena *a, const char *path) {
 
 // After a change of the table: INGOT_UPDATE=1 ingot_tests --filter 'passes/*'
 Test(passes, the_page_is_up_to_date) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Str page = {.arena = c->arena};
   passes_document(&page);
   const char *path = SOURCE_DIR "/docs/passes.md";
@@ -260,7 +234,7 @@ Test(passes, the_table_is_sound) {
 
 // What the tool's --passes and --stop-after rest on.
 Test(passes, lists_and_stops) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   const char *text = HEAD "graph main(%x: f32[4]) {\n  %y: f32[4] = relu(%x)\n  return y=%y\n}\n";
   Module *m = module_parse(c, source_from_text(c->arena, "m", text));
   PassOptions o = {.opt_level = 2, .winograd = "off"};
@@ -368,7 +342,7 @@ Test(passes, parts_of_a_concat_are_computed_in_place) {
                           "  %u: f32[1,8,4,4] = div(%t, %s)\n"
                           "  return u=%u, c=%c, k=%k\n}\n";
   check_model_everywhere(text);
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Module *m = plan(c, text, 2);
   check_plan(m);
   const Value *k = value_named(m, "k"), *a = value_named(m, "a");
@@ -378,7 +352,7 @@ Test(passes, parts_of_a_concat_are_computed_in_place) {
 }
 
 Test(passes, results_take_the_place_of_dying_operands) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Module *m = plan(c,
                    HEAD "graph main(%x: f32[64], %y: f32[64]) {\n"
                         "  %a: f32[64] = add(%x, %y)\n"
@@ -406,7 +380,7 @@ Test(passes, order_lowers_the_peak) {
                           "  %u: f32[1] = add(%t, %s)\n"
                           "  return u=%u\n}\n";
   check_model_everywhere(text);
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Module *m = plan(c, text, 1);
   check_plan(m);
   cr_expect_leq(m->arena_bytes, 2 * 16384 + 256);

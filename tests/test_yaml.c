@@ -1,41 +1,11 @@
 // test_yaml.c: YAML models: the language, layers and their names, weights, and every diagnostic.
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/yaml.h"
+#include "tests/fixture.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-typedef struct Bench {
-  Arena *arena;
-  Ctx *ctx;
-  char *said;
-  size_t len;
-  FILE *out;
-} Bench;
-
-static jmp_buf oom;
-
-static Bench *bench_new(void) {
-  Arena *a = arena_new(&oom);
-  Bench *b = NEW(a, Bench);
-  b->arena = a;
-  b->out = open_memstream(&b->said, &b->len);
-  b->ctx = ctx_new(a, diag_new(a, b->out, false));
-  return b;
-}
-
-static const char *said(Bench *b) {
-  fflush(b->out);
-  return b->said ? b->said : "";
-}
-
-static void bench_free(Bench *b) {
-  fclose(b->out);
-  free(b->said);
-  arena_free(b->arena);
-}
 
 static Module *load_with(Bench *b, const char *text, const FrontendOptions *o) {
   return yaml_load(b->ctx, source_from_text(b->arena, "m.yaml", text), o);
