@@ -5,8 +5,9 @@
 //   onnx_conformance [--engine=evaluate|O0|O2] [--known=FILE] [--list] [--test=NAME]
 //                    [--atol=X] [--steps=N] DIR...
 //
-// Each DIR holds folders of a model.onnx and test_data_set_* with inputs and expected outputs. A case runs in
-// a process of its own, so a crash is a failure like another. FILE names the cases that are known to fail,
+// Each DIR holds folders of a model.onnx and test_data_set_* with inputs and expected outputs, or models NAME.onnx
+// with their outputs NAME_output_*.pb for inputs that upstream computes ("light" models). A case runs in a process
+// of its own, so a crash is a failure like another. FILE names the cases that are known to fail,
 // one a line, "name: reason"; the program fails if another one does, or if one of them passes. Lines of FILE that
 // begin with "=" say for a DIR how many cases pass in what way; the program fails if that changes.
 //
@@ -18,6 +19,7 @@
 #include "frontend/onnx.h"
 #include "frontend/onnx_tensor.h"
 #include "passes/passes.h"
+#include "tests/onnx_document.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -67,7 +69,6 @@ typedef struct Datum {
 
 typedef struct Case {
   Ctx *ctx;
-  const char *folder;
   OnnxModel *model;
   Options *options;
   OnnxValueInfo *inputs; // those of the model that have no initialiser: the data is for them
@@ -120,13 +121,31 @@ static bool datum_read(Case *k, const char *path, const OnnxType *type, Datum *d
   return d->tensor != NULL;
 }
 
-// Reads input_0.pb ... or output_0.pb ... of a data set.
-static bool read_all(Case *k, const char *set, const char *what, const OnnxValueInfo *values, int64_t n,
-                     Datum *out) {
+// Reads PREFIX_0.pb, PREFIX_1.pb ..., one for each value.
+static bool read_all(Case *k, const char *prefix, const OnnxValueInfo *values, int64_t n, Datum *out) {
   for (int64_t i = 0; i < n; i++) {
-    const char *path = arena_printf(k->ctx->arena, "%s/%s_%lld.pb", set, what, (long long)i);
+    const char *path = arena_printf(k->ctx->arena, "%s_%lld.pb", prefix, (long long)i);
     if (!datum_read(k, path, values[i].type, &out[i])) return false;
   }
+  return true;
+}
+
+// The input that upstream gives to models without input files: numbers that rise evenly from 0 to 1; extents with
+// a name are 1.
+static bool make_ramp(Case *k, const OnnxValueInfo *value, Datum *d) {
+  const OnnxTensorType *of = value->type ? value->type->tensor : NULL;
+  Type type = {.dtype = DT_F32};
+  if (!of || of->elem != ONNX_FLOAT || !of->shape || of->shape->ndims > MAX_RANK) return false;
+  type.rank = (int)of->shape->ndims;
+  for (int i = 0; i < type.rank; i++) {
+    const OnnxDim *dim = &of->shape->dims[i];
+    type.dim[i] = dim_const(dim->has & ONNX_HAS_VALUE ? dim->value : 1);
+  }
+  if (!type_check_size(k->ctx, NO_LOC, &type)) return false;
+  Tensor *t = tensor_new(k->ctx, &type);
+  int64_t n = type_elements(&type);
+  for (int64_t i = 0; i < n; i++) tensor_set(t, i, (double)i / (double)n);
+  d->tensor = t;
   return true;
 }
 
@@ -284,12 +303,7 @@ static Outcome run_module(Case *k, Module *m, const Datum *in, const Datum *want
   return m && run(k, m, in, want, true) ? PASSED_RANDOM : FAILED;
 }
 
-static Outcome run_set(Case *k, const char *set) {
-  const OnnxGraph *g = k->model->graph;
-  Datum *in = NEW_ARRAY(k->ctx->arena, Datum, k->ninputs + 1),
-        *want = NEW_ARRAY(k->ctx->arena, Datum, g->nout + 1);
-  if (!read_all(k, set, "input", k->inputs, k->ninputs, in)) return FAILED;
-  if (!read_all(k, set, "output", g->out, g->nout, want)) return FAILED;
+static Outcome run_data(Case *k, const Datum *in, const Datum *want) {
   Diag *loud = k->ctx->diag;
   for (int level = 0; level < FREEZE_LEVELS; level++) {
     bool last = level + 1 == FREEZE_LEVELS;
@@ -302,6 +316,31 @@ static Outcome run_set(Case *k, const char *set) {
   return FAILED;
 }
 
+static Outcome run_set(Case *k, const char *set) {
+  Arena *a = k->ctx->arena;
+  const OnnxGraph *g = k->model->graph;
+  Datum *in = NEW_ARRAY(a, Datum, k->ninputs + 1), *want = NEW_ARRAY(a, Datum, g->nout + 1);
+  if (!read_all(k, arena_printf(a, "%s/input", set), k->inputs, k->ninputs, in)) return FAILED;
+  if (!read_all(k, arena_printf(a, "%s/output", set), g->out, g->nout, want)) return FAILED;
+  return run_data(k, in, want);
+}
+
+static Outcome run_light(Case *k, const char *path) {
+  Arena *a = k->ctx->arena;
+  const OnnxGraph *g = k->model->graph;
+  Datum *in = NEW_ARRAY(a, Datum, k->ninputs + 1), *want = NEW_ARRAY(a, Datum, g->nout + 1);
+  const char *prefix = arena_printf(a, "%.*s_output", (int)(strlen(path) - strlen(".onnx")), path);
+  for (int64_t i = 0; i < k->ninputs; i++) {
+    if (!make_ramp(k, &k->inputs[i], &in[i])) return fail(k, "no data can be made for its inputs"), FAILED;
+  }
+  return read_all(k, prefix, g->out, g->nout, want) ? run_data(k, in, want) : FAILED;
+}
+
+static bool is_model(const char *path) {
+  size_t n = strlen(path);
+  return n > 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
 static void find_inputs(Case *k) {
   const OnnxGraph *g = k->model->graph;
   k->inputs = NEW_ARRAY(k->ctx->arena, OnnxValueInfo, g->nin + 1);
@@ -312,34 +351,39 @@ static void find_inputs(Case *k) {
   }
 }
 
-static Outcome run_case(const char *folder, Options *o, FILE *log) {
-  jmp_buf oom;
-  Arena *a = arena_new(&oom);
-  if (!a || setjmp(oom)) return FAILED;
-  Case k = {.ctx = ctx_new(a, diag_new(a, log, false)), .folder = folder, .options = o};
-  k.model = onnx_open(a, k.ctx->diag, NO_LOC, arena_printf(a, "%s/model.onnx", folder));
-  if (!k.model) return FAILED;
-  find_inputs(&k);
+static Outcome run_sets(Case *k, const char *folder) {
   Outcome worst = SKIPPED;
   for (int i = 0;; i++) {
-    const char *set = arena_printf(a, "%s/test_data_set_%d", folder, i);
-    if (access(set, F_OK) != 0) break;
-    Outcome got = run_set(&k, set);
+    const char *set = arena_printf(k->ctx->arena, "%s/test_data_set_%d", folder, i);
+    if (access(set, F_OK) != 0) return worst;
+    Outcome got = run_set(k, set);
     if (got == FAILED) return FAILED;
     if (worst == SKIPPED || got > worst) worst = got;
   }
+}
+
+// A case is a folder or a light model.
+static Outcome run_case(const char *path, Options *o, FILE *log) {
+  jmp_buf oom;
+  Arena *a = arena_new(&oom);
+  if (!a || setjmp(oom)) return FAILED;
+  Case k = {.ctx = ctx_new(a, diag_new(a, log, false)), .options = o};
+  k.model = onnx_open(a, k.ctx->diag, NO_LOC, is_model(path) ? path : arena_printf(a, "%s/model.onnx", path));
+  if (!k.model) return FAILED;
+  find_inputs(&k);
+  Outcome got = is_model(path) ? run_light(&k, path) : run_sets(&k, path);
   arena_free(a);
-  return worst;
+  return got;
 }
 
 // The outcome comes back as the exit status, what was reported as text.
-static Outcome run_apart(const char *folder, Options *o, char *text, size_t room) {
+static Outcome run_apart(const char *path, Options *o, char *text, size_t room) {
   FILE *log = tmpfile();
   fflush(stdout);
   pid_t pid = log ? fork() : -1;
   if (pid == 0) {
     alarm(CASE_SECONDS);
-    Outcome got = run_case(folder, o, log);
+    Outcome got = run_case(path, o, log);
     fflush(log);
     _exit((int)got);
   }
@@ -417,20 +461,25 @@ static int visible(const struct dirent *d) {
   return d->d_name[0] != '.';
 }
 
+static void run_entry(Arena *a, const char *dir, const char *entry, Options *o, Tally *t) {
+  const char *path = arena_printf(a, "%s/%s", dir, entry);
+  int n = (int)(strlen(entry) - (is_model(path) ? strlen(".onnx") : 0));
+  const char *name = arena_printf(a, "%.*s", n, entry);
+  char text[512];
+  if (!is_model(path) && access(arena_printf(a, "%s/model.onnx", path), F_OK) != 0) return;
+  if (o->only && strcmp(o->only, name) != 0) return;
+  Outcome got = run_apart(path, o, text, sizeof text);
+  count(t, name, got, text, o);
+}
+
 static bool run_folder(Arena *a, const char *dir, Options *o, Tally *t) {
   struct dirent **names;
   int n = scandir(dir, &names, visible, by_name);
-  char text[512];
   if (n < 0) return fprintf(stderr, "cannot read '%s'\n", dir), false;
   Tally start = *t;
   int counts[SKIPPED + 1];
   for (int i = 0; i < n; i++) {
-    const char *folder = arena_printf(a, "%s/%s", dir, names[i]->d_name);
-    bool model = access(arena_printf(a, "%s/model.onnx", folder), F_OK) == 0;
-    if (model && (!o->only || strcmp(o->only, names[i]->d_name) == 0)) {
-      Outcome got = run_apart(folder, o, text, sizeof text);
-      count(t, names[i]->d_name, got, text, o);
-    }
+    run_entry(a, dir, names[i]->d_name, o, t);
     free(names[i]);
   }
   free(names);
@@ -452,100 +501,6 @@ static bool parse_option(const char *s, Options *o) {
   return false;
 }
 
-// ---- the document -----------------------------------------------------------------------------------------------
-
-static const char *const INTRODUCTION =
-    "# ONNX operators\n"
-    "\n"
-    "This page is made by `onnx_conformance --document`; a test fails if it is not up to date.\n"
-    "\n"
-    "Operators are translated into the core ops of [ops.md](ops.md), with the meaning that they have in the "
-    "operator\n"
-    "sets which a model imports, 1 to 27 of the default domain. Operators that are functions in a model are "
-    "replaced by\n"
-    "their bodies. What a model uses and Ingot does not know is reported at once, before anything is "
-    "translated.\n"
-    "\n"
-    "Sizes must be known when a model is compiled, or be bounded symbols: operands that give axes, scales, "
-    "pads or\n"
-    "shapes must be constants or follow from shapes. Floats of 4 and 8 bits are computed as `f32` and "
-    "integers of 2 and 4\n"
-    "bits as `i8` and `u8`, rounded to their values; inputs and outputs of the compiled library have these "
-    "wider types.\n"
-    "Strings exist as constants only, where they end as numbers.\n";
-
-static const char *const CONFORMANCE =
-    "\n## Conformance\n"
-    "\n"
-    "ONNX's backend test data is run through the importer and the evaluator, through code without and code "
-    "with\n"
-    "optimisation. The data gives all operands as inputs, also those that shape a result. A case is first "
-    "compiled as it\n"
-    "is; if that fails, with its small integer and bool inputs frozen to their values, then with all small "
-    "inputs (256\n"
-    "elements) but the first frozen, then with all of them. With all inputs frozen it is mostly the "
-    "evaluator that\n"
-    "computes the result while compiling, with optimised code there is little left to run: such a pass says "
-    "less. Random\n"
-    "numbers differ from those in the data; of such cases only types and shapes are compared. Floats may be "
-    "off by 1e-3\n"
-    "relative and 1e-7 absolute, as upstream; types and shapes must be equal.\n";
-
-static int by_operator(const void *a, const void *b) {
-  const OnnxOpInfo *x = a, *y = b;
-  int d = strcmp(x->domain, y->domain);
-  return d ? d : strcmp(x->name, y->name);
-}
-
-static void print_operators(Arena *a) {
-  Vec(OnnxOpInfo) ops = {0};
-  OnnxOpInfo info;
-  for (int i = 0; onnx_op_at(i, &info); i++) vec_push(a, &ops, info);
-  qsort(ops.data, (size_t)ops.n, sizeof *ops.data, by_operator);
-  for (int i = 0; i < ops.n; i++) {
-    const OnnxOpInfo *op = &ops.data[i];
-    bool first = i == 0 || strcmp(op->domain, ops.data[i - 1].domain) != 0;
-    if (first)
-      printf("\n## %s\n\n| operator | |\n|---|---|\n", op->domain[0] ? op->domain : "Default domain");
-    printf("| %s | %s%s |\n", op->name, op->unsupported ? "not supported: " : "yes",
-           op->unsupported ? op->unsupported : "");
-  }
-}
-
-// A known list as it is: counts, then cases with their reasons.
-static bool print_known(const char *path) {
-  FILE *f = fopen(path, "r");
-  char line[1024];
-  bool title = false, cases = false;
-  while (f && fgets(line, sizeof line, f)) {
-    size_t n = strcspn(line, ":\n");
-    line[strcspn(line, "\n")] = '\0';
-    if (line[0] == '#' && !title) {
-      printf("\n### %s\n\n| part | |\n|---|---|\n", line + 2);
-      title = true;
-    } else if (line[0] == '=') {
-      printf("| %.*s | %s |\n", (int)n - 2, line + 2, line + n + 2);
-    } else if (line[0] && line[0] != '#') {
-      if (!cases) printf("\n| does not pass | because |\n|---|---|\n");
-      printf("| %.*s | %s |\n", (int)n, line, line + n + 2);
-      cases = true;
-    }
-  }
-  if (!f) return fprintf(stderr, "cannot read '%s'\n", path), false;
-  fclose(f);
-  return true;
-}
-
-static int print_document(Arena *a, const Options *o) {
-  printf("%s", INTRODUCTION);
-  print_operators(a);
-  printf("%s", CONFORMANCE);
-  for (int i = 0; i < o->nknown; i++) {
-    if (!print_known(o->known[i])) return 2;
-  }
-  return 0;
-}
-
 int main(int argc, char **argv) {
   jmp_buf oom;
   Arena *a = arena_new(&oom);
@@ -557,7 +512,7 @@ int main(int argc, char **argv) {
     if (!parse_option(argv[first], &o)) return fprintf(stderr, "unknown option '%s'\n", argv[first]), 2;
   }
   if (o.document) {
-    int code = print_document(a, &o);
+    int code = print_document(a, o.known, o.nknown);
     arena_free(a);
     return code;
   }
