@@ -127,6 +127,7 @@ static Stmt *clone_one(Clone *k, const Stmt *s) {
   Stmt *to = NEW(k->ctx->arena, Stmt);
   to->kind = s->kind;
   if (!k->canonical) to->loc = s->loc;
+  if (!k->canonical) to->line = s->line;
   switch (s->kind) {
   case S_FOR:
     to->loop.var = clone_var(k, s->loop.var);

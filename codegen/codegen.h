@@ -18,8 +18,8 @@ typedef struct CodegenOptions {
   EmitKind emit;
   int jobs;                 // threads of the compiler; 0: as many as cores. The output does not depend on it
   int opt_level;            // as PassOptions
-  bool debug_info;          // line tables that point into the loop dump
-  const char *dump_path;    // the loop dump's file name, for debug_info
+  bool debug_info;          // DWARF that points into the loop dump; no two kernels share code
+  const char *dump_path;    // of that dump (module_print_numbered), absolute; NULL: no DWARF
   const char *header_path;  // NULL: beside the output, NAME.h
   const char *source_path;  // of the model, for the self-description
   const char *options_text; // command line options, for the self-description

@@ -42,7 +42,9 @@ static void counted_loop(Gen *g, const Stmt *s, LLVMValueRef first, LLVMValueRef
   LLVMPositionBuilderAtEnd(g->b, body);
   LLVMValueRef i = LLVMBuildPhi(g->b, LLVMInt64TypeInContext(g->llvm), s->loop.var->name);
   pmap_put(&g->vars, s->loop.var, i);
+  debug_variable(g, s->loop.var, s->line, i);
   gen_stmts(g, s->loop.body);
+  debug_at(g, s);
   LLVMValueRef next = LLVMBuildNSWAdd(g->b, i, gen_i64(g, 1), "");
   LLVMValueRef more = LLVMBuildICmp(g->b, LLVMIntSLT, next, end, "");
   LLVMAddIncoming(i, (LLVMValueRef[]){first, next}, (LLVMBasicBlockRef[]){before, LLVMGetInsertBlock(g->b)},
@@ -55,7 +57,9 @@ static void counted_loop(Gen *g, const Stmt *s, LLVMValueRef first, LLVMValueRef
 static void serial_loop(Gen *g, const Stmt *s, const Expr *extent) {
   int64_t n, lo, hi;
   if (expr_is_const_int(extent, &n) && n <= 1) {
-    if (n == 1) gen_body_as(g, s, ex_idx(g->c, 0));
+    if (n < 1) return;
+    debug_variable(g, s->loop.var, s->line, gen_i64(g, 0));
+    gen_body_as(g, s, ex_idx(g->c, 0));
     return;
   }
   LLVMValueRef end = gen_expr(g, extent), zero = gen_i64(g, 0);
@@ -150,8 +154,11 @@ static void gen_let(Gen *g, const Stmt *s) {
   const Expr *e = gen_subst(g, s->let.value);
   if (s->let.var->dtype == DT_I64 && expr_visit(g->c, e, is_read, NULL))
     push_subst(g, s->let.var, e);
-  else
-    pmap_put(&g->vars, s->let.var, gen_expr(g, e));
+  else {
+    LLVMValueRef v = gen_expr(g, e);
+    pmap_put(&g->vars, s->let.var, v);
+    debug_variable(g, s->let.var, s->line, v);
+  }
 }
 
 static void gen_branch(Gen *g, const Stmt *s, const Expr *cond) {
@@ -218,6 +225,7 @@ static void gen_alloc(Gen *g, const Value *v) {
 }
 
 static void gen_stmt(Gen *g, const Stmt *s) {
+  debug_at(g, s);
   switch (s->kind) {
   case S_FOR: gen_loop(g, s); break;
   case S_STORE: gen_store(g, s); break;
@@ -326,6 +334,7 @@ static void bind_buffers(Gen *g, const Unit *u, Clone *k) {
     slot = gen_slot_new(g, own);
     slot->align = (unsigned)u->buffers[i].align;
     slot->ptr = load_buffer(g, u, i, slot->elements * dtype_bytes(v->type.dtype));
+    debug_buffer(g, own, slot->ptr);
     slots[i] = slot;
   }
   alias_scopes(g, u, slots);
@@ -360,11 +369,14 @@ bool gen_kernel(Worker *w, LLVMModuleRef module, const Unit *u) {
   Ctx *c = w->ctx;
   PMap empty = {.arena = c->arena};
   Gen lower = {.w = w, .c = c, .target = w->machine.target, .llvm = w->llvm, .module = module};
+  lower.unit = u;
+  lower.debug = w->debug;
   Gen *g = &lower;
   g->slots = g->vars = g->known = empty;
   g->b = LLVMCreateBuilderInContext(w->llvm);
   Clone k = clone_new(c, false);
   make_function(g, u->symbol);
+  debug_kernel(g);
   make_zeros(g);
   load_syms(g, u);
   bind_buffers(g, u, &k);

@@ -74,6 +74,7 @@ typedef struct Buffer {
 // One kernel to be compiled; several steps may call it.
 typedef struct Unit {
   const Kernel *kernel;
+  const Node *node; // the first that it was made for
   const char *symbol;
   const char *text; // canonical: equal texts mean equal code
   int nbuffers, nsyms;
@@ -121,7 +122,8 @@ int32_t plan_tensor(Plan *p, const Value *v); // number of its description
 struct ingot_arg plan_arg(Plan *p, const Value *v, int32_t flags);
 void plan_add_args(Plan *p, struct ingot_step *s, Value *const *v, int n, int32_t flags);
 // The unit of this kernel on these buffers: an equal one that is there already, or a new one.
-const Unit *plan_unit(Plan *p, const Kernel *k, Value *const *in, int nin, Value *const *out, int nout);
+const Unit *plan_unit(Plan *p, const Kernel *k, const Node *node, Value *const *in, int nin,
+                      Value *const *out, int nout);
 
 // plan_steps.c, plan_control.c: steps of one range are gathered in a list, before they are put into the table:
 // bodies of regions come before their owner.
@@ -152,12 +154,15 @@ const char *plan_metadata(Plan *p);
 
 // ---- gen*.c: loops -> LLVM IR ---------------------------------------------------------------------------
 
+typedef struct Debug Debug;
+
 // What one thread of the compiler owns.
 typedef struct Worker {
   Arena *arena;
   Ctx *ctx;
   LLVMContextRef llvm;
   Machine machine;
+  Debug *debug; // of the module at hand; NULL: none wanted
 } Worker;
 
 LLVMModuleRef worker_module(Worker *w, const char *name); // empty, for the worker's target
@@ -189,9 +194,16 @@ typedef struct Pending {
   LLVMValueRef partial[11]; // by log2 of the number of lanes
 } Pending;
 
+// An op of the model as debuggers see it: an inlined function.
+typedef struct DebugOp {
+  Loc loc;
+  LLVMMetadataRef function, scope; // scope: the function's part in the dump
+} DebugOp;
+
 // State of lowering one kernel.
 typedef struct Gen {
   Worker *w;
+  const Unit *unit;
   Ctx *c;
   const Target *target;
   LLVMContextRef llvm;
@@ -219,7 +231,19 @@ typedef struct Gen {
   PMap read_in_loop;
   Vec(Pending) pending;
   bool failed;
+  // Debug information.
+  Debug *debug;               // NULL: none wanted
+  Vec(DebugOp) ops;           // of the kernel
+  LLVMMetadataRef inlined_at; // the kernel's own line
 } Gen;
+
+// debug.c: NULL and nothing without debug information.
+Debug *debug_open(Worker *w, LLVMModuleRef module, const CodegenOptions *o);
+void debug_close(Debug *d);
+void debug_kernel(Gen *g);            // the function at hand
+void debug_at(Gen *g, const Stmt *s); // what is built from now on belongs to s
+void debug_variable(Gen *g, const Var *v, int line, LLVMValueRef value); // has this value from here on
+void debug_buffer(Gen *g, const Value *v, LLVMValueRef ptr);
 
 // gen.c
 void gen_stmts(Gen *g, const Stmt *s);

@@ -204,9 +204,12 @@ static const char *unit_symbol(Plan *p, const Kernel *k) {
   return name;
 }
 
-const Unit *plan_unit(Plan *p, const Kernel *k, Value *const *in, int nin, Value *const *out, int nout) {
+// Debuggers and profilers tell kernels apart, so that with debug information no code is shared.
+const Unit *plan_unit(Plan *p, const Kernel *k, const Node *node, Value *const *in, int nin,
+                      Value *const *out, int nout) {
   Unit *u = NEW(p->arena, Unit);
   u->kernel = k;
+  u->node = node;
   u->nbuffers = nin + nout;
   u->buffers = NEW_ARRAY(p->arena, Buffer, u->nbuffers);
   for (int i = 0; i < nin; i++) u->buffers[i] = make_buffer(p, in[i]);
@@ -214,7 +217,7 @@ const Unit *plan_unit(Plan *p, const Kernel *k, Value *const *in, int nin, Value
   u->nsyms = p->m->syms.n;
   u->syms = p->m->syms.data;
   u->text = unit_text(p, u);
-  Unit *same = map_get(p->unit_by_text, u->text);
+  Unit *same = p->options->debug_info ? NULL : map_get(p->unit_by_text, u->text);
   if (same) return same;
   u->symbol = unit_symbol(p, k);
   map_put(p->unit_by_text, u->text, u);

@@ -90,7 +90,7 @@ void plan_kernel(Plan *p, const Kernel *k, const Node *n, Value *const *in, int 
                  int nout, StepList *list) {
   PlannedStep s = plan_step(p, n, INGOT_STEP_KERNEL, k->name);
   in = needed(p, k, in, nin);
-  s.unit = plan_unit(p, k, in, nin, out, nout);
+  s.unit = plan_unit(p, k, n, in, nin, out, nout);
   s.step.trip = trip_of(p, k);
   s.step.cost = cost_of(k, s.step.trip.n);
   s.step.scratch = k->scratch;

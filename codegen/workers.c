@@ -64,8 +64,10 @@ static LLVMModuleRef build_module(Worker *w, const Job *job, const Batch *b) {
   if (b->n == 0) return tables_build(w, job->plan, job->shared);
   const Unit *first = job->plan->units.data[b->first];
   LLVMModuleRef module = worker_module(w, first->symbol);
+  w->debug = debug_open(w, module, job->plan->options);
   for (int i = 0; i < b->n; i++)
     if (!gen_kernel(w, module, job->plan->units.data[b->first + i])) break;
+  debug_close(w->debug);
   return module;
 }
 

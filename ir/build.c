@@ -221,11 +221,26 @@ static bool set_attrs(Ctx *c, Node *n, const Attr *attrs, int nattrs) {
 
 static void set_origins(Ctx *c, Node *n, const Node *like) {
   if (!like) return;
+  for (int i = 0; i < like->makers.n; i++) node_add_maker(n, like->makers.data[i]);
   for (int i = 0; i < like->origins.n; i++) vec_push(c->arena, &n->origins, like->origins.data[i]);
   if (like->origins.n) return;
   const char *name = like->nout ? like->out[0]->name : like->op->name;
   Origin o = {like->loc, arena_printf(c->arena, "%s (%s)", name, like->op->name)};
   vec_push(c->arena, &n->origins, o);
+}
+
+// The last maker stands last, however often it had a part.
+void node_add_maker(Node *n, const char *pass) {
+  int to = 0;
+  for (int i = 0; pass && i < n->makers.n; i++)
+    if (strcmp(n->makers.data[i], pass) != 0) n->makers.data[to++] = n->makers.data[i];
+  if (!pass) return;
+  n->makers.n = to;
+  vec_push(n->graph->ctx->arena, &n->makers, pass);
+}
+
+const char *node_made_by(const Node *n) {
+  return n->makers.n ? n->makers.data[n->makers.n - 1] : NULL;
 }
 
 static Node *new_node(const Builder *b, const Op *op, Value *const *in, int nin, int room) {
@@ -235,11 +250,11 @@ static Node *new_node(const Builder *b, const Op *op, Value *const *in, int nin,
   n->id = c->next_node++;
   n->graph = b->graph;
   n->loc = b->loc;
-  n->made_by = b->made_by;
   n->nin = nin > room ? nin : room;
   n->in = NEW_ARRAY(c->arena, Value *, n->nin);
   for (int i = 0; i < nin; i++) n->in[i] = in[i];
   set_origins(c, n, b->like);
+  node_add_maker(n, b->made_by);
   return n;
 }
 

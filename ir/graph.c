@@ -240,7 +240,9 @@ static Node *copy_node(Copy *c, const Node *n, Graph *into, const Builder *b) {
   m->id = c->ctx->next_node++;
   m->graph = into;
   m->info = NULL;
-  if (b && b->made_by) m->made_by = b->made_by;
+  memset(&m->makers, 0, sizeof m->makers);
+  for (int i = 0; i < n->makers.n; i++) vec_push(a, &m->makers, n->makers.data[i]);
+  if (b) node_add_maker(m, b->made_by);
   memset(&m->origins, 0, sizeof m->origins);
   for (int i = 0; i < n->origins.n; i++) vec_push(a, &m->origins, n->origins.data[i]);
   m->in = NEW_ARRAY(a, Value *, n->nin);

@@ -507,8 +507,8 @@ struct Node {
   Node *prev, *next;
   Loc loc;
   Vec(Origin) origins;
-  const char *made_by; // pass that made it; NULL for the front end
-  void *info;          // scratch of the running pass
+  Vec(const char *) makers; // passes that made it and what it stands for, in order; none: the front end
+  void *info;               // scratch of the running pass
 };
 
 struct Graph {
@@ -561,6 +561,10 @@ void graph_output(Graph *g, const char *name, Value *v);
 Value *value_new(Ctx *c, const char *name, Type type, Loc loc); // kernel locals
 // Unlinks a node whose results have no uses.
 void node_remove(Node *n);
+// Notes that `pass` had a part in n.
+void node_add_maker(Node *n, const char *pass);
+// The pass that made n last; NULL for the front end.
+const char *node_made_by(const Node *n);
 void node_move_before(Node *n, Node *before); // before == NULL: to the end
 // Records that v stands for old; takes effect for all operands at graph_resolve.
 void value_replace(Value *old, Value *by);
@@ -662,6 +666,7 @@ struct Kernel {
   const Node *routine_node; // the node it came from (its attributes)
   Schedule schedule;
   Stmt *body;       // LEVEL_LOOPS
+  int line;         // in the dump of module_print_numbered; 0: none was made
   int64_t parallel; // iterations of the outermost parallel loop (bound); 1: none
   int64_t scratch;  // bytes of per-thread scratch memory
   int64_t flops, bytes;
@@ -680,7 +685,8 @@ typedef enum LoopKind { LOOP_SERIAL, LOOP_PARALLEL, LOOP_UNROLL, LOOP_VECTOR } L
 struct Stmt {
   StmtKind kind;
   Stmt *next;
-  Loc loc; // source position of the op it came from
+  Loc loc;  // source position of the op it came from
+  int line; // in the dump of module_print_numbered; 0: none was made
   union {
     struct {
       const Var *var;
@@ -731,6 +737,9 @@ const Target *target_at(int i);
 typedef struct BlobFile BlobFile;
 BlobFile *blob_new(Ctx *c, const char *folder); // made when first needed
 void module_print(Str *out, const Module *m, BlobFile *blobs);
+// The same, and notes the line of every kernel and statement in them (debug information points there); variables
+// take the names that they are printed with.
+void module_print_numbered(Str *out, Module *m, BlobFile *blobs);
 // Without header, locations and origins: for tests and people.
 void module_print_plain(Str *out, const Module *m);
 // Gives values the unique names that printing would give them. The pass manager calls it after every pass, so

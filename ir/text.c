@@ -164,15 +164,27 @@ static void print_named(Printer *p, const Module *m) {
   print_body(p, m);
 }
 
-void module_print(Str *out, const Module *m, BlobFile *blobs) {
+static void print_module(Str *out, const Module *m, BlobFile *blobs, bool numbers) {
   Printer p;
   Str body = {.arena = m->ctx->arena};
   printer_start(&p, m->ctx, &body);
   p.blobs = blobs;
+  p.numbers = numbers;
   print_named(&p, m); // first: the header lists the sources that it met
   p.out = out;
   print_header(&p, m);
+  int header = 0;
+  for (size_t i = 0; i < out->n; i++) header += out->s[i] == '\n';
+  for (int i = 0; i < p.lines.n; i++) *p.lines.data[i] += header;
   str_put(out, str_text(&body), body.n);
+}
+
+void module_print(Str *out, const Module *m, BlobFile *blobs) {
+  print_module(out, m, blobs, false);
+}
+
+void module_print_numbered(Str *out, Module *m, BlobFile *blobs) {
+  print_module(out, m, blobs, true);
 }
 
 void module_print_plain(Str *out, const Module *m) {

@@ -79,6 +79,12 @@ typedef struct VarName {
   int stamp; // valid if it equals the printer's
 } VarName;
 
+// How many lines a growing text has, found out piece by piece.
+typedef struct LineCount {
+  size_t counted; // bytes
+  int newlines;   // among them
+} LineCount;
+
 // With `names` NULL (a lone expression or graph) values and variables print their own names, not made unique.
 typedef struct Printer {
   Ctx *ctx;
@@ -93,6 +99,9 @@ typedef struct Printer {
   Map *taken;                  // variable names of the current kernel
   Vec(const Var *) appeared;   // its variables in the order of their first use
   Vec(const Source *) sources; // locations count these
+  bool numbers;                // note lines in kernels and statements
+  Vec(int *) lines;            // where they were noted, counted from what `out` began with
+  LineCount in_body, in_kernel;
 } Printer;
 
 void printer_start(Printer *p, Ctx *c, Str *out);
@@ -191,6 +200,9 @@ bool parse_kernel_block(Parser *p);
 
 // ---- text_loops.c -----------------------------------------------------------------------------------------
 
+// Notes the current line in *line, if lines are wanted.
+void note_line(Printer *p, int *line);
+int count_lines(LineCount *k, const Str *text); // complete ones
 void print_stmts(Printer *p, const Stmt *s, int indent, Loc enclosing);
 bool parse_stmts(Parser *p, Stmt **first, Loc enclosing); // up to the closing brace
 bool parse_store_op(Parser *p, StoreKind *op);

@@ -113,9 +113,9 @@ static void print_node(Printer *p, const Node *n, int indent) {
   str_puts(p->out, n->nout ? " = " : "= ");
   print_call(p, n);
   print_loc(p, n->loc, OWN_PLACE);
-  if (n->made_by && !p->plain) {
-    str_puts(p->out, " by ");
-    print_name(p, n->made_by);
+  for (int i = 0; !p->plain && i < n->makers.n; i++) {
+    str_puts(p->out, i ? ", " : " by ");
+    print_name(p, n->makers.data[i]);
   }
   print_origins(p, n);
   if (n->nregions) print_regions(p, n, indent);
@@ -253,6 +253,16 @@ Node *parse_call_line(Parser *p, Loc loc) {
   return parse_operands(p, n) && parse_attrs(p, n) ? n : NULL;
 }
 
+static bool parse_makers(Parser *p, Node *n) {
+  if (!lex_accept(&p->lx, "by")) return true;
+  do {
+    const char *pass = parse_name(p, "a pass");
+    if (!pass) return false;
+    vec_push(p->ctx->arena, &n->makers, pass);
+  } while (lex_accept(&p->lx, ","));
+  return true;
+}
+
 static bool parse_origins(Parser *p, Node *n) {
   if (!lex_accept(&p->lx, "from")) return true;
   do {
@@ -331,9 +341,9 @@ static bool parse_node(Parser *p, Graph *g) {
     out[i]->def = n;
     if (is_own_place(out[i]->loc)) out[i]->loc = n->loc;
   }
-  if (lex_accept(&p->lx, "by") && !(n->made_by = parse_name(p, "a pass"))) return false;
   n->graph = g;
-  if (!parse_origins(p, n) || !parse_regions(p, n) || !declare_kernel(p, n, own)) return false;
+  if (!parse_makers(p, n) || !parse_origins(p, n) || !parse_regions(p, n) || !declare_kernel(p, n, own))
+    return false;
   node_insert(g, n, NULL);
   g->nnodes++;
   return lex_end_of_line(&p->lx);

@@ -100,13 +100,26 @@ static void print_order(Printer *p) {
   str_puts(p->out, "\n");
 }
 
+// The content is about to follow `out`: its lines count from there.
+static void move_lines(Printer *p, int first) {
+  int before = count_lines(&p->in_body, p->out);
+  for (int i = first; i < p->lines.n; i++) *p->lines.data[i] += before;
+  for (int i = 0; i < p->appeared.n; i++) {
+    const Var *v = p->appeared.data[i];
+    ((Var *)v)->name = p->vars[v->id].name;
+  }
+}
+
 void print_kernel_block(Printer *p, const Module *m, const Node *n) {
   const Kernel *k = n->kernel;
   Str content = {.arena = p->out->arena}, *out = p->out;
   if (p->ctx) printer_new_kernel(p, m);
   p->out = &content;
+  p->in_kernel = (LineCount){0};
+  int first = p->lines.n;
   print_content(p, n);
   p->out = out;
+  if (p->numbers) ((Kernel *)k)->line = count_lines(&p->in_body, out) + 1;
   str_puts(out, "kernel ");
   print_name(p, k->name);
   print_figure(p, "parallel", k->parallel);
@@ -115,6 +128,8 @@ void print_kernel_block(Printer *p, const Module *m, const Node *n) {
   print_figure(p, "bytes", k->bytes);
   str_puts(out, " {\n");
   print_order(p);
+  if (p->numbers) move_lines(p, first);
+  if (p->numbers) vec_push(p->ctx->arena, &p->lines, &((Kernel *)k)->line);
   str_put(out, str_text(&content), content.n);
   str_puts(out, "}\n");
 }

@@ -62,8 +62,20 @@ static void print_alloc(Printer *p, const Stmt *s, Loc enclosing) {
   print_loc(p, s->alloc->loc, s->loc);
 }
 
+int count_lines(LineCount *k, const Str *text) {
+  for (; k->counted < text->n; k->counted++) k->newlines += text->s[k->counted] == '\n';
+  return k->newlines;
+}
+
+void note_line(Printer *p, int *line) {
+  if (!p->numbers) return;
+  *line = count_lines(&p->in_kernel, p->out) + 1;
+  vec_push(p->ctx->arena, &p->lines, line);
+}
+
 void print_stmts(Printer *p, const Stmt *s, int indent, Loc enclosing) {
   for (; s; s = s->next) {
+    note_line(p, &((Stmt *)s)->line);
     print_indent(p, indent);
     switch (s->kind) {
     case S_FOR: print_loop(p, s, indent, enclosing); break;

@@ -28,7 +28,7 @@ const char *fuse_kernel_name(Fuse *f, const char *what, const char *op) {
 
 // "u (softmax)", the origin of what a pass made of it, else value and op themselves.
 static const char *name_after(Fuse *f, const Node *n) {
-  const char *origin = n->made_by && n->origins.n ? n->origins.data[0].name : NULL;
+  const char *origin = node_made_by(n) && n->origins.n ? n->origins.data[0].name : NULL;
   const char *paren = origin ? strrchr(origin, '(') : NULL;
   if (!paren || paren < origin + 2 || paren[1] == ')')
     return fuse_kernel_name(f, n->out[0]->name, n->op->name);

@@ -292,6 +292,8 @@ static TileAt by_blocks(Emit *s, const TileAt *t) {
 
 static void store_tile(Emit *s, const TileAt *whole) {
   Product *p = s->p;
+  Loc loc = s->l->loc;
+  s->l->loc = p->stage->loc; // the epilogue's last op
   Lane x;
   Loop mask;
   int lanes = s->tile.lanes;
@@ -315,6 +317,7 @@ static void store_tile(Emit *s, const TileAt *whole) {
   leave_column(s, &x);
   leave_row(s, &x);
   s->tile.lanes = lanes;
+  s->l->loc = loc;
 }
 
 static void emit_tile(Emit *s, TileAt t, bool border) {

@@ -69,7 +69,7 @@ Graph *graph_of_value(const Value *v) {
 
 void node_replace(Node *n, int k, Value *v) {
   Value *old = n->out[k];
-  if (v->def && v->def->made_by && v->def->out[0] == v && v->name && old->name) v->name = old->name;
+  if (v->def && node_made_by(v->def) && v->def->out[0] == v && v->name && old->name) v->name = old->name;
   value_replace(old, v);
 }
 
@@ -84,7 +84,15 @@ static void add_origin(Node *to, Origin o) {
   vec_push(to->graph->ctx->arena, &to->origins, o);
 }
 
+// What had a part in `from` had one in `to`, before its own maker.
+static void inherit_makers(Node *to, const Node *from) {
+  const char *last = node_made_by(to);
+  for (int i = 0; i < from->makers.n; i++) node_add_maker(to, from->makers.data[i]);
+  node_add_maker(to, last);
+}
+
 void node_inherit(Node *to, const Node *from) {
+  inherit_makers(to, from);
   for (int i = 0; i < from->origins.n; i++) add_origin(to, from->origins.data[i]);
   if (from->origins.n || !from->nout) return;
   const char *name = arena_printf(to->graph->ctx->arena, "%s (%s)", from->out[0]->name, from->op->name);

@@ -204,6 +204,37 @@ case_dump_options() {
   expect 1 opt "$model" --passes=memory; says "takes a module at level"
 }
 
+# ---- debug information ---------------------------------------------------------------------------------------
+
+# Stops at a line of the loop dump, steps, and sees the op, the kernel and a loop's variable.
+case_debugger() {
+  command -v gdb >/dev/null || skip "there is no gdb"
+  local lenet=$source/models/lenet_fashion.yaml line
+  expect 0 compile -g "$lenet" -o l.so; silent
+  line=$(grep -nE '^ +for k[0-9]*<5' l.ing | head -n 1)
+  local var=${line#*for }; var=${var%%<*}
+  printf '%s\n' 'set pagination off' 'set breakpoint pending on' "break l.ing:${line%%:*}" run 'bt 2' next next "print $var" \
+    "break l.ing:$((${line%%:*} + 1))" continue continue "print $var" 'info symbol $pc' >script
+  gdb -q -batch -x script --args "$ingot" run l.so --threads=1 --input "$source/models/images/bag_18.png" >out 2>err </dev/null
+  grep -q 'Breakpoint 2' out || skip "gdb cannot run programs here"
+  grep -qE "^#0 .*conv1 ?\(conv\).* at .*l\.ing:${line%%:*}" out || fail "no frame of the op"
+  grep -qE '^#1 .*conv1_conv.* at .*l\.ing:' out || fail "no frame of the kernel"
+  grep -qE '^\$[0-9]+ = [0-4]$' out || fail "the loop's variable cannot be seen"
+  prints "conv1_conv"
+}
+
+# The same results, and the same bytes from every dump.
+case_debug_build() {
+  local f; mkdir g
+  expect 0 compile "$model" -o plain.so; expect 0 compile -g "$model" -o g/x.so --dump=all --dump-dir=d; silent
+  expect 0 run plain.so --input x=random:7 --output y=plain.npy
+  expect 0 run g/x.so --input x=random:7 --output y=g.npy; same plain.npy g.npy
+  cp g/x.so whole.so; cp g/x.ing whole.ing
+  for f in d/*.ing whole.ing; do
+    expect 0 opt -g "$f" -o g/x.so; silent; same g/x.so whole.so; same g/x.ing whole.ing
+  done
+}
+
 # ---- run ---------------------------------------------------------------------------------------------------
 
 case_run() {

@@ -159,7 +159,7 @@ Test(graph, inherits_origins) {
   Builder b = builder_replacing(a, "some_pass");
   Node *n = build_node(&b, "relu", IN(x), NO_ATTRS);
   cr_expect_eq(n->loc.line, 7);
-  cr_expect_str_eq(n->made_by, "some_pass");
+  cr_expect_str_eq(node_made_by(n), "some_pass");
   cr_assert_eq(n->origins.n, 1);
   cr_expect_str_eq(n->origins.data[0].name, "act1 (neg)");
   Builder again = builder_replacing(n, "later");

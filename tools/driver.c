@@ -3,6 +3,8 @@
 #include "tools/tool.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -175,7 +177,29 @@ bool driver_passes(BuildArgs *a, Module *m) {
   return ok;
 }
 
+// libx.so -> libx.ing: the dump that debug information points into.
+static bool write_debug_dump(BuildArgs *a, Module *m, const char *out) {
+  Tool *t = a->tool;
+  char dir[PATH_MAX];
+  const char *slash = strrchr(out, '/'), *dot = strrchr(slash ? slash : out, '.');
+  int stem = dot && dot != out ? (int)(dot - out) : (int)strlen(out);
+  char *path = tool_printf(t, "%.*s.ing", stem, out);
+  Str text = {.arena = t->arena};
+  BlobFile *blobs = blob_new(t->ctx, tool_printf(t, "%s.weights", path));
+  if (!blobs) return false;
+  module_print_numbered(&text, m, blobs);
+  if (!write_text(t, path, &text)) return false;
+  const char *folder = slash ? arena_strndup(t->arena, out, (size_t)(slash - out) + 1) : ".";
+  if (!realpath(folder, dir)) {
+    diag_error(t->diag, NO_LOC, "cannot find folder '%s': %s", folder, strerror(errno));
+    return false;
+  }
+  a->codegen.dump_path = tool_printf(t, "%s/%s", dir, slash ? path + (slash - out) + 1 : path);
+  return true;
+}
+
 bool driver_emit(BuildArgs *a, Module *m, const char *out) {
+  if (a->codegen.debug_info && !write_debug_dump(a, m, out)) return false;
   PassRun r = {.args = a, .module = m};
   progress(&r, "generating code");
   double start = seconds_now();

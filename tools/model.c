@@ -74,6 +74,7 @@ bool model_load(BuildArgs *a, const char *path, Loaded *out) {
   if (!dir) return false;
   char *lib = tool_printf(t, "%s/model.so", dir);
   a->codegen.header_path = tool_printf(t, "%s/model.h", dir);
+  a->codegen.debug_info = false; // the dump would go with the folder
   return driver_compile(a, path, lib) && open_library(t, lib, out);
 }
 
