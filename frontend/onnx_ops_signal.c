@@ -5,8 +5,9 @@
 #include <math.h>
 
 enum {
-  DFT_MAX = 1 << 13, // length of a transform: it is a product with a constant matrix
-  DET_MAX = 64,      // rows of a matrix: the elimination is written out
+  DFT_MAX = 1 << 13,      // length of a transform: it is a product with a constant matrix
+  DET_MAX = 64,           // rows of a matrix: the elimination is written out
+  STFT_INDICES = 1 << 26, // samples in all frames: a constant has the number of each
 };
 
 static const double PI = 3.14159265358979323846;
@@ -115,7 +116,13 @@ static Value *transform(Call *c, Value *re, Value *im, int64_t n, int64_t bins, 
   return make(c, "stack", out, 2, ATTRS(A_INT("axis", -1)));
 }
 
-// Part k of the last dimension [..., 1 or 2].
+// Is the last dimension that of the real and (or not) imaginary parts?
+static bool is_complex(Call *c, const Value *v) {
+  Dim d = dim_of(v, rank_of(v) - 1);
+  return !d.sym && (d.n == 1 || d.n == 2) ? true : call_fail(c, "the last dimension must be 1 or 2");
+}
+
+// Part k of the last dimension [..., 1 or 2]; NULL if it has none.
 static Value *part(Call *c, Value *v, int k) {
   int64_t last[] = {-1};
   if (k >= dim_of(v, rank_of(v) - 1).n) return NULL;
@@ -178,7 +185,7 @@ static bool dft(Call *c) {
   int rank = rank_of(x), axis;
   bool inverse = attr_i(c, "inverse", 0), onesided = attr_i(c, "onesided", 0);
   if (c->failed || rank < 2) return call_fail(c, "its operand has %d dimensions", rank);
-  if (!dft_axis(c, rank, &axis)) return false;
+  if (!is_complex(c, x) || !dft_axis(c, rank, &axis)) return false;
   if (inverse && onesided) return inverse_real(c, x, axis);
   int64_t n = dim_of(x, axis).n;
   if (has_arg(c, 1) && !arg_int(c, 1, &n)) return false;
@@ -200,15 +207,21 @@ static Value *frame_indices(Call *c, int64_t frames, int64_t length, int64_t ste
 
 static bool stft(Call *c) {
   Value *signal = arg(c, 0), *win = arg_opt(c, 2), *frames[2] = {NULL, NULL};
-  int64_t step, length = win ? dim_of(win, 0).n : 0;
+  int64_t step, length = win ? dim_of(win, 0).n : 0, elements;
+  int rank = rank_of(signal);
   if (!arg_int(c, 1, &step) || (has_arg(c, 3) && !arg_int(c, 3, &length))) return false;
+  if (rank != 2 && rank != 3) return call_fail(c, "its operand has %d dimensions", rank);
+  if (rank == 3 && !is_complex(c, signal)) return false;
   Dim total = dim_of(signal, 1);
   if (step < 1 || length < 1 || length > DFT_MAX || total.sym || total.n < length) {
     return call_fail(c, "frames of %lld every %lld do not fit", (long long)length, (long long)step);
   }
-  Value *at = frame_indices(c, (total.n - length) / step + 1, length, step);
+  int64_t count = (total.n - length) / step + 1;
+  if (!mul_ok(count, length, &elements) || elements > STFT_INDICES)
+    return call_fail(c, "%lld frames of %lld are too many", (long long)count, (long long)length);
+  Value *at = frame_indices(c, count, length, step);
   for (int k = 0; k < 2; k++) {
-    Value *v = rank_of(signal) == 2 ? (k ? NULL : signal) : part(c, signal, k);
+    Value *v = rank == 2 ? (k ? NULL : signal) : part(c, signal, k);
     if (!v) continue;
     frames[k] = make(c, "gather", IN(v, at), ATTRS(A_INT("axis", 1)));
     if (win) frames[k] = make_binary(c, "mul", frames[k], win);

@@ -1,7 +1,7 @@
 // onnx_conformance.c: runs ONNX's backend test data through the importer and the evaluator or compiled code.
 // SPDX-License-Identifier: Apache-2.0
 //
-//   onnx_conformance --document --known=FILE... prints docs/onnx-support.md.
+//   onnx_conformance --document --trained=FILE --known=FILE... prints docs/onnx-support.md.
 //   onnx_conformance [--engine=evaluate|O0|O2] [--known=FILE] [--list] [--test=NAME]
 //                    [--atol=X] [--steps=N] DIR...
 //
@@ -50,7 +50,7 @@ enum { MAX_KNOWN = 4 };
 
 typedef struct Options {
   Engine engine;
-  const char *known[MAX_KNOWN], *only;
+  const char *known[MAX_KNOWN], *only, *trained;
   int nknown;
   bool document;
   double atol; // that floats may be off
@@ -495,6 +495,7 @@ static bool parse_option(const char *s, Options *o) {
   if (strcmp(s, "--list") == 0) return o->list = true;
   if (strcmp(s, "--document") == 0) return o->document = true;
   if (strncmp(s, "--known=", 8) == 0 && o->nknown < MAX_KNOWN) return o->known[o->nknown++] = s + 8, true;
+  if (strncmp(s, "--trained=", 10) == 0) return o->trained = s + 10, true;
   if (strncmp(s, "--atol=", 7) == 0) return o->atol = strtod(s + 7, NULL), true;
   if (strncmp(s, "--steps=", 8) == 0) return o->steps = atoi(s + 8), true;
   if (strncmp(s, "--test=", 7) == 0) return o->only = s + 7, true;
@@ -512,7 +513,7 @@ int main(int argc, char **argv) {
     if (!parse_option(argv[first], &o)) return fprintf(stderr, "unknown option '%s'\n", argv[first]), 2;
   }
   if (o.document) {
-    int code = print_document(a, o.known, o.nknown);
+    int code = print_document(a, o.trained, o.known, o.nknown);
     arena_free(a);
     return code;
   }

@@ -90,12 +90,36 @@ static bool print_known(const char *path) {
   return true;
 }
 
-int print_document(Arena *a, const char *const *known, int n) {
+static const char *const TRAINED =
+    "\n## Trained models\n"
+    "\n"
+    "Models as their authors export them, on real inputs, beside ONNX Runtime with and without its graph "
+    "optimisations\n"
+    "(`tests/onnx_trained.py`). Differences are norms: of the difference over that of the result, the worst "
+    "of all "
+    "outputs\n"
+    "and runs. Compile times are those of two busy processors. `ctest -R endtoend` checks what most of these "
+    "models "
+    "say: labels\n"
+    "of files, words in photos, boxes of faces and objects, speech, notes.\n"
+    "\n";
+
+static bool print_file(const char *path) {
+  FILE *f = fopen(path, "r");
+  char line[1024];
+  while (f && fgets(line, sizeof line, f)) printf("%s", line);
+  if (!f) return fprintf(stderr, "cannot read '%s'\n", path), false;
+  fclose(f);
+  return true;
+}
+
+int print_document(Arena *a, const char *trained, const char *const *known, int n) {
   printf("%s", INTRODUCTION);
   print_operators(a);
   printf("%s", CONFORMANCE);
   for (int i = 0; i < n; i++) {
     if (!print_known(known[i])) return 2;
   }
-  return 0;
+  printf("%s", TRAINED);
+  return trained && print_file(trained) ? 0 : 2;
 }

@@ -5,7 +5,8 @@
 
 #include "ir/base.h"
 
-// Prints it to standard output; `known` are files as onnx_conformance takes them. Returns an exit status.
-int print_document(Arena *a, const char *const *known, int n);
+// Prints it to standard output; `trained` is a file with a table, `known` are files as onnx_conformance takes them.
+// Returns an exit status.
+int print_document(Arena *a, const char *trained, const char *const *known, int n);
 
 #endif

@@ -1,7 +1,7 @@
 // main.c: feeds the fuzz target with models and damaged copies of them: fuzz_onnx COPIES DIR...
 // SPDX-License-Identifier: Apache-2.0
 //
-// Takes every DIR/*/model.onnx of up to 16 KiB. Copies are damaged the same way in every run. For a search that
+// Takes every DIR/*/model.onnx and DIR/*.onnx of up to 16 KiB. Copies are damaged the same way in every run. For a search that
 // follows coverage see run.sh.
 #include "ir/base.h"
 
@@ -52,18 +52,24 @@ static void one_file(const char *path, int copies, uint64_t *state) {
   }
 }
 
+static size_t all_files(const char *dir, const char *which, int copies, uint64_t *state) {
+  char pattern[4096];
+  glob_t found;
+  snprintf(pattern, sizeof pattern, "%s/%s", dir, which);
+  if (glob(pattern, 0, NULL, &found) != 0) return 0;
+  size_t n = found.gl_pathc;
+  for (size_t k = 0; k < n; k++) one_file(found.gl_pathv[k], copies, state);
+  globfree(&found);
+  return n;
+}
+
 int main(int argc, char **argv) {
   uint64_t state = 1;
   size_t files = 0;
   if (argc < 3) return fprintf(stderr, "usage: fuzz_onnx COPIES DIR...\n"), 2;
   for (int i = 2; i < argc; i++) {
-    char pattern[4096];
-    glob_t found;
-    snprintf(pattern, sizeof pattern, "%s/*/model.onnx", argv[i]);
-    if (glob(pattern, 0, NULL, &found) != 0) continue;
-    for (size_t k = 0; k < found.gl_pathc; k++) one_file(found.gl_pathv[k], atoi(argv[1]), &state);
-    files += found.gl_pathc;
-    globfree(&found);
+    files += all_files(argv[i], "*/model.onnx", atoi(argv[1]), &state);
+    files += all_files(argv[i], "*.onnx", atoi(argv[1]), &state);
   }
   printf("%zu models and %s damaged copies of each\n", files, argv[1]);
   return files ? 0 : 77;

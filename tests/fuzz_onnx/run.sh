@@ -16,6 +16,7 @@ if [ -z "$(ls "$out/corpus")" ]; then
   find "$data/node" "$data/simple" -name model.onnx -size -4k | while read -r model; do
     cp "$model" "$out/corpus/$(basename "$(dirname "$model")")"
   done
+  cp "$root"/tests/fuzz_onnx/found/*.onnx "$out/corpus"
 fi
 flags="-g -O1 -D_GNU_SOURCE -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined"
 # shellcheck disable=SC2046,SC2086
