@@ -746,6 +746,7 @@ void module_print_plain(Str *out, const Module *m);
 // that names (which reach the artefact) do not depend on whether a dump was read back in between.
 void module_unique_names(Module *m);
 void graph_print(Str *out, const Graph *g);
+void node_print_op(Str *out, const Node *n); // op and attributes, without operands
 void kernel_print(Str *out, const Kernel *k);
 void expr_print(Str *out, const Expr *e);
 void stmt_print(Str *out, const Stmt *s, int indent);

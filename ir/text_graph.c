@@ -86,6 +86,16 @@ void print_call(Printer *p, const Node *n) {
   }
 }
 
+void node_print_op(Str *out, const Node *n) {
+  Printer p = {.out = out};
+  str_puts(out, n->op->name);
+  for (int i = 0; i < n->op->nattr; i++) {
+    if (!n->attr[i].given) continue;
+    str_puts(out, " ");
+    print_attr(&p, &n->attr[i]);
+  }
+}
+
 static void print_origins(Printer *p, const Node *n) {
   if (p->plain) return;
   for (int i = 0; i < n->origins.n; i++) {

@@ -69,7 +69,7 @@ case_usage() {
 case_help() {
   expect 0 --help; silent; prints "Commands:"
   expect 0 --version; silent; grep -qxE 'ingot [0-9]+\.[0-9]+\.[0-9]+' out || fail "no version"
-  local c; for c in compile run inspect opt verify bench ops; do
+  local c; for c in compile run inspect opt verify bench diff ops; do
     expect 0 "$c" --help; silent; prints "Usage: ingot $c"
     expect 0 help "$c"; silent; prints "Usage: ingot $c"
   done
@@ -80,7 +80,7 @@ case_help() {
 
 # Every long option of every command stands in docs/cli.md.
 case_documented() {
-  local c o; for c in compile run inspect opt verify bench ops; do
+  local c o; for c in compile run inspect opt verify bench diff ops; do
     expect 0 "$c" --help
     for o in $(grep -oE -- '--[a-z][a-z-]+' out | sort -u); do
       grep -qF -- "$o" "$source/docs/cli.md" || fail "docs/cli.md lacks $o of 'ingot $c'"
@@ -202,6 +202,33 @@ case_dump_options() {
   expect 0 compile "$model" -o x.so --verify-each; silent
   expect 0 opt "$model" --passes=canonicalize,fold; silent; prints small
   expect 1 opt "$model" --passes=memory; says "takes a module at level"
+}
+
+# Only what changed, one kernel only, differences.
+case_dump_views() {
+  expect 0 compile "$model" -o x.so --dump=changed --dump-dir=d; silent
+  [ "$(ls d/*.ing | wc -l)" -lt 11 ] || fail "passes without effect are dumped"
+  ls d | grep -q memory || fail "no dump of the last pass"
+  expect 0 compile "$model" -o x.so --diff --dump-dir=e; silent
+  grep -q '^+  schedule ' e/*-schedule.diff || fail "the difference does not show the schedule"
+  local kernel; kernel=$(sed -n 's/^kernel \([a-z0-9_]*\).*/\1/p' d/*-fuse.ing | head -n 1)
+  expect 0 compile "$model" -o x.so --dump-kernel="$kernel" --dump-dir=k; silent
+  [ "$(grep -c '^kernel' k/*-lower.ing)" -eq 1 ] || fail "not one kernel"
+  local f; for f in k/*.ing; do expect 0 compile "$f" -o k.so; silent; done
+  expect 0 compile "$model" -o x.so --diff --dump-dir=-; says '+++ fuse'
+  expect 0 compile "$model" --emit=graph; prints 'ingot 1 graph'
+  expect 0 compile "$model" --emit=kernels; prints 'ingot 1 kernels'
+  expect 0 compile "$model" --emit=loops -o l.ing; silent; expect 0 compile l.ing -o l.so; same x.so l.so
+}
+
+case_diff() {
+  expect 0 compile "$model" -o x.so --dump=all --dump-dir=d
+  expect 0 diff d/*-fuse.ing d/*-fuse.ing; silent; [ ! -s out ] || fail "a module differs from itself"
+  expect 1 diff d/*-layout.ing d/*-schedule.ing; silent; prints "+  schedule"
+  expect 1 diff d/*-input.ing d/*-dce.ing; silent
+  sed 's/%y\b/%why/' d/*-dce.ing >renamed.ing; cp -r d/*.weights . 2>/dev/null
+  expect 1 diff d/*-dce.ing renamed.ing; prints "is now %why"
+  expect 2 diff one; says "which two files"; expect 1 diff missing.ing missing.ing; says missing
 }
 
 # ---- debug information ---------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ typedef struct CompileArgs {
 static const struct argp_option options[] = {
     {"output", 'o', "FILE", 0,
      "the artefact (default: libNAME.so in the current folder, or .o, .a, .ll, .bc, .s)", 0},
-    {"emit", OPT_EMIT, "KIND", 0, "so, obj, archive, llvm, bc or asm (default: by FILE's suffix, else so)",
+    {"emit", OPT_EMIT, "KIND", 0,
+     "so, obj, archive, llvm, bc, asm, or graph, kernels, loops: IR text (default: by FILE's suffix, else "
+     "so)",
      0},
     {"header", OPT_HEADER, "FILE", 0, "the C header (default: beside the artefact, libX.so has X.h)", 0},
     {0},
@@ -29,6 +31,9 @@ static const struct {
     {"llvm", ".ll", EMIT_LLVM_IR}, {"bc", ".bc", EMIT_BITCODE}, {"asm", ".s", EMIT_ASM},
 };
 
+// Kinds that are IR text: how far passes go.
+static const char *const emit_levels[] = {"graph", "kernels", "loops"};
+
 bool emit_from_suffix(const char *path, EmitKind *kind) {
   const char *dot = strrchr(path, '.');
   for (int i = 0; dot && i < ARRAY_LEN(emit_kinds); i++) {
@@ -40,13 +45,20 @@ bool emit_from_suffix(const char *path, EmitKind *kind) {
 }
 
 static void set_emit(CompileArgs *a, const char *name, struct argp_state *state) {
+  a->emit_given = true;
+  a->build.stop_at_level = false;
+  for (int i = 0; i < ARRAY_LEN(emit_levels); i++) {
+    if (strcmp(emit_levels[i], name) != 0) continue;
+    a->build.stop_at_level = true;
+    a->build.level = (Level)i;
+    return;
+  }
   for (int i = 0; i < ARRAY_LEN(emit_kinds); i++) {
     if (strcmp(emit_kinds[i].name, name) != 0) continue;
     a->build.codegen.emit = emit_kinds[i].kind;
-    a->emit_given = true;
     return;
   }
-  argp_error(state, "--emit is so, obj, archive, llvm, bc or asm, not '%s'", name);
+  argp_error(state, "--emit is so, obj, archive, llvm, bc, asm, graph, kernels or loops, not '%s'", name);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -78,6 +90,12 @@ static const char *default_output(Tool *t, const CompileArgs *a) {
                      a->build.frontend.name ? a->build.frontend.name : base, suffix);
 }
 
+// As IR text: to standard output if no file is named.
+static bool emit_text(Tool *t, CompileArgs *a) {
+  Module *m = driver_load(&a->build, a->file);
+  return m && driver_passes(&a->build, m) && driver_write_ir(t, m, a->out);
+}
+
 int cmd_compile(Tool *t, int argc, char **argv) {
   static const struct argp_child children[] = {{&build_argp, 0, NULL, 0}, {0}};
   static const struct argp argp = {
@@ -88,6 +106,7 @@ int cmd_compile(Tool *t, int argc, char **argv) {
   CompileArgs a = {.build = build_args(t)};
   int code;
   if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
+  if (a.build.stop_at_level) return emit_text(t, &a) ? EXIT_FINE : EXIT_INPUT;
   if (!a.out)
     a.out = default_output(t, &a);
   else if (!a.emit_given)

@@ -27,21 +27,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   }
 }
 
-static bool write_ir(Tool *t, const Module *m, const char *path) {
-  Str text = {.arena = t->arena};
-  if (!path || strcmp(path, "-") == 0) {
-    module_print(&text, m, NULL);
-    return fwrite(text.s, 1, text.n, stdout) == text.n;
-  }
-  BlobFile *blobs = blob_new(t->ctx, tool_printf(t, "%s.weights", path));
-  if (!blobs) return false;
-  module_print(&text, m, blobs);
-  OutFile *f = file_create(t->arena, t->diag, path);
-  if (!f) return false;
-  fwrite(text.s, 1, text.n, file_stream(f));
-  return file_commit(f);
-}
-
 int cmd_opt(Tool *t, int argc, char **argv) {
   static const struct argp_child children[] = {{&build_argp, 0, NULL, 0}, {0}};
   static const struct argp argp = {
@@ -58,5 +43,5 @@ int cmd_opt(Tool *t, int argc, char **argv) {
   Module *m = driver_load(&a.build, a.file);
   if (!m || !driver_passes(&a.build, m)) return EXIT_INPUT;
   bool emit = a.out && emit_from_suffix(a.out, &a.build.codegen.emit);
-  return (emit ? driver_emit(&a.build, m, a.out) : write_ir(t, m, a.out)) ? EXIT_FINE : EXIT_INPUT;
+  return (emit ? driver_emit(&a.build, m, a.out) : driver_write_ir(t, m, a.out)) ? EXIT_FINE : EXIT_INPUT;
 }

@@ -1,6 +1,6 @@
 // driver.c: the way from a model file to an artefact: load, passes, dumps, code generation.
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/tool.h"
+#include "tools/dump.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -77,7 +77,7 @@ Module *driver_load(BuildArgs *a, const char *path) {
 typedef struct PassRun {
   BuildArgs *args;
   Module *module;
-  BlobFile *blobs;
+  Dumps *dumps;
   double total;
   bool shown; // a progress line stands on the terminal
 } PassRun;
@@ -95,39 +95,10 @@ static void progress_end(PassRun *r) {
   r->shown = false;
 }
 
-static bool wants_dump(const BuildArgs *a, const char *pass) {
-  for (int i = 0; i < a->dumps.n; i++)
-    if (strcmp(a->dumps.data[i], "all") == 0 || strcmp(a->dumps.data[i] + strlen("after:"), pass) == 0)
-      return true;
-  return false;
-}
-
-static bool write_text(Tool *t, const char *path, const Str *text) {
-  OutFile *f = file_create(t->arena, t->diag, path);
-  if (!f) return false;
-  fwrite(text->s, 1, text->n, file_stream(f));
-  return file_commit(f);
-}
-
-static bool write_module(PassRun *r, const char *path) {
-  Str text = {.arena = r->args->tool->arena};
-  module_print(&text, r->module, r->blobs);
-  return write_text(r->args->tool, path, &text);
-}
-
 bool driver_make_folder(Tool *t, const char *path) {
   if (mkdir(path, 0777) == 0 || errno == EEXIST) return true;
   diag_error(t->diag, NO_LOC, "cannot make folder '%s': %s", path, strerror(errno));
   return false;
-}
-
-static bool dump_prepare(PassRun *r) {
-  BuildArgs *a = r->args;
-  if (a->dumps.n == 0 || r->blobs) return true;
-  if (!a->dump_dir) a->dump_dir = tool_printf(a->tool, "%s.dump", r->module->name);
-  if (!driver_make_folder(a->tool, a->dump_dir)) return false;
-  r->blobs = blob_new(a->tool->ctx, tool_printf(a->tool, "%s/%s.weights", a->dump_dir, r->module->name));
-  return r->blobs != NULL;
 }
 
 static bool after_pass(void *data, Module *m, const Pass *p, double seconds, bool changed) {
@@ -141,17 +112,7 @@ static bool after_pass(void *data, Module *m, const Pass *p, double seconds, boo
     t->bug = true;
     return false;
   }
-  if (!wants_dump(r->args, p->name)) return true;
-  if (!dump_prepare(r)) return false;
-  return write_module(r, tool_printf(t, "%s/%02d-%s.ing", r->args->dump_dir, m->passes.n, p->name));
-}
-
-// With --dump=all also what the front end made.
-static bool dump_input(PassRun *r) {
-  BuildArgs *a = r->args;
-  if (!wants_dump(a, "")) return true;
-  return dump_prepare(r) &&
-         write_module(r, tool_printf(a->tool, "%s/%02d-input.ing", a->dump_dir, r->module->passes.n));
+  return dump_after(r->dumps, m, p->name, changed);
 }
 
 // For folding by compiled code: plain kernels, and no folding within folding.
@@ -163,15 +124,24 @@ static bool lower_slice(void *data, Module *m) {
   return passes_run(m, &o, NULL, NULL, NULL);
 }
 
+// The last pass of the standard list that leaves a module at `level`.
+static const char *last_pass_at(Level level) {
+  const char *name = NULL;
+  for (int i = 0; i < pass_count(); i++)
+    if (pass_at(i)->to == level) name = pass_at(i)->name;
+  return name;
+}
+
 bool driver_passes(BuildArgs *a, Module *m) {
-  PassRun r = {.args = a, .module = m};
+  if (a->stop_at_level) a->stop_after = last_pass_at(a->level);
+  PassRun r = {.args = a, .module = m, .dumps = dumps_new(a)};
   PassHooks hooks = {.after = after_pass, .data = &r};
   CodegenOptions fold = a->codegen;
   fold.debug_info = false;
   a->pass.compiled_eval = jit_eval_values;
   a->pass.compiled_eval_data = &(JitEval){.options = &fold, .lower = lower_slice, .lower_data = a};
-  bool ok = dump_input(&r) && passes_run(m, &a->pass, a->passes, a->stop_after, &hooks) &&
-            diag_errors(a->tool->diag) == 0;
+  bool ok = dump_after(r.dumps, m, "input", true) &&
+            passes_run(m, &a->pass, a->passes, a->stop_after, &hooks) && diag_errors(a->tool->diag) == 0;
   progress_end(&r);
   if (a->time_passes) fprintf(stderr, "%9.3f ms  all passes\n", r.total * 1e3);
   return ok;
@@ -188,7 +158,7 @@ static bool write_debug_dump(BuildArgs *a, Module *m, const char *out) {
   BlobFile *blobs = blob_new(t->ctx, tool_printf(t, "%s.weights", path));
   if (!blobs) return false;
   module_print_numbered(&text, m, blobs);
-  if (!write_text(t, path, &text)) return false;
+  if (!dump_write(t, path, &text)) return false;
   const char *folder = slash ? arena_strndup(t->arena, out, (size_t)(slash - out) + 1) : ".";
   if (!realpath(folder, dir)) {
     diag_error(t->diag, NO_LOC, "cannot find folder '%s': %s", folder, strerror(errno));
@@ -216,4 +186,19 @@ bool driver_compile(BuildArgs *a, const char *path, const char *out) {
   Module *m = driver_load(a, path);
   if (!m || !driver_passes(a, m)) return false;
   return a->stop_after ? true : driver_emit(a, m, out);
+}
+
+bool driver_write_ir(Tool *t, const Module *m, const char *path) {
+  Str text = {.arena = t->arena};
+  if (!path || strcmp(path, "-") == 0) {
+    module_print(&text, m, NULL);
+    return fwrite(text.s, 1, text.n, stdout) == text.n;
+  }
+  BlobFile *blobs = blob_new(t->ctx, tool_printf(t, "%s.weights", path));
+  if (!blobs) return false;
+  module_print(&text, m, blobs);
+  OutFile *f = file_create(t->arena, t->diag, path);
+  if (!f) return false;
+  fwrite(text.s, 1, text.n, file_stream(f));
+  return file_commit(f);
 }

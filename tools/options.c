@@ -11,6 +11,8 @@ enum {
   OPT_PASSES,
   OPT_DUMP,
   OPT_DUMP_DIR,
+  OPT_DUMP_KERNEL,
+  OPT_DIFF,
   OPT_STOP_AFTER,
   OPT_LIST_PASSES,
   OPT_VERIFY_EACH,
@@ -42,9 +44,12 @@ static const struct argp_option build_options[] = {
     {"passes", OPT_PASSES, "LIST", 0, "run these passes (comma separated) instead of the standard list", 2},
     {"stop-after", OPT_STOP_AFTER, "PASS", 0, "stop after this pass", 2},
     {"list-passes", OPT_LIST_PASSES, NULL, 0, "list the passes in order, and end", 2},
-    {"dump", OPT_DUMP, "after:PASS|all", 0, "write the IR after a pass, or after every one (may be repeated)",
+    {"dump", OPT_DUMP, "after:PASS|changed|all", 0,
+     "write the IR after a pass, after those that changed it, or after every one (may be repeated)", 2},
+    {"diff", OPT_DIFF, NULL, 0, "dumps tell what changed since the last one (without --dump: --dump=changed)",
      2},
-    {"dump-dir", OPT_DUMP_DIR, "DIR", 0, "where the dumps go (default: NAME.dump)", 2},
+    {"dump-kernel", OPT_DUMP_KERNEL, "NAME", 0, "dumps hold this kernel only, as a module of its own", 2},
+    {"dump-dir", OPT_DUMP_DIR, "DIR", 0, "where the dumps go (default: NAME.dump); -: standard error", 2},
     {"verify-each", OPT_VERIFY_EACH, NULL, 0, "check the IR's invariants after every pass", 2},
     {"time-passes", OPT_TIME_PASSES, NULL, 0, "print how long each pass took", 2},
     {0},
@@ -100,8 +105,9 @@ static void pass_option(const char *name, struct argp_state *state) {
 }
 
 static void dump_option(BuildArgs *a, const char *text, struct argp_state *state) {
-  if (strcmp(text, "all") != 0) {
-    if (strncmp(text, "after:", 6) != 0) argp_error(state, "--dump takes after:PASS or all, not '%s'", text);
+  if (strcmp(text, "all") != 0 && strcmp(text, "changed") != 0) {
+    if (strncmp(text, "after:", 6) != 0)
+      argp_error(state, "--dump takes after:PASS, changed or all, not '%s'", text);
     pass_option(text + 6, state);
   }
   vec_push(a->tool->arena, &a->dumps, text);
@@ -145,6 +151,12 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
   case OPT_LIST_PASSES: print_passes(stdout); return ECANCELED;
   case OPT_DUMP: dump_option(a, arg, state); return 0;
   case OPT_DUMP_DIR: a->dump_dir = arg; return 0;
+  case OPT_DUMP_KERNEL: a->dump_kernel = arg; return 0;
+  case OPT_DIFF: a->dump_diff = true; return 0;
+  case ARGP_KEY_END:
+    if ((a->dump_diff || a->dump_kernel) && a->dumps.n == 0)
+      vec_push(arena, &a->dumps, (const char *)"changed");
+    return 0;
   case OPT_VERIFY_EACH: a->verify_each = true; return 0;
   case OPT_TIME_PASSES: a->time_passes = true; return 0;
   default: return ARGP_ERR_UNKNOWN;

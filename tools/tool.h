@@ -37,6 +37,7 @@ int cmd_opt(Tool *t, int argc, char **argv);
 int cmd_verify(Tool *t, int argc, char **argv);
 int cmd_bench(Tool *t, int argc, char **argv);
 int cmd_ops(Tool *t, int argc, char **argv);
+int cmd_diff(Tool *t, int argc, char **argv);
 
 // ---- options.c: options that several commands take --------------------------------------------------------
 
@@ -48,8 +49,12 @@ typedef struct BuildArgs {
   const char *target; // name, NULL: default
   const char *passes; // --passes=
   const char *stop_after;
+  bool stop_at_level; // passes end with the last one that leaves a module at `level`
+  Level level;
   Vec(const char *) dumps; // --dump=, in order
-  const char *dump_dir;
+  const char *dump_dir;    // "-": standard error
+  const char *dump_kernel; // this one only; NULL: everything
+  bool dump_diff;          // the change, not the whole
   bool verify_each, time_passes;
 } BuildArgs;
 
@@ -72,6 +77,8 @@ bool driver_passes(BuildArgs *a, Module *m);
 bool driver_emit(BuildArgs *a, Module *m, const char *out);
 // Load, passes, emit.
 bool driver_compile(BuildArgs *a, const char *path, const char *out);
+// Writes the module as text, large constants into the folder PATH.weights; NULL or "-": all to standard output.
+bool driver_write_ir(Tool *t, const Module *m, const char *path);
 bool driver_make_folder(Tool *t, const char *path); // it may be there already
 // What a file name's suffix asks for: ".so", ".o", ".a", ".ll", ".bc", ".s". false for any other.
 bool emit_from_suffix(const char *path, EmitKind *kind);
