@@ -89,6 +89,7 @@ static void make_root(Fuse *f, Node *n, const Stage *s) {
   vec_push(f->c->arena, &g->outs, s->out);
   vec_push(f->c->arena, &g->stages, *s);
   g->heavy = fuse_is_heavy(f->c, s);
+  g->closed = fuse_joins_in_place(n);
   note_stage(f, g, s);
 }
 

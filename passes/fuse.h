@@ -19,7 +19,7 @@ typedef struct Group {
   Vec(Node *) members; // nodes whose definition went in, root first
   int at;              // leading dims shared by all stages, once there are locals
   bool heavy;          // a product: operands are read many times over
-  bool closed;         // written by the op's own stages: takes no locals and no epilogue
+  bool closed; // takes no locals and no epilogue: written by the op's own stages, or joins what lies there
 } Group;
 
 // One distinct read of a value in a stage.
@@ -40,11 +40,14 @@ typedef struct Fuse {
   Vec(Group *) groups; // of the graph at hand, last first
 } Fuse;
 
+// What kind of reduction's result a value is, or element-wise operations on one.
+typedef enum Rides { RIDES_UNKNOWN, RIDES_ON_NOTHING, RIDES_ON_REDUCTION, RIDES_ON_PRODUCT } Rides;
+
 // What fusion knows of a value (value->info).
 typedef struct FuseInfo {
   bool must;            // needs a buffer: an output, or read by something that is not an expression
   Vec(Group *) readers; // may hold groups that have stopped reading it
-  int rides;            // fuse_rides: 0 not asked yet, 1 yes, 2 no
+  Rides rides;
 } FuseInfo;
 
 typedef Vec(Use) UseList;
@@ -77,6 +80,10 @@ typedef enum Fate { FATE_DEAD, FATE_INLINE, FATE_LOCAL, FATE_ROOT } Fate;
 // What becomes of v, whose element at its own indices is `def` (over `dims`). FATE_LOCAL: *group and *at say
 // where it goes.
 Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at);
+
+// Is n a concat all of whose operands are computed right where they end up (memory_alias.c)? Then a buffer costs
+// nothing, and what reads it needs no cases.
+bool fuse_joins_in_place(const Node *n);
 
 // ---- fuse_kernel.c ------------------------------------------------------------------------------------------
 

@@ -7,12 +7,18 @@ enum {
   MAX_LOCAL_BYTES = 65536, // of one row's locals: what stays in the second-level cache
   MIN_ROWS = 8,            // fewer rows cannot be spread over threads
   SMALL_WORK = 65536,      // operations that one thread does in passing
+  DEAR = 16,               // operations of an expression with a function like exp in it
+  SMALL_PART = 16,         // a value so many times smaller than another is nothing beside it
 };
 // Cost of a buffer in simple operations: a store and a load an element, and a kernel's start.
 static const double BUFFER_COST = 6, KERNEL_COST = 2000;
 
 static bool is_view(const Expr *e) {
   return e->op == E_READ || e->op == E_CONST;
+}
+
+static bool is_expression(const Node *n) {
+  return n->op->info->define || n->op->info->expr;
 }
 
 // ---- views --------------------------------------------------------------------------------------------------
@@ -68,37 +74,45 @@ static bool same_place(Ctx *c, const Stage *s, const Expr *read) {
   return read->nargs == s->ndims;
 }
 
-static bool rides_on_product(Fuse *f, Value *v);
+static Rides rides_on(Fuse *f, Value *v);
 
 // An element-wise stage rides on what one of its operands rides on. An operand that is broadcast may come
 // from the product itself (a row's maximum, a channel's mean); then there is no doing it in the epilogue.
-static bool stage_rides(Fuse *f, const Stage *s) {
+static Rides stage_rides(Fuse *f, const Stage *s) {
   const Expr **reads;
   int n = expr_read_list(f->c, s->value, &reads);
-  bool rides = false;
+  Rides most = RIDES_ON_NOTHING;
   for (int i = 0; i < n; i++) {
     Value *x = reads[i]->value;
-    if (same_place(f->c, s, reads[i]) && type_elements(&x->type) == type_elements(&s->out->type))
-      rides |= rides_on_product(f, x);
-    else if (x->def)
-      return false;
+    if (same_place(f->c, s, reads[i]) && type_elements(&x->type) == type_elements(&s->out->type)) {
+      Rides rides = rides_on(f, x);
+      if (rides > most) most = rides;
+    } else if (x->def) {
+      return RIDES_ON_NOTHING;
+    }
   }
-  return rides;
+  return most;
 }
 
-// Is v the result of a product, or of element-wise operations on one? As its epilogue they cost nothing, and
-// the product's result needs a buffer in any case.
-static bool rides_on_product(Fuse *f, Value *v) {
+// Is v the result of a reduction, or of element-wise operations on one? As its epilogue they cost nothing, and a
+// product's result needs a buffer in any case.
+static Rides rides_on(Fuse *f, Value *v) {
   FuseInfo *info = fuse_info(f, v);
-  if (info->rides) return info->rides == 1;
-  info->rides = 2;
+  if (info->rides != RIDES_UNKNOWN) return info->rides;
+  info->rides = RIDES_ON_NOTHING;
   Node *n = v->def;
   Stage s;
-  if (!n || n->nout != 1 || n->graph != f->g || !(n->op->info->expr || n->op->info->define)) return false;
-  if (n->op->info->flags & OP_VIEW || !fuse_define(f, n, 0, &s)) return false;
-  bool rides = expr_has(f->c, s.value, E_REDUCE) ? fuse_is_heavy(f->c, &s) : stage_rides(f, &s);
-  info->rides = rides ? 1 : 2;
-  return rides;
+  if (!n || n->nout != 1 || n->graph != f->g || !is_expression(n)) return info->rides;
+  if (n->op->info->flags & OP_VIEW || !fuse_define(f, n, 0, &s)) return info->rides;
+  if (!expr_has(f->c, s.value, E_REDUCE))
+    info->rides = stage_rides(f, &s);
+  else
+    info->rides = fuse_is_heavy(f->c, &s) ? RIDES_ON_PRODUCT : RIDES_ON_REDUCTION;
+  return info->rides;
+}
+
+static bool rides_on_product(Fuse *f, const Value *v) {
+  return rides_on(f, (Value *)v) == RIDES_ON_PRODUCT;
 }
 
 // Is computing v at each of its reads no dearer than a buffer?
@@ -110,7 +124,7 @@ static bool cheap_to_repeat(Fuse *f, const Value *v, const Work *w, const UseLis
     evals += u->evals;
   }
   double again = evals > elements ? evals - elements : 0;
-  if (again > 0 && rides_on_product(f, (Value *)v)) return false;
+  if (again > 0 && rides_on_product(f, v)) return false;
   return again * w->ops <= BUFFER_COST * elements + KERNEL_COST;
 }
 
@@ -146,6 +160,13 @@ static bool fits_epilogue(Fuse *f, const Value *v, const UseList *uses) {
   return !expr_has(f->c, s->value, E_REDUCE) && one_to_one(f->c, s, v, u->read);
 }
 
+// Something that comes for nothing behind the reduction before it, but would be done over and over where it is
+// read: in front of copies, or, with a function like exp in it, once for each element that it is broadcast to.
+static bool better_as_epilogue(Fuse *f, const Value *v, const Work *w, const UseList *uses) {
+  if (w->reduces || fits_epilogue(f, v, uses)) return false;
+  return rides_on_product(f, v) || (rides_on(f, (Value *)v) == RIDES_ON_REDUCTION && w->ops >= DEAR);
+}
+
 // ---- rows ---------------------------------------------------------------------------------------------------
 
 // Leading dims that the stage and its read of v share.
@@ -171,8 +192,29 @@ static bool rows_fit(const Group *g, const Value *v, int at) {
   return bytes <= MAX_LOCAL_BYTES;
 }
 
+// Do two stages read the same value? Then computing them row by row finds it in cache.
+static bool share_reads(Ctx *c, const Stage *a, const Stage *b) {
+  const Expr **reads;
+  int n = expr_read_list(c, b->value, &reads);
+  for (int i = 0; i < n; i++)
+    if (reads[i]->value->def && expr_reads(c, a->value, reads[i]->value)) return true;
+  return false;
+}
+
+// A small factor of something large (the gate of a squeeze-excite block) saves nothing as a row of its own, but
+// ties the large one's loops to its dims.
+static bool is_small_factor(Fuse *f, const Group *g, const Stage *def) {
+  const Stage *root = &g->stages.data[g->stages.n - 1];
+  double small = (double)type_elements(&def->out->type), large = (double)type_elements(&root->out->type);
+  if (small * SMALL_PART > large) return false;
+  for (int i = 0; i < g->stages.n; i++)
+    if (share_reads(f->c, &g->stages.data[i], def)) return false;
+  return true;
+}
+
 static bool rows_pay(Fuse *f, const Group *g, const Stage *def, int at) {
   const Stage *root = &g->stages.data[g->stages.n - 1];
+  if (is_small_factor(f, g, def)) return false;
   int64_t rows = vars_product(f->c, root->dims, at);
   if (rows >= MIN_ROWS) return true;
   double work = fuse_points(f->c, def) + fuse_points(f->c, root);
@@ -196,6 +238,32 @@ static bool fits_rows(Fuse *f, const Value *v, const Stage *def, const UseList *
   return true;
 }
 
+// ---- joined values ---------------------------------------------------------------------------------------------
+
+// The first node that joins v with others.
+static const Node *first_concat(const Value *v) {
+  for (const Node *n = v->def->next; n; n = n->next)
+    for (int i = 0; op_is(n, "concat") && i < n->nin; i++)
+      if (n->in[i] == v) return n;
+  return NULL;
+}
+
+bool fuse_joins_in_place(const Node *n) {
+  if (!op_is(n, "concat") || n->graph->parent) return false;
+  const Type *t = &n->out[0]->type;
+  int64_t axis = attr_int(n, "axis"), first = 0;
+  while (first < t->rank - 1 && !t->dim[first].sym && t->dim[first].n == 1) first++;
+  if ((axis < 0 ? axis + t->rank : axis) != first || !type_is_static(t)) return false;
+  for (int i = 0; i < n->nin; i++) {
+    const Value *v = n->in[i];
+    for (int k = 0; k < i; k++)
+      if (n->in[k] == v) return false;
+    if (!v->def || v->def->graph != n->graph || v->def->op->info->flags & OP_VIEW) return false;
+    if (!(is_expression(v->def) && v->def->nout == 1) || first_concat(v) != n) return false;
+  }
+  return true;
+}
+
 // ---- all together -------------------------------------------------------------------------------------------
 
 Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at) {
@@ -204,9 +272,11 @@ Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses,
   if (f->opt < 2) return FATE_ROOT;
   Work w = fuse_work(f->c, def->value);
   if (!fits_size(f, &w, uses)) return FATE_ROOT;
+  if (fuse_joins_in_place(v->def)) return FATE_ROOT;
   if (is_view(def->value)) return view_fits(f, v, def, uses) ? FATE_INLINE : FATE_ROOT;
   if (info->must) return FATE_ROOT;
-  if (w.reduces ? fits_epilogue(f, v, uses) : cheap_to_repeat(f, v, &w, uses)) return FATE_INLINE;
-  if (!w.reduces && rides_on_product(f, (Value *)v)) return FATE_ROOT;
+  bool apart = better_as_epilogue(f, v, &w, uses);
+  if (apart && rides_on_product(f, v)) return FATE_ROOT;
+  if (!apart && (w.reduces ? fits_epilogue(f, v, uses) : cheap_to_repeat(f, v, &w, uses))) return FATE_INLINE;
   return fits_rows(f, v, def, uses, group, at) ? FATE_LOCAL : FATE_ROOT;
 }

@@ -44,22 +44,38 @@ static bool is_copy_of(Ctx *c, const Stage *s, const Value *v, int axis, int64_t
   return true;
 }
 
+// Elements of the whole before row `start` of the axis; -1: rows start .. start + extent are no contiguous range.
+static int64_t elements_before(Ctx *c, const Value *v, const Value *out, int axis, int64_t start) {
+  Dim shape[MAX_PHYS_RANK];
+  int64_t div = 1, after = 1, end = start + v->type.dim[axis].n;
+  int n = layout_rank(out->layout, &out->type), at = 0;
+  const LayoutPart *part = out->layout ? out->layout->part : NULL;
+  layout_shape(c, out->layout, &out->type, shape);
+  while (at < n && is_one(shape[at]) && (part ? part[at].dim : at) != axis) at++;
+  if (at == n || (part ? part[at].dim : at) != axis) return -1;
+  if (part) div = part[at].div;
+  for (int i = 0; part && i < n; i++)
+    if (part[i].pad || part[i].pad_after || (i < at && part[i].dim == axis)) return -1;
+  if (start % div || (end % div && end != out->type.dim[axis].n)) return -1;
+  for (int i = at + 1; i < n; i++) after = mul_sat(after, shape[i].n);
+  return mul_sat(start / div, after);
+}
+
 static bool find_part(Ctx *c, const Stage *s, const Expr *read, Part *part) {
   Value *v = read->value, *out = s->out;
-  if (v == out || v->layout || out->layout || v->type.rank != out->type.rank || out->type.rank == 0)
-    return false;
+  if (v == out || v->type.rank != out->type.rank || out->type.rank == 0) return false;
   int axis = long_axis(out);
   int64_t coeff, start;
   const Expr *rest;
   if (v->type.dtype != out->type.dtype || !same_extents(v, out, axis)) return false;
+  if (!layout_equal(v->layout, out->layout)) return false;
   if (!expr_affine(c, read->args[axis], s->dims[axis], &coeff, &rest) || !expr_is_const_int(rest, &start))
     return false;
   start = -start;
   bool inside = start >= 0 && start + v->type.dim[axis].n <= out->type.dim[axis].n;
   if (!inside || !is_copy_of(c, s, v, axis, start)) return false;
-  *part = (Part){v, start};
-  for (int i = axis + 1; i < out->type.rank; i++) part->elements *= out->type.dim[i].n;
-  return true;
+  *part = (Part){v, elements_before(c, v, out, axis, start)};
+  return part->elements >= 0;
 }
 
 // ---- dropping the copies --------------------------------------------------------------------------------------
@@ -67,7 +83,9 @@ static bool find_part(Ctx *c, const Stage *s, const Expr *read, Part *part) {
 static const Expr *flat_index(Ctx *c, const Value *v, const Expr *const *index, int n) {
   if (n == 1) return index[0];
   const Expr *flat = ex_idx(c, 0);
-  for (int i = 0; i < n; i++) flat = ex_add(c, ex_mul(c, flat, dim_to_expr(c, v->type.dim[i])), index[i]);
+  Dim shape[MAX_PHYS_RANK];
+  layout_shape(c, v->layout, &v->type, shape);
+  for (int i = 0; i < n; i++) flat = ex_add(c, ex_mul(c, flat, dim_to_expr(c, shape[i])), index[i]);
   return flat;
 }
 
