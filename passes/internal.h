@@ -11,6 +11,7 @@ bool pass_canonicalize(Module *m, const PassOptions *o);
 bool pass_recognize(Module *m, const PassOptions *o);
 bool pass_fold(Module *m, const PassOptions *o);
 bool pass_fold_affine(Module *m, const PassOptions *o);
+bool pass_strength(Module *m, const PassOptions *o);
 bool pass_decompose(Module *m, const PassOptions *o);
 bool pass_cse(Module *m, const PassOptions *o);
 bool pass_dce(Module *m, const PassOptions *o);

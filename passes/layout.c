@@ -48,6 +48,7 @@ typedef struct LayoutPass {
 // What the pass knows of a value (value->info).
 typedef struct Blocking {
   int64_t block; // channels in a block; 0: must not be blocked
+  int64_t least; // below which no block goes
   bool on;       // is blocked
   int lanes;     // 1 + the dim that products' lanes walk; 0: none, -1: different ones
   int others;    // reads that want the plain order
@@ -67,22 +68,43 @@ static void must_be_plain(Value *v) {
   blocking_of(v)->others++;
 }
 
-// Is e one variable plus a multiple of `block`? Then blocks stay whole.
-static bool walks_blocks(const Expr *e, int64_t block) {
+// Half the block, or none.
+static void shrink(Blocking *b) {
+  b->block = b->block / 2 >= b->least ? b->block / 2 : 0;
+}
+
+typedef struct BlockWalk {
+  Ctx *c;
+  const Expr *index, *block;
+  bool whole;
+} BlockWalk;
+
+static bool is_multiple(Ctx *c, const Expr *e, const Expr *block) {
+  return ex_binary(c, E_MOD, e, block) == ex_idx(c, 0);
+}
+
+static bool find_walk(const Expr *e, void *data) {
+  BlockWalk *w = data;
   int64_t k;
-  if (e->op == E_VAR) return true;
-  if (expr_is_const_int(e, &k)) return k % block == 0;
-  if (e->op != E_ADD && e->op != E_SUB) return false;
-  return expr_is_const_int(e->args[1], &k) && k % block == 0 && walks_blocks(e->args[0], block);
+  const Expr *rest;
+  if (e->op == E_VAR && expr_affine(w->c, w->index, e->var, &k, &rest) && k == 1)
+    w->whole |= is_multiple(w->c, rest, w->block);
+  return !w->whole;
+}
+
+// Is e a multiple of `block`, or one variable plus that? Then blocks stay whole.
+static bool walks_blocks(Ctx *c, const Expr *e, int64_t block) {
+  BlockWalk w = {c, e, ex_idx(c, block), is_multiple(c, e, ex_idx(c, block))};
+  if (!w.whole) expr_visit(c, e, find_walk, &w);
+  return w.whole;
 }
 
 static void check_reads(Ctx *c, const Expr *e) {
   const Expr **reads;
   int n = expr_read_list(c, e, &reads);
   for (int i = 0; i < n; i++) {
-    Value *v = reads[i]->value;
-    if (v->info && blocking_of(v)->block && !walks_blocks(reads[i]->args[1], blocking_of(v)->block))
-      forbid(v);
+    Blocking *b = reads[i]->value->info;
+    while (b && b->block && !walks_blocks(c, reads[i]->args[1], b->block)) shrink(b);
   }
 }
 
@@ -139,11 +161,11 @@ static void check_product(Product *p) {
 }
 
 // Parts of the channels begin where blocks of the result do: else its blocks become smaller, or none.
-static void fit_offset(Value *out, const Expr *index, int64_t least) {
+static void fit_offset(Value *out, const Expr *index) {
   Blocking *b = out->info;
   int64_t k;
   if (!b || !b->block || index->nargs != 2 || !expr_is_const_int(index->args[1], &k)) return;
-  while (b->block && k % b->block) b->block = b->block / 2 >= least ? b->block / 2 : 0;
+  while (b->block && k % b->block) shrink(b);
 }
 
 static void check_stages(LayoutPass *l, const Kernel *k) {
@@ -154,8 +176,7 @@ static void check_stages(LayoutPass *l, const Kernel *k) {
     for (int j = 0; j < n; j++) {
       if (!reads[j]->value->info) continue;
       blocking_of(reads[j]->value)->others++;
-      if (blocking_of(reads[j]->value)->block)
-        fit_offset(k->stages.data[i].out, reads[j]->args[1], least_block(l->m));
+      if (blocking_of(reads[j]->value)->block) fit_offset(k->stages.data[i].out, reads[j]->args[1]);
     }
     check_reads(c, k->stages.data[i].value);
     if (k->stages.data[i].index) forbid(k->stages.data[i].out);
@@ -210,6 +231,7 @@ static void forget(Value *v) {
 static void start_value(LayoutPass *l, Value *v) {
   Blocking *b = NEW(l->m->ctx->arena, Blocking);
   b->block = v->layout ? 0 : channel_block(l->m, v);
+  b->least = least_block(l->m);
   v->info = b;
 }
 

@@ -24,6 +24,11 @@ static const Pass PASSES[] = {
      "Multiplies batch norms and per-channel scales and shifts into the weights of the product before them. "
      "Before decompose, while batch norm is still one node.",
      pass_fold_affine},
+    {"strength", LEVEL_GRAPH, LEVEL_GRAPH, 1,
+     "Replaces transposed convolutions by plain ones, phase by phase, and takes means before 1x1 "
+     "convolutions. After "
+     "fold_affine, which puts batch norms into the original weights.",
+     pass_strength},
     {"decompose", LEVEL_GRAPH, LEVEL_GRAPH, 0,
      "Replaces ops that are defined by other ops by those. After the passes that want the high-level op.",
      pass_decompose},

@@ -182,6 +182,34 @@ Test(passes, reductions_of_all_shapes) {
                               "  return a=%s0, b=%vr, c=%am, d=%all, e=%mid, f=%end, g=%two, h=%lse\n}\n");
 }
 
+Test(passes, transposed_convolutions_by_phases) {
+  check_model_everywhere(
+      HEAD "graph main(%x: f32[2,2,7], %y: f32[1,4,5,3], %z: f32[1,1,2,3,4]) {\n"
+           "  %w1: f32[2,2,3] = const [-2.375, -1.5, 2.625, -2.5, -3.75, 1.125, -0.875, 2.25, 1.625, -1, "
+           "-3.5, 3]\n"
+           "  %b1: f32[2] = const [0.5, -1]\n"
+           "  %o1: f32[2,2,14] = conv_transpose(%x, %w1, %b1) stride=[2] pads=[1,1] output_padding=[1]\n"
+           "  %w2: f32[4,1,3,2] = const [-2.75, -0.75, -1.25, -3.375, 2, 2.875, 1.625, 3.875, -3.625, 0.5, "
+           "-0.625, 0.875, "
+           "3.875, 3.125, 1.75, 2.375, 2.25, 2.375, -3.625, 2.75, -3.5, 2.5, -2.875, 3.875]\n"
+           "  %b2: f32[2] = const [0.25, 3]\n"
+           "  %o2: f32[1,2,14,5] = conv_transpose(%y, %w2, %b2) stride=[3,2] pads=[1,0,0,1] groups=2\n"
+           "  %w3: f32[1,2,2,1,2] = const [-2.875, -2.625, 1.25, -0.375, 3.5, 0.375, 3.25, -1.75]\n"
+           "  %o3: f32[1,2,4,5,8] = conv_transpose(%z, %w3) stride=[2,2,2]\n"
+           "  %r3: f32[1,2,4,5,8] = relu(%o3)\n"
+           "  return a=%o1, b=%o2, c=%r3\n}\n");
+}
+
+Test(passes, means_go_before_pointwise_convolutions) {
+  check_model_everywhere(HEAD
+                         "graph main(%x: f32[1,4,6,8]) {\n"
+                         "  %w: f32[2,4,1,1] = const [-0.125, 1.75, 3.5, -0.25, -1.625, 2.25, 2.125, -0.25]\n"
+                         "  %b: f32[2] = const [0.5, -1]\n"
+                         "  %c: f32[1,2,6,8] = conv(%x, %w, %b)\n"
+                         "  %p: f32[1,2,3,4] = avg_pool(%c) kernel=[2,2] stride=[2,2]\n"
+                         "  return p=%p\n}\n");
+}
+
 Test(passes, outputs_that_are_inputs_constants_or_repeated) {
   check_model_everywhere(HEAD "graph main(%x: f32[3]) {\n"
                               "  %k: f32[2] = const [1, 2]\n"
