@@ -538,6 +538,7 @@ struct Module {
   Vec(Sym *) syms;
   const Target *target;
   int64_t arena_bytes;      // after the memory plan
+  int unproved;             // loops that lowering threw away because they could not be proved
   Vec(const char *) passes; // names of the passes that ran
   Vec(MetaEntry) meta;      // description, labels, preprocessing: kept in the artefact
 };
@@ -762,6 +763,13 @@ const Expr *expr_parse(Ctx *c, const Source *src, const char *text,
 // Checks every invariant of the module's level; reports what is broken (as an internal error, naming the
 // pass) and returns false. At loops level it proves every access inside its buffer by interval arithmetic.
 bool module_verify(Module *m, const char *after_pass);
+// Every value's type, layout and place in memory alone: what is left to check after the memory plan where kernels
+// were proved one by one.
+bool module_verify_places(Module *m, const char *after_pass);
+// Checks the loops of one kernel after another as module_verify does, but says nothing: *why is the reason.
+typedef struct Prover Prover;
+Prover *prover_new(Module *m);
+bool prover_kernel(Prover *p, const Node *n, const char **why);
 
 // ---- eval.c: the reference evaluator ----------------------------------------------------------------------
 

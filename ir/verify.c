@@ -11,7 +11,9 @@ bool verify_fail(Verify *v, Loc loc, const char *fmt, ...) {
   va_start(ap, fmt);
   char *text = arena_vprintf(v->ctx->arena, fmt, ap);
   va_end(ap);
-  if (v->pass) {
+  if (v->quiet) {
+    v->why = text;
+  } else if (v->pass) {
     diag_error(v->ctx->diag, loc, "internal error after pass '%s': %s", v->pass, text);
   } else {
     diag_error(v->ctx->diag, loc, "%s", text);
@@ -89,10 +91,9 @@ static bool verify_regions(Verify *v, const Node *n) {
   bool ok = true;
   for (int i = 0; i < n->nregions; i++) {
     if (n->region[i]->parent != n->graph) ok = verify_fail(v, n->loc, "a region has the wrong parent");
-    uint8_t *outer = v->access;
-    v->access = arena_dup(v->ctx->arena, outer, (size_t)v->nvalues);
+    int outer = v->declared.n;
     ok &= verify_graph(v, n->region[i]);
-    v->access = outer;
+    while (v->declared.n > outer) verify_set_access(v, v->declared.data[--v->declared.n], ACCESS_NONE);
   }
   return ok;
 }
@@ -211,8 +212,25 @@ bool module_verify(Module *m, const char *after_pass) {
   Verify v = {.ctx = c, .module = m, .pass = after_pass, .ok = true, .nvalues = c->next_value};
   v.values = NEW_ARRAY(c->arena, const Value *, v.nvalues);
   v.access = NEW_ARRAY(c->arena, uint8_t, v.nvalues);
+  v.inside = NEW_ARRAY(c->arena, uint32_t, v.nvalues);
   v.kernel_names = map_new(c->arena);
   if (!m->main) return verify_fail(&v, NO_LOC, "the module has no graph");
   if (!verify_symbols(&v) || !verify_graph(&v, m->main)) return false;
   return verify_interface(&v, m->main) && v.ok;
+}
+
+static bool verify_places(Verify *v, const Graph *g) {
+  bool ok = true;
+  for (int i = 0; i < g->inputs.n; i++) ok &= verify_value(v, g->inputs.data[i]);
+  for (int i = 0; i < g->consts.n; i++) ok &= verify_value(v, g->consts.data[i]);
+  for (const Node *n = g->first; n; n = n->next) {
+    for (int i = 0; i < n->nout; i++) ok &= verify_value(v, n->out[i]);
+    for (int i = 0; i < n->nregions; i++) ok &= verify_places(v, n->region[i]);
+  }
+  return ok;
+}
+
+bool module_verify_places(Module *m, const char *after_pass) {
+  Verify v = {.ctx = m->ctx, .module = m, .pass = after_pass, .ok = true};
+  return verify_places(&v, m->main) && v.ok;
 }

@@ -15,12 +15,18 @@ typedef struct Verify {
   Module *module;
   const char *pass; // NULL: the user's own text is checked
   bool ok;
+  bool quiet; // failures are kept in `why`, not reported
+  const char *why;
   const Value **values; // by id: what was declared anywhere
-  uint8_t *access;      // by id: AccessRight here and now
+  uint8_t *access;      // by id: AccessRight of the graphs here and now
   int nvalues;
+  Vec(const Value *) declared; // by the graphs, in order: what a region declares ends with it
   Map *kernel_names;
   // inside a kernel:
-  const Kernel *kernel;
+  const Kernel *kernel; // NULL: outside
+  uint32_t *inside;     // by id: AccessRight in the kernel numbered `epoch`, as epoch * 4 + right
+  uint32_t epoch;
+  int64_t stack; // bytes that the statements so far have on the stack
   Vec(const Var *) scope;
   Vec(LetValue) lets; // integers only
   const Expr *assume; // NULL, or what holds here
@@ -29,7 +35,10 @@ typedef struct Verify {
 
 typedef enum AccessRight { ACCESS_NONE, ACCESS_READ = 1, ACCESS_WRITE = 2 } AccessRight;
 
-enum { VERIFY_BUDGET = 20000000 };
+enum {
+  VERIFY_BUDGET = 20000000,
+  VERIFY_STACK = 256 * 1024, // bytes that a kernel may have on its thread's stack
+};
 
 // Reports at loc, as an internal error if a pass is to blame. Always false.
 bool verify_fail(Verify *v, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -48,10 +57,17 @@ bool verify_index(Verify *v, const Value *x, const Expr *const *index, int n, bo
 // Adds a condition to what is assumed; returns the old assumption for the caller to put back.
 const Expr *verify_assume(Verify *v, const Expr *cond, bool holds);
 bool verify_push_var(Verify *v, const Var *var, bool physical, Loc loc);
-static inline AccessRight verify_access(const Verify *v, const Value *x) {
-  return x->id >= 0 && x->id < v->nvalues && v->values[x->id] == x ? (AccessRight)v->access[x->id]
-                                                                   : ACCESS_NONE;
+static inline bool verify_knows(const Verify *v, const Value *x) {
+  return x->id >= 0 && x->id < v->nvalues && v->values[x->id] == x;
 }
+static inline AccessRight verify_access(const Verify *v, const Value *x) {
+  if (!verify_knows(v, x)) return ACCESS_NONE;
+  if (!v->kernel) return (AccessRight)v->access[x->id];
+  uint32_t inside = v->inside[x->id];
+  return inside / 4 == v->epoch ? (AccessRight)(inside % 4) : ACCESS_NONE;
+}
+// Does nothing for a value that was not declared.
+void verify_set_access(Verify *v, const Value *x, AccessRight access);
 
 // ---- verify_proof.c -----------------------------------------------------------------------------------------
 
@@ -67,6 +83,7 @@ bool verify_declare(Verify *v, const Value *x, AccessRight access);
 
 // ---- verify_loops.c ---------------------------------------------------------------------------------------
 
+// The operands' and results' rights are set.
 bool verify_body(Verify *v, const Node *n);
 
 #endif

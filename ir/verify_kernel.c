@@ -7,12 +7,17 @@ bool verify_declare(Verify *v, const Value *x, AccessRight access) {
     return verify_fail(v, x->loc, "the value %%%s is declared twice", x->name);
   }
   v->values[x->id] = x;
-  v->access[x->id] = (uint8_t)access;
+  verify_set_access(v, x, access);
+  if (!v->kernel) vec_push(v->ctx->arena, &v->declared, x);
   return verify_value(v, x);
 }
 
-static void set_access(Verify *v, const Value *x, int access) {
-  if (x->id >= 0 && x->id < v->nvalues && v->values[x->id] == x) v->access[x->id] = (uint8_t)access;
+void verify_set_access(Verify *v, const Value *x, AccessRight access) {
+  if (!verify_knows(v, x)) return;
+  if (v->kernel)
+    v->inside[x->id] = v->epoch * 4 + (uint32_t)access;
+  else
+    v->access[x->id] = (uint8_t)access;
 }
 
 // ---- stages -------------------------------------------------------------------------------------------------
@@ -66,9 +71,9 @@ static bool verify_stage(Verify *v, const Node *n, const Stage *s) {
     if (!verify_push_var(v, s->dims[i], false, s->loc)) return false;
   }
   bool rewrites = s->index || s->store != STORE_SET; // may read what it wrote before
-  if (rewrites) set_access(v, s->out, ACCESS_READ | ACCESS_WRITE);
+  if (rewrites) verify_set_access(v, s->out, ACCESS_READ | ACCESS_WRITE);
   if (!verify_target(v, s) || !verify_expr(v, s->value, false, s->loc)) return false;
-  set_access(v, s->out, ACCESS_READ | ACCESS_WRITE);
+  verify_set_access(v, s->out, ACCESS_READ | ACCESS_WRITE);
   return true;
 }
 
@@ -92,24 +97,28 @@ static bool verify_stages(Verify *v, const Node *n) {
 
 // A kernel sees its operands, its results and its locals, nothing else.
 static bool open_kernel(Verify *v, const Node *n) {
-  memset(v->access, ACCESS_NONE, (size_t)v->nvalues);
   for (int i = 0; i < n->nin; i++) {
     if (!n->in[i]) return verify_fail(v, n->loc, "kernel '%s' lacks an operand", n->kernel->name);
-    set_access(v, n->in[i], ACCESS_READ);
+    verify_set_access(v, n->in[i], ACCESS_READ);
   }
-  for (int i = 0; i < n->nout; i++) set_access(v, n->out[i], ACCESS_WRITE);
+  for (int i = 0; i < n->nout; i++) verify_set_access(v, n->out[i], ACCESS_WRITE);
   for (int i = 0; i < n->kernel->locals.n; i++) {
     if (!verify_declare(v, n->kernel->locals.data[i], ACCESS_WRITE)) return false;
   }
   return true;
 }
 
-static bool verify_content(Verify *v, const Node *n) {
-  const Kernel *k = n->kernel;
+static void start_kernel(Verify *v, const Kernel *k) {
   v->kernel = k;
+  v->epoch++;
   v->scope.n = v->lets.n = 0;
   v->assume = NULL;
   v->budget = VERIFY_BUDGET;
+  v->stack = 0;
+}
+
+static bool verify_content(Verify *v, const Node *n) {
+  const Kernel *k = n->kernel;
   if (!k->name || !*k->name) return verify_fail(v, n->loc, "a kernel without a name");
   if (!map_put(v->kernel_names, k->name, v))
     return verify_fail(v, n->loc, "two kernels are named '%s'", k->name);
@@ -121,9 +130,52 @@ static bool verify_content(Verify *v, const Node *n) {
 }
 
 bool verify_kernel(Verify *v, const Node *n) {
-  uint8_t *outer = v->access;
-  v->access = NEW_ARRAY(v->ctx->arena, uint8_t, v->nvalues);
+  start_kernel(v, n->kernel);
   bool ok = verify_content(v, n);
-  v->access = outer;
+  v->kernel = NULL;
+  return ok;
+}
+
+// ---- one by one -----------------------------------------------------------------------------------------------
+
+struct Prover {
+  Verify v;
+};
+
+Prover *prover_new(Module *m) {
+  Prover *p = NEW(m->ctx->arena, Prover);
+  p->v = (Verify){.ctx = m->ctx, .module = m, .quiet = true};
+  return p;
+}
+
+// Lowering makes values: the tables grow with their number.
+static void prover_grow(Verify *v) {
+  if (v->ctx->next_value <= v->nvalues) return;
+  int n = v->ctx->next_value + v->ctx->next_value / 2;
+  const Value **values = NEW_ARRAY(v->ctx->arena, const Value *, n);
+  uint32_t *inside = NEW_ARRAY(v->ctx->arena, uint32_t, n);
+  if (v->nvalues) {
+    memcpy(values, v->values, (size_t)v->nvalues * sizeof *values);
+    memcpy(inside, v->inside, (size_t)v->nvalues * sizeof *inside);
+  }
+  v->values = values;
+  v->inside = inside;
+  v->nvalues = n;
+}
+
+static void prover_knows(Verify *v, const Value *x, AccessRight access) {
+  v->values[x->id] = x;
+  verify_set_access(v, x, access);
+}
+
+bool prover_kernel(Prover *p, const Node *n, const char **why) {
+  Verify *v = &p->v;
+  prover_grow(v);
+  start_kernel(v, n->kernel);
+  for (int i = 0; i < n->nin; i++) prover_knows(v, n->in[i], ACCESS_READ);
+  for (int i = 0; i < n->kernel->locals.n; i++) prover_knows(v, n->kernel->locals.data[i], ACCESS_NONE);
+  for (int i = 0; i < n->nout; i++) prover_knows(v, n->out[i], ACCESS_NONE);
+  bool ok = verify_body(v, n);
+  *why = v->why;
   return ok;
 }

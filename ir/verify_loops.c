@@ -92,6 +92,9 @@ static bool verify_alloc(Verify *v, const Stmt *s, Place at) {
   bool fits = x->space != SPACE_SCRATCH ||
               (x->offset >= 0 && add_ok(x->offset, bytes, &end) && end <= v->kernel->scratch);
   if (!fits) return verify_fail(v, s->loc, "%%%s does not lie inside the kernel's scratch memory", x->name);
+  if (x->space == SPACE_STACK && (v->stack += bytes) > VERIFY_STACK)
+    return verify_fail(v, s->loc, "kernel '%s' wants more than %d KiB of stack", v->kernel->name,
+                       VERIFY_STACK / 1024);
   return verify_declare(v, x, ACCESS_READ | ACCESS_WRITE);
 }
 
@@ -119,15 +122,15 @@ static bool verify_stmts(Verify *v, const Stmt *s, Place at) {
   v->scope.n = scope;
   v->lets.n = lets;
   for (const Stmt *t = first; ok && t; t = t->next) {
-    if (t->kind == S_ALLOC) v->access[t->alloc->id] = ACCESS_NONE;
+    if (t->kind == S_ALLOC) verify_set_access(v, t->alloc, ACCESS_NONE);
   }
   return ok;
 }
 
 bool verify_body(Verify *v, const Node *n) {
   const Kernel *k = n->kernel;
-  for (int i = 0; i < n->nout; i++) v->access[n->out[i]->id] = ACCESS_READ | ACCESS_WRITE;
-  for (int i = 0; i < k->locals.n; i++) v->access[k->locals.data[i]->id] = ACCESS_READ | ACCESS_WRITE;
+  for (int i = 0; i < n->nout; i++) verify_set_access(v, n->out[i], ACCESS_READ | ACCESS_WRITE);
+  for (int i = 0; i < k->locals.n; i++) verify_set_access(v, k->locals.data[i], ACCESS_READ | ACCESS_WRITE);
   v->scope.n = v->lets.n = 0;
   v->assume = NULL;
   return verify_stmts(v, k->body, (Place){.node = n, .outermost = true});

@@ -1,52 +1,65 @@
 // lower.c: kernels -> loops: hands every kernel to the lowering of its schedule class. The stages stay beside
 // the loops, to say what these compute.
 // SPDX-License-Identifier: Apache-2.0
+//
+// Every access of the loops is proved to lie inside its buffer, at every compilation. Loops that cannot be proved
+// are thrown away: the class writes them again without joining dimensions, then the next class has its turn.
 #include "passes/schedule.h"
-
-static Lower lower_start(Module *m, Node *n, const PassOptions *o) {
-  Lower l = {.c = m->ctx, .m = m, .node = n, .k = n->kernel, .o = o, .target = m->target, .loc = n->loc};
-  l.k->body = NULL;
-  l.block.tail = &l.k->body;
-  return l;
-}
-
-// Tries the kernel's class and those after it in the table; the last takes everything.
-static bool lower_kernel(Module *m, Node *n, const PassOptions *o) {
-  const ScheduleClass *first = schedule_class_find(n->kernel->schedule.kind);
-  int i = 0;
-  while (first && schedule_class_at(i) != first) i++;
-  int errors = diag_errors(m->ctx->diag);
-  for (; i < schedule_class_count(); i++) {
-    const ScheduleClass *cls = schedule_class_at(i);
-    Lower l = lower_start(m, n, o);
-    LowerScope scope = {0};
-    l.scope = &scope;
-    if (cls->lower(&l)) {
-      n->kernel->scratch = l.scratch;
-      n->kernel->schedule.kind = cls->name;
-      return true;
-    }
-    if (diag_errors(m->ctx->diag) > errors) return false;
-  }
-  diag_error(m->ctx->diag, n->loc, "internal error: kernel '%s' cannot be lowered", n->kernel->name);
-  return false;
-}
 
 typedef struct LowerAll {
   Module *m;
   const PassOptions *o;
+  Prover *prover;
+  const char *why; // the last loops were not proved
 } LowerAll;
+
+// The kernel's loops by one class; false if it declines or what it wrote cannot be proved.
+static bool lower_by(LowerAll *all, Node *n, const ScheduleClass *cls, bool careful) {
+  LowerScope scope = {0};
+  Kernel *k = n->kernel;
+  Lower l = {.c = all->m->ctx, .m = all->m, .node = n, .k = k, .o = all->o, .target = all->m->target};
+  l.loc = n->loc;
+  l.careful = careful;
+  l.scope = &scope;
+  l.block.tail = &k->body;
+  k->body = NULL;
+  int64_t parallel = k->parallel;
+  if (!cls->lower(&l)) return false;
+  k->scratch = l.scratch;
+  k->schedule.kind = cls->name;
+  if (prover_kernel(all->prover, n, &all->why)) return true;
+  k->parallel = parallel;
+  return false;
+}
+
+// Tries the kernel's class and those after it in the table; the last takes everything and can be proved always.
+static bool lower_kernel(LowerAll *all, Node *n) {
+  Diag *d = all->m->ctx->diag;
+  const ScheduleClass *first = schedule_class_find(n->kernel->schedule.kind);
+  int i = 0, errors = diag_errors(d);
+  while (first && schedule_class_at(i) != first) i++;
+  all->why = NULL;
+  for (; i < schedule_class_count() && diag_errors(d) == errors; i++)
+    for (int careful = 0; careful < 2; careful++) {
+      if (lower_by(all, n, schedule_class_at(i), careful)) return true;
+      if (!careful && all->why) all->m->unproved++;
+    }
+  if (diag_errors(d) == errors)
+    diag_error(d, n->loc, "internal error: kernel '%s' cannot be lowered: %s", n->kernel->name,
+               all->why ? all->why : "no class of schedules takes it");
+  return false;
+}
 
 static bool lower_graph(Graph *g, void *data) {
   LowerAll *all = data;
   for (Node *n = g->first; n; n = n->next) {
     if (!n->kernel || n->kernel->routine) continue;
-    if (!lower_kernel(all->m, n, all->o)) return false;
+    if (!lower_kernel(all, n)) return false;
   }
   return true;
 }
 
 bool pass_lower(Module *m, const PassOptions *o) {
-  LowerAll all = {m, o};
+  LowerAll all = {m, o, prover_new(m), NULL};
   return each_graph(m->main, lower_graph, &all);
 }

@@ -33,6 +33,7 @@ typedef struct Lower {
   LowerScope *scope;
   PtrMap locals; // Value -> LocalBuffer
   int64_t scratch;
+  bool careful;  // indices as they come, no joining of loops: after loops that could not be proved
   bool physical; // reads in expressions given to lower_value are physical already
   Loc loc;       // of the stage being lowered
 } Lower;
@@ -83,7 +84,8 @@ void lower_stage_store(Lower *l, const Stage *s, const Expr *const *index, const
 
 // ---- the classes ----------------------------------------------------------------------------------------------
 
-bool lower_serial(Lower *l); // everything, one scalar loop nest per stage
-bool lower_vector(Lower *l); // maps, reductions and rows
+bool lower_serial(Lower *l);  // everything, one scalar loop nest per stage
+bool lower_vector(Lower *l);  // maps, reductions and rows
+bool lower_guarded(Lower *l); // everything, with a test before each access that is not proved
 
 #endif

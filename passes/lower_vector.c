@@ -74,7 +74,7 @@ static LanePart lane_parts(const Nest *n, int64_t iterations) {
 static void single_stage(Lower *l, const Stage *s) {
   Nest n;
   nest_of_stage(l, s, 0, NULL, &n);
-  nest_join(&n);
+  if (!l->careful) nest_join(&n);
   nest_choose_lane(&n);
   if (!is_parallel(l)) {
     serial_axes(&n, 0, NULL);
@@ -104,7 +104,7 @@ static void row_stages(Lower *l, const Expr *const *shared, int at) {
     Nest n;
     l->loc = s->loc;
     nest_of_stage(l, s, at, shared, &n);
-    nest_join(&n);
+    if (!l->careful) nest_join(&n);
     nest_choose_lane(&n);
     serial_axes(&n, 0, NULL);
   }

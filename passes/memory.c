@@ -164,5 +164,5 @@ bool pass_memory(Module *m, const PassOptions *o) {
   m->arena_bytes = memory_fit(&p);
   store_offsets(&p);
   each_graph(m->main, clear_graph, NULL);
-  return true;
+  return module_verify_places(m, "memory");
 }

@@ -525,7 +525,7 @@ void product_emit_block(Lower *l, Product *p, const Tile *tile, const Expr *cons
 bool product_lower(Lower *l) {
   Product p;
   if (!product_match(l->m, l->k, &p)) return false;
-  product_collapse(&p);
+  if (!l->careful) product_collapse(&p);
   Emit s = {.l = l, .c = l->c, .p = &p, .tile = tile_load(l->k)};
   if (p.guard) s.nguards = expr_conjuncts(p.guard, s.guard, MAX_CONJUNCTS);
   if (s.nguards < 0) return false;

@@ -41,6 +41,7 @@ static const ScheduleClass CLASSES[] = {
     {"reduce", choose_reduce, lower_vector, NULL},       // one reduction with its epilogue
     {"map", choose_map, lower_vector, NULL},             // element-wise
     {"serial", choose_serial, lower_serial, NULL},       // anything
+    {"guarded", choose_serial, lower_guarded, NULL},     // anything, whatever can be proved of it
 };
 
 int schedule_class_count(void) {

@@ -3,7 +3,8 @@
 //
 // The table in schedule.c is in order of preference. The schedule pass asks each class in turn whether it
 // takes a kernel; the lower pass calls the class named by kernel->schedule.kind, and, should it decline, the
-// following ones down to "serial", which takes everything.
+// following ones down to "serial", which takes everything. It goes on down likewise where the verifier
+// cannot prove the loops; "guarded" can be proved always.
 #ifndef INGOT_PASSES_SCHEDULE_H
 #define INGOT_PASSES_SCHEDULE_H
 

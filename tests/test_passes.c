@@ -5,6 +5,7 @@
 #include "tests/calls.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 // ---- comparing ----------------------------------------------------------------------------------------------
 
@@ -413,4 +414,51 @@ Test(passes, order_lowers_the_peak) {
   check_plan(m);
   cr_expect_leq(m->arena_bytes, 2 * 16384 + 256);
   ctx_free(c);
+}
+
+// ---- proofs -------------------------------------------------------------------------------------------------
+
+static int count_unproved(const char *text, const char **kind) {
+  Ctx *c = ctx_make();
+  Module *m = module_parse(c, source_from_text(c->arena, "proofs.ing", text));
+  cr_assert_not_null(m);
+  m->target = target_default(c);
+  PassOptions o = {.opt_level = 2, .threads = 1};
+  PassHooks hooks = {.verify_each = true};
+  cr_assert(passes_run(m, &o, NULL, NULL, &hooks));
+  int n = m->unproved;
+  *kind = strdup(m->main->first->kernel->schedule.kind);
+  ctx_free(c);
+  return n;
+}
+
+Test(passes, loops_that_can_be_proved_stay) {
+  const char *kind;
+  cr_expect_eq(count_unproved("ingot 1 graph\n"
+                              "graph main(%x: f32[8,32]) {\n"
+                              "  %y: f32[8,32] = relu(%x)\n"
+                              "  return y=%y\n"
+                              "}\n",
+                              &kind),
+               0);
+  cr_expect_str_eq(kind, "map");
+  free((char *)kind);
+}
+
+// Every access of the last class is tested; where the extents are constant the tests are decided and vanish.
+Test(passes, guarded_loops_compute_the_same) {
+  static const char text[] = "ingot 1 kernels\n"
+                             "sym N: 1..9\n"
+                             "graph main(%x: f32[N,4]) {\n"
+                             "  %y: f32[N,4] = kernel k(%x)\n"
+                             "  return y=%y\n"
+                             "}\n"
+                             "kernel k {\n"
+                             "  schedule guarded()\n"
+                             "  %y[i<N,j<4] = sum(k<4) %x[i, k] * %x[i, j]\n"
+                             "}\n";
+  const char *kind;
+  cr_expect_eq(count_unproved(text, &kind), 0);
+  cr_expect_str_eq(kind, "guarded");
+  free((char *)kind);
 }

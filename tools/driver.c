@@ -144,6 +144,7 @@ bool driver_passes(BuildArgs *a, Module *m) {
             passes_run(m, &a->pass, a->passes, a->stop_after, &hooks) && diag_errors(a->tool->diag) == 0;
   progress_end(&r);
   if (a->time_passes) fprintf(stderr, "%9.3f ms  all passes\n", r.total * 1e3);
+  if (a->time_passes && m->unproved) fprintf(stderr, "%9d     loops thrown away unproved\n", m->unproved);
   return ok;
 }
 
