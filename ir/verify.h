@@ -75,6 +75,13 @@ void verify_set_access(Verify *v, const Value *x, AccessRight access);
 bool verify_proves_range(Verify *v, const Expr *index, Dim extent);
 const Expr *verify_without_lets(Verify *v, const Expr *e); // over loop variables only
 
+// ---- verify_digits.c ----------------------------------------------------------------------------------------
+
+// e with sums of digits of one number written as that number.
+const Expr *verify_join_digits(Ctx *c, const Expr *e);
+// e as *dividend // *d, if it is a quotient plus anything.
+bool verify_split_quotient(Ctx *c, const Expr *e, const Expr **dividend, int64_t *d);
+
 // ---- verify_kernel.c --------------------------------------------------------------------------------------
 
 bool verify_kernel(Verify *v, const Node *n);

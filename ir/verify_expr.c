@@ -7,11 +7,10 @@
 // ---- accesses -----------------------------------------------------------------------------------------------
 
 static bool report_access(Verify *v, const Value *x, const Expr *index, Dim extent, int k, Loc loc) {
-  if (v->quiet) return verify_fail(v, loc, "an index of %%%s is not known to lie inside", x->name);
   char *text = expr_text(v->ctx, verify_without_lets(v, index));
   verify_fail(v, loc, "index %d of %%%s, %s, is not known to lie in 0..%s", k, x->name, text,
               expr_text(v->ctx, dim_to_expr(v->ctx, extent)));
-  if (v->assume) diag_note(v->ctx->diag, loc, "assuming %s", expr_text(v->ctx, v->assume));
+  if (v->assume && !v->quiet) diag_note(v->ctx->diag, loc, "assuming %s", expr_text(v->ctx, v->assume));
   return false;
 }
 

@@ -237,6 +237,11 @@ static bool proves_less(Verify *v, const Expr *index, const Expr *n) {
   Ctx *c = v->ctx;
   bool divides = index->op == E_FDIV && least_value(v, index->args[1]) >= 1; // a // d < n is a < n * d
   if (divides && proves_less(v, index->args[0], ex_mul(c, n, index->args[1]))) return true;
+  const Expr *dividend;
+  int64_t d;
+  if (!divides && verify_split_quotient(c, index, &dividend, &d) &&
+      proves_less(v, dividend, ex_mul(c, n, ex_idx(c, d))))
+    return true;
   if (proves_negative(v, ex_sub(c, index, n), PROOF_STEPS)) return true; // facts speak of it as it is
   const Expr *end = expr_rewrite(c, greatest(v, index), expand_mod, NULL);
   return proves_negative(v, ex_sub(c, end, expr_rewrite(c, n, expand_mod, NULL)), PROOF_STEPS);
@@ -256,7 +261,6 @@ static void assume_loops_run(Verify *v) {
 static bool proves_range(Verify *v, const Expr *index, Dim extent) {
   Ctx *c = v->ctx;
   int64_t lo, hi;
-  index = verify_without_lets(v, index);
   bool known = expr_bounds(c, index, v->assume, &lo, &hi);
   if (known && lo >= 0 && hi < extent.n) return true;
   const Expr *n = dim_to_expr(c, extent), *in_range = ex_in_range(c, index, n);
@@ -269,7 +273,10 @@ static bool proves_range(Verify *v, const Expr *index, Dim extent) {
 bool verify_proves_range(Verify *v, const Expr *index, Dim extent) {
   const Expr *old = v->assume;
   assume_loops_run(v);
+  index = verify_without_lets(v, index);
   bool ok = proves_range(v, index, extent);
+  const Expr *joined = ok ? index : verify_join_digits(v->ctx, index);
+  if (joined != index) ok = proves_range(v, joined, extent);
   v->assume = old;
   return ok;
 }

@@ -419,7 +419,7 @@ Test(passes, order_lowers_the_peak) {
 // ---- proofs -------------------------------------------------------------------------------------------------
 
 static int count_unproved(const char *text, const char **kind) {
-  Ctx *c = ctx_make();
+  Ctx *c = ctx_make(stderr);
   Module *m = module_parse(c, source_from_text(c->arena, "proofs.ing", text));
   cr_assert_not_null(m);
   m->target = target_default(c);
