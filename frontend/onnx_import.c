@@ -92,12 +92,21 @@ static void import_node(Import *im, const OnnxNode *n) {
   bind_results(c);
 }
 
+// Counts one more node. The first beyond the limit is reported; then everything ends.
+static bool within_budget(Import *im, const OnnxNode *n) {
+  if (im->translated <= ONNX_IMPORT_NODES && ++im->translated > ONNX_IMPORT_NODES) {
+    diag_error(im->ctx->diag, node_loc(im, n),
+               "with functions and loops written out the model has more than %d nodes", ONNX_IMPORT_NODES);
+  }
+  return im->translated <= ONNX_IMPORT_NODES;
+}
+
 static bool import_nodes(Import *im, const OnnxNode *nodes, int64_t n, const char *const *outputs,
                          int64_t noutputs) {
   int *order = NEW_ARRAY(im->ctx->arena, int, n + 1);
   int count = order_nodes(im, nodes, n, outputs, noutputs, order);
-  for (int i = 0; i < count; i++) import_node(im, &nodes[order[i]]);
-  return count >= 0;
+  for (int i = 0; i < count && within_budget(im, &nodes[order[i]]); i++) import_node(im, &nodes[order[i]]);
+  return count >= 0 && im->translated <= ONNX_IMPORT_NODES;
 }
 
 // ---- functions ------------------------------------------------------------------------------------------------
@@ -188,6 +197,10 @@ bool import_inline(Call *c, const OnnxGraph *g, Val *const *args, int nargs, Val
 
 static bool output_val(Import *im, const char *name, const Val *v) {
   Loc loc = {.src = im->model->src, .what = arena_printf(im->ctx->arena, "output '%s'", name)};
+  if (++im->outputs > ONNX_OUTPUTS) {
+    if (im->outputs == ONNX_OUTPUTS + 1) diag_error(im->ctx->diag, loc, "more than %d outputs", ONNX_OUTPUTS);
+    return false;
+  }
   switch (v->kind) {
   case VAL_TENSOR: graph_output(im->module->main, name, v->v); return true;
   case VAL_SEQUENCE:

@@ -18,6 +18,8 @@ enum {
   ONNX_KNOWN_ELEMENTS = 1024,   // integer tensors up to this size are tracked as expressions
   ONNX_UNROLL_MAX = 4096,       // iterations of a loop that is unrolled
   ONNX_CALL_DEPTH = 64,         // functions in functions
+  ONNX_IMPORT_NODES = 1 << 19,  // translated in all: functions that call others twice grow without end
+  ONNX_OUTPUTS = 1 << 16,       // of the module: items of sequences count
 };
 
 typedef struct Import Import;
@@ -168,7 +170,7 @@ struct Import {
   Scope *scope;
   Map *ops; // "domain:name" -> OnnxOp
   Value *dummy;
-  int depth;
+  int depth, translated, outputs; // functions around; nodes and outputs up to now
   Vec(const Expr *const *) known; // by value id
 };
 

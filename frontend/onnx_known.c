@@ -5,7 +5,10 @@
 // an expression over elements of its operands; where those are known, so is the result.
 #include "frontend/onnx_import.h"
 
-enum { REDUCE_TERMS = 64 }; // reductions up to this many elements are written out
+enum {
+  REDUCE_TERMS = 64, // reductions up to this many elements are written out
+  KNOWN_SIZE = 1024, // operations in one expression
+};
 
 static bool trackable(const Type *t) {
   bool whole = dtype_is_int(t->dtype) || t->dtype == DT_BOOL;
@@ -135,6 +138,14 @@ static bool is_settled(const Expr *e, void *unused) {
   return e->op != E_READ && e->op != E_REDUCE && e->op != E_VAR;
 }
 
+// Counts down from *left; false once it is used up. What is shared counts each time: squaring a number again and
+// again is a small graph, but a large expression.
+static bool is_small(const Expr *e, int *left) {
+  bool small = --*left >= 0;
+  for (int i = 0; small && i < e->nargs; i++) small = is_small(e->args[i], left);
+  return small;
+}
+
 static bool operands_known(Import *im, const Node *n) {
   for (int i = 0; i < n->nin; i++) {
     if (n->in[i] && !known_contents(im, n->in[i])) return false;
@@ -159,7 +170,8 @@ const Expr *const *known_derive(Import *im, const Value *v) {
   for (int i = 0; i < count; i++) {
     indices_of(c, &v->type, i, index);
     known[i] = expr_rewrite(c, node_define(c, n, v->def_index, index), resolve, im);
-    if (!expr_visit(c, known[i], is_settled, NULL)) return NULL;
+    int left = KNOWN_SIZE;
+    if (!is_small(known[i], &left) || !expr_visit(c, known[i], is_settled, NULL)) return NULL;
   }
   remember(im, v, known);
   return known;

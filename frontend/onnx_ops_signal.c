@@ -5,6 +5,7 @@
 #include <math.h>
 
 enum {
+  WINDOW_MAX = 1 << 24,
   DFT_MAX = 1 << 13,      // length of a transform: it is a product with a constant matrix
   DET_MAX = 64,           // rows of a matrix: the elimination is written out
   STFT_INDICES = 1 << 26, // samples in all frames: a constant has the number of each
@@ -19,7 +20,7 @@ static bool window(Call *c, double a0, double a1, double a2) {
   int64_t size;
   DType t = onnx_dtype((int32_t)attr_i(c, "output_datatype", ONNX_FLOAT));
   if (!arg_int(c, 0, &size)) return false;
-  if (size < 0 || size > INT32_MAX || t == DT_NONE)
+  if (size < 0 || size > WINDOW_MAX || t == DT_NONE)
     return call_fail(c, "a window of %lld numbers", (long long)size);
   Type type = type_make(t, 1, &size);
   Tensor *w = tensor_new(call_ctx(c), &type);

@@ -7,10 +7,16 @@
 #include <math.h>
 #include <stdlib.h>
 
+// A part of a file that holds a tensor.
+typedef struct Extent {
+  uint64_t from, to;
+} Extent;
+
 typedef struct OnnxExternal {
   const uint8_t *p;
   size_t size;
   const char *path;
+  Vec(Extent) used; // by tensors: in order, none twice
 } OnnxExternal;
 
 OnnxFiles *onnx_files_new(Ctx *c, const char *path, const uint8_t *bytes, size_t size) {
@@ -127,7 +133,7 @@ static bool stays_beside(Arena *a, const char *model, const char *path) {
 }
 
 // Maps the file at `location`, once. NULL after reporting.
-static const OnnxExternal *open_external(OnnxFiles *f, Loc loc, const char *location) {
+static OnnxExternal *open_external(OnnxFiles *f, Loc loc, const char *location) {
   Arena *a = f->ctx->arena;
   OnnxExternal *e = map_get(f->external, location);
   if (e) return e;
@@ -163,6 +169,25 @@ typedef struct Packed {
   int64_t offset;
 } Packed;
 
+// Tensors may share their bytes, but a part of another's is a mistake or a trick: it is told.
+static void claim(OnnxFiles *f, Loc loc, OnnxExternal *e, uint64_t from, uint64_t to) {
+  int at = 0, n = e->used.n;
+  for (int half = n; half > 0; half /= 2) { // the first that does not begin before
+    while (at + half <= n && e->used.data[at + half - 1].from < from) at += half;
+  }
+  Extent *u = e->used.data;
+  bool same = at < n && u[at].from == from && u[at].to == to;
+  if (from == to || same) return;
+  if ((at > 0 && u[at - 1].to > from) || (at < n && u[at].from < to)) {
+    diag_warn(f->ctx->diag, loc, "its data overlaps that of another tensor, at offset %llu of '%s'",
+              (unsigned long long)from, e->path);
+  }
+  vec_push(f->ctx->arena, &e->used, (Extent){0});
+  u = e->used.data;
+  memmove(u + at + 1, u + at, (size_t)(n - at) * sizeof *u);
+  u[at] = (Extent){from, to};
+}
+
 static bool find_external(OnnxFiles *f, Loc loc, const OnnxTensor *t, uint64_t need, Packed *out) {
   Diag *d = f->ctx->diag;
   const char *location = external_entry(t, "location"), *offset_text = external_entry(t, "offset"),
@@ -172,7 +197,7 @@ static bool find_external(OnnxFiles *f, Loc loc, const OnnxTensor *t, uint64_t n
   if (offset_text && !parse_size(offset_text, &offset)) {
     return diag_error(d, loc, "external data '%s' has the invalid offset '%s'", location, offset_text), false;
   }
-  const OnnxExternal *e = open_external(f, loc, location);
+  OnnxExternal *e = open_external(f, loc, location);
   if (!e) return false;
   length = offset <= e->size ? e->size - offset : 0;
   if (length_text && !parse_size(length_text, &length)) {
@@ -184,6 +209,7 @@ static bool find_external(OnnxFiles *f, Loc loc, const OnnxTensor *t, uint64_t n
         location, (unsigned long long)need, (unsigned long long)length, (unsigned long long)offset, e->size);
     return false;
   }
+  claim(f, loc, e, offset, offset + need);
   *out = (Packed){{e->p + offset, (size_t)need}, e->path, (int64_t)offset};
   return true;
 }

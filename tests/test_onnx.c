@@ -1,84 +1,10 @@
 // test_onnx.c: the ONNX importer: graphs, scopes, functions, dimensions, constants, and what it refuses.
 // SPDX-License-Identifier: Apache-2.0
-#include "frontend/onnx.h"
-#include "tests/onnx_build.h"
+#include "tests/onnx_fixture.h"
 
-#include <criterion/criterion.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static jmp_buf oom;
-static Source SRC = {.path = "m.onnx"};
-
-typedef struct Fixture {
-  Ctx *c;
-  Arena *a;
-  char *text;
-  size_t len;
-  FILE *out;
-  FrontendOptions user;
-} Fixture;
-
-static Fixture begin(void) {
-  Fixture f = {.a = arena_new(&oom)};
-  return f;
-}
-
-static void start(Fixture *f) {
-  f->out = open_memstream(&f->text, &f->len);
-  f->c = ctx_new(f->a, diag_new(f->a, f->out, false));
-}
-
-static const char *said(Fixture *f) {
-  fflush(f->out);
-  return f->text;
-}
-
-static void end(Fixture *f) {
-  fclose(f->out);
-  free(f->text);
-  arena_free(f->a);
-}
-
-static Module *import(Fixture *f, Str *model) {
-  OnnxModel *m = onnx_decode_model(f->a, f->c->diag, &SRC, (const uint8_t *)model->s, model->n);
-  return m ? onnx_import(f->c, m, &(OnnxOptions){.user = &f->user}) : NULL;
-}
-
-#define NAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define DIMS(...)  (int64_t[]){__VA_ARGS__}, (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))
-
-static void add_node(Str *graph, const char *op, const char *const *in, const char *out) {
-  Str n = pb_node(graph->arena, op, in, out);
-  pb_message(graph, 1, &n);
-}
-
-static void add_value(Str *graph, int field, const char *name, int elem, const int64_t *dims, int rank) {
-  Str v = pb_value(graph->arena, name, elem, dims, rank);
-  pb_message(graph, field, &v);
-}
-
-static void add_ints(Str *graph, const char *name, const int64_t *v, int n) {
-  Str t = pb_tensor(graph->arena, name, ONNX_INT64, (int64_t[]){n}, 1, v, (size_t)n * 8);
-  pb_message(graph, 5, &t);
-}
-
-enum { INPUT = 11, OUTPUT = 12 };
-
-static const Tensor *ramp(Fixture *f, int rank, const int64_t *dims) {
-  Type type = type_make(DT_F32, rank, dims);
-  Tensor *t = tensor_new(f->c, &type);
-  for (int64_t i = 0; i < type_elements(&type); i++) tensor_set(t, i, (double)i);
-  return t;
-}
-
-static Tensor *run(Fixture *f, Module *m, const Tensor *in) {
-  Tensor *out[4];
-  cr_assert(module_verify(m, "import"), "%s", said(f));
-  cr_assert(eval_module(m, &in, out), "%s", said(f));
-  return out[0];
-}
 
 // ---- graphs ----
 
