@@ -2,23 +2,38 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/internal.h"
 
-// The file is named by the build; see CMakeLists.txt.
-__asm__(".section .rodata\n"
-        ".balign 16\n"
-        ".globl ingot_embedded_runtime\n"
-        ".hidden ingot_embedded_runtime\n"
-        "ingot_embedded_runtime:\n"
-        ".incbin \"" INGOT_RUNTIME_ARCHIVE "\"\n"
-        ".globl ingot_embedded_runtime_end\n"
-        ".hidden ingot_embedded_runtime_end\n"
-        "ingot_embedded_runtime_end:\n"
-        ".byte 0\n"
-        ".text\n");
-extern const char ingot_embedded_runtime[], ingot_embedded_runtime_end[];
+// The build lists the files (CMakeLists.txt): RUNTIME(name, symbol, path).
+#define RUNTIME(name, symbol, path)                                                                          \
+  __asm__(".section .rodata\n"                                                                               \
+          ".balign 16\n"                                                                                     \
+          ".globl ingot_runtime_" #symbol "\n"                                                               \
+          ".hidden ingot_runtime_" #symbol "\n"                                                              \
+          "ingot_runtime_" #symbol ":\n"                                                                     \
+          ".incbin \"" path "\"\n"                                                                           \
+          ".globl ingot_runtime_" #symbol "_end\n"                                                           \
+          ".hidden ingot_runtime_" #symbol "_end\n"                                                          \
+          "ingot_runtime_" #symbol "_end:\n"                                                                 \
+          ".byte 0\n"                                                                                        \
+          ".text\n");                                                                                        \
+  extern const char ingot_runtime_##symbol[], ingot_runtime_##symbol##_end[];
+#include INGOT_RUNTIMES
+#undef RUNTIME
 
-const void *runtime_archive(size_t *size) {
-  *size = (size_t)(ingot_embedded_runtime_end - ingot_embedded_runtime);
-  return ingot_embedded_runtime;
+static const struct {
+  const char *name, *begin, *end;
+} runtimes[] = {
+#define RUNTIME(name, symbol, path) {name, ingot_runtime_##symbol, ingot_runtime_##symbol##_end},
+#include INGOT_RUNTIMES
+#undef RUNTIME
+};
+
+const void *runtime_archive(const char *name, size_t *size) {
+  for (int i = 0; i < ARRAY_LEN(runtimes); i++) {
+    if (strcmp(runtimes[i].name, name) != 0) continue;
+    *size = (size_t)(runtimes[i].end - runtimes[i].begin);
+    return runtimes[i].begin;
+  }
+  return NULL;
 }
 
 // A member: 60 bytes of text, the data, and a newline if its length is odd. No dates, no owners.

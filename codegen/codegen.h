@@ -9,6 +9,7 @@ typedef enum EmitKind {
   EMIT_SHARED,
   EMIT_OBJECT,
   EMIT_ARCHIVE,
+  EMIT_EXECUTABLE,
   EMIT_LLVM_IR,
   EMIT_BITCODE,
   EMIT_ASM
@@ -24,6 +25,9 @@ typedef struct CodegenOptions {
   const char *source_path;  // of the model, for the self-description
   const char *options_text; // command line options, for the self-description
   const char *linker;       // NULL: ld, ld.lld, cc in this order
+  bool freestanding;        // an object that needs no libc, no threads and no heap
+  bool weights_beside;      // constants in a file of their own
+  const char *weights_file; // its plain name; NULL: after the output
 } CodegenOptions;
 
 // Compiles the module and writes the artefact (and its header) at `path`. Reports and returns false on any

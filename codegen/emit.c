@@ -5,6 +5,18 @@
 #include "codegen/internal.h"
 
 #include <errno.h>
+#include <sys/stat.h>
+
+// resnet.so -> resnet, libresnet.so -> resnet, in the same folder.
+static const char *file_stem(const Plan *p, const char *out) {
+  const char *slash = strrchr(out, '/');
+  int dir = slash ? (int)(slash - out) + 1 : 0;
+  const char *base = out + dir;
+  if (strncmp(base, "lib", 3) == 0 && base[3]) base += 3;
+  const char *dot = strrchr(base, '.');
+  int n = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
+  return arena_printf(p->arena, "%.*s%.*s", dir, out, n, base);
+}
 
 // ---- pieces -----------------------------------------------------------------------------------------------------
 
@@ -13,6 +25,7 @@ typedef struct Pieces {
   const char *out;
   Vec(OutFile *) files;
   Vec(LinkInput) inputs;
+  OutFile *beside; // the weights file, or the companion of LLVM IR and assembly; NULL: none
 } Pieces;
 
 // A temporary file beside the output; NULL after reporting.
@@ -39,20 +52,38 @@ static bool add_objects(Pieces *k, const Compiled *objects) {
 }
 
 static bool add_rodata(Pieces *k) {
-  if (k->plan->model.weights.bytes == 0) return true;
-  OutFile *f = new_piece(k, "weights");
-  return f && finish_piece(k, f, rodata_write_object(k->plan, file_stream(f)), false);
+  if (k->plan->model.weights.bytes == 0 || k->plan->model.weights.file) return true;
+  OutFile *f = new_piece(k, "constants");
+  return f && finish_piece(k, f, object_write(k->plan, file_stream(f)), false);
 }
 
-static bool add_runtime(Pieces *k) {
+static bool add_runtime(Pieces *k, bool whole) {
+  const Plan *p = k->plan;
   size_t size;
-  const void *archive = runtime_archive(&size);
+  const char *name = p->m->target->runtime;
+  const void *archive = runtime_archive(p->bare ? arena_printf(p->arena, "%s-bare", name) : name, &size);
+  if (!archive) {
+    diag_error(p->c->diag, NO_LOC, "this compiler was built without the %s runtime for '%s'",
+               p->bare ? "freestanding" : "hosted", p->m->target->name);
+    diag_note(p->c->diag, NO_LOC,
+              "building it takes clang and the target's libc headers: docs/dependencies.md");
+    return false;
+  }
   OutFile *f = new_piece(k, "runtime");
-  return f && finish_piece(k, f, fwrite(archive, size, 1, file_stream(f)) == 1, false);
+  return f && finish_piece(k, f, fwrite(archive, size, 1, file_stream(f)) == 1, whole);
 }
 
 static void drop_pieces(Pieces *k) {
   for (int i = 0; i < k->files.n; i++) file_abort(k->files.data[i]);
+}
+
+// Linkers set the permission themselves; files that are renamed into place have what they were created with.
+static bool make_executable(const Plan *p, const char *path) {
+  mode_t mask = umask(0);
+  umask(mask);
+  if (chmod(path, 0777 & ~mask) == 0) return true;
+  diag_error(p->c->diag, NO_LOC, "cannot make '%s' executable: %s", path, strerror(errno));
+  return false;
 }
 
 // ---- kinds of output ----------------------------------------------------------------------------------------------
@@ -66,21 +97,38 @@ static const char *version_script(Pieces *k) {
   return fflush(file_stream(f)) == 0 ? file_temp_path(f) : NULL;
 }
 
-static bool write_shared(Pieces *k, OutFile *out) {
+// Everything that is linked, as inputs of the linker.
+static bool add_all(Pieces *k, TablesKind tables) {
   Compiled objects = {0};
-  if (!workers_compile(k->plan, COMPILE_OBJECT, TABLES_SHARED, &objects)) return false;
-  bool ok = add_objects(k, &objects) && add_rodata(k) && add_runtime(k);
+  if (!workers_compile(k->plan, COMPILE_OBJECT, tables, &objects)) return false;
+  bool ok = add_objects(k, &objects) && add_rodata(k) && add_runtime(k, false);
   compiled_free(&objects);
-  const char *script = ok ? version_script(k) : NULL;
-  return script && link_shared(k->plan, k->inputs.data, k->inputs.n, script, file_temp_path(out));
+  return ok;
+}
+
+static bool is_wasm(const Plan *p) {
+  return strcmp(p->m->target->runtime, "wasm32") == 0;
+}
+
+static bool write_shared(Pieces *k, OutFile *out) {
+  const Plan *p = k->plan;
+  if (is_wasm(p))
+    return add_all(k, TABLES_STATIC) && link_wasm(p, k->inputs.data, k->inputs.n, file_temp_path(out));
+  if (!add_all(k, TABLES_SHARED)) return false;
+  const char *script = version_script(k);
+  return script && link_shared(p, k->inputs.data, k->inputs.n, script, file_temp_path(out));
+}
+
+static bool write_executable(Pieces *k, OutFile *out) {
+  const char *path = file_temp_path(out);
+  return add_all(k, TABLES_EXECUTABLE) && link_executable(k->plan, k->inputs.data, k->inputs.n, path) &&
+         make_executable(k->plan, path);
 }
 
 static bool write_object(Pieces *k, OutFile *out) {
-  Compiled objects = {0};
-  if (!workers_compile(k->plan, COMPILE_OBJECT, TABLES_STATIC, &objects)) return false;
-  bool ok = add_objects(k, &objects) && add_rodata(k);
-  compiled_free(&objects);
-  return ok && link_relocatable(k->plan, k->inputs.data, k->inputs.n, file_temp_path(out));
+  const char *path = file_temp_path(out);
+  return add_all(k, TABLES_STATIC) && link_relocatable(k->plan, k->inputs.data, k->inputs.n, path) &&
+         localize_file(k->plan, path);
 }
 
 // The linker replaces the piece's file, so that its stream is of no use: the object is read by name.
@@ -147,6 +195,14 @@ static bool put_module(const Plan *p, LLVMModuleRef module, FILE *out) {
   return true;
 }
 
+// What LLVM IR, bitcode and assembly lack: the constants and the executor, as an object beside them.
+static bool write_companion(Pieces *k) {
+  const Plan *p = k->plan;
+  k->beside = file_create(p->arena, p->c->diag, arena_printf(p->arena, "%s.data.o", file_stem(p, k->out)));
+  if (!k->beside || !add_rodata(k) || !add_runtime(k, true)) return false;
+  return link_relocatable(p, k->inputs.data, k->inputs.n, file_temp_path(k->beside));
+}
+
 // LLVM IR, bitcode or assembly of everything but the constants.
 static bool write_module(Pieces *k, OutFile *out) {
   const Plan *p = k->plan;
@@ -154,7 +210,7 @@ static bool write_module(Pieces *k, OutFile *out) {
   if (!workers_compile(p, COMPILE_BITCODE, TABLES_STATIC, &parts)) return false;
   LLVMContextRef llvm = LLVMContextCreate();
   LLVMModuleRef module = link_modules(p, llvm, &parts);
-  bool ok = module && put_module(p, module, file_stream(out));
+  bool ok = module && put_module(p, module, file_stream(out)) && write_companion(k);
   if (module) LLVMDisposeModule(module);
   LLVMContextDispose(llvm);
   compiled_free(&parts);
@@ -166,22 +222,16 @@ static bool write_output(Pieces *k, OutFile *out) {
   case EMIT_SHARED: return write_shared(k, out);
   case EMIT_OBJECT: return write_object(k, out);
   case EMIT_ARCHIVE: return write_archive(k, out);
+  case EMIT_EXECUTABLE: return write_executable(k, out);
   default: return write_module(k, out);
   }
 }
 
-// ---- the header ---------------------------------------------------------------------------------------------------
+// ---- files beside it ----------------------------------------------------------------------------------------------
 
-// resnet.so -> resnet.h, libresnet.so -> resnet.h, in the same folder.
 static const char *header_path(const Plan *p, const char *out) {
   if (p->options->header_path) return p->options->header_path;
-  const char *slash = strrchr(out, '/');
-  int dir = slash ? (int)(slash - out) + 1 : 0;
-  const char *base = out + dir;
-  if (strncmp(base, "lib", 3) == 0 && base[3]) base += 3;
-  const char *dot = strrchr(base, '.');
-  int n = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
-  return arena_printf(p->arena, "%.*s%.*s.h", dir, out, n, base);
+  return arena_printf(p->arena, "%s.h", file_stem(p, out));
 }
 
 static bool wants_header(const Plan *p) {
@@ -189,10 +239,55 @@ static bool wants_header(const Plan *p) {
   return p->options->header_path || e == EMIT_SHARED || e == EMIT_OBJECT || e == EMIT_ARCHIVE;
 }
 
-// Both files appear or neither: the header is renamed only when the artefact is known to be whole.
-static bool commit_both(OutFile *out, OutFile *header) {
+// The weights file, before anything that knows its name and hash is compiled.
+static bool write_weights(Pieces *k) {
+  Plan *p = (Plan *)(uintptr_t)k->plan;
+  struct ingot_weights *w = &p->model.weights;
+  if (!p->options->weights_beside || w->bytes == 0) return true;
+  const char *path = arena_printf(p->arena, "%s.weights", file_stem(p, k->out)),
+             *slash = strrchr(k->out, '/');
+  if (p->options->weights_file)
+    path = arena_printf(p->arena, "%.*s%s", slash ? (int)(slash - k->out) + 1 : 0, k->out,
+                        p->options->weights_file);
+  slash = strrchr(path, '/');
+  w->file = slash ? slash + 1 : path;
+  k->beside = file_create(p->arena, p->c->diag, path);
+  if (!k->beside) return false;
+  if (rodata_write_file(p, file_stream(k->beside), &w->hash)) return true;
+  diag_error(p->c->diag, NO_LOC, "cannot write '%s': %s", path, strerror(errno));
+  return false;
+}
+
+// ---- the whole ----------------------------------------------------------------------------------------------------
+
+static bool check_options(const Plan *p) {
+  EmitKind e = p->options->emit;
+  if (p->bare && !is_wasm(p) && (e == EMIT_SHARED || e == EMIT_EXECUTABLE))
+    diag_error(p->c->diag, NO_LOC, "without an operating system there are no %s: --emit=obj or archive",
+               e == EMIT_SHARED ? "shared libraries" : "executables");
+  else if (is_wasm(p) && e != EMIT_SHARED)
+    diag_error(p->c->diag, NO_LOC,
+               "for wasm32 there are modules only: --emit=so, or a file name that ends in .wasm");
+  else if (p->options->weights_beside && e >= EMIT_LLVM_IR)
+    diag_error(p->c->diag, NO_LOC, "--weights-file goes with libraries, objects and executables");
+  else
+    return true;
+  return false;
+}
+
+static bool write_all(Pieces *k, OutFile *out, OutFile **header) {
+  const Plan *p = k->plan;
+  if (!out || !write_weights(k) || !write_output(k, out)) return false;
+  if (!wants_header(p)) return true;
+  *header = file_create(p->arena, p->c->diag, header_path(p, k->out));
+  if (*header) header_print(p, file_stream(*header));
+  return *header;
+}
+
+// All files appear or none: the others are renamed only when the artefact is known to be whole.
+static bool commit_all(Pieces *k, OutFile *out, OutFile *header) {
   bool whole = fflush(file_stream(out)) == 0 && !ferror(file_stream(out));
-  bool ok = !whole || !header || file_commit(header);
+  bool ok = !whole || ((!header || file_commit(header)) && (!k->beside || file_commit(k->beside)));
   if (ok) return file_commit(out) && whole;
   file_abort(out);
   return false;
@@ -200,18 +295,14 @@ static bool commit_both(OutFile *out, OutFile *header) {
 
 bool codegen_write(Module *m, const CodegenOptions *o, const char *path) {
   Plan *p = plan_make(m, o);
-  if (!p) return false;
+  if (!p || !check_options(p)) return false;
   OutFile *out = file_create(p->arena, p->c->diag, path), *header = NULL;
   Pieces pieces = {.plan = p, .out = path};
-  bool ok = out && write_output(&pieces, out);
+  bool ok = write_all(&pieces, out, &header);
   drop_pieces(&pieces);
-  if (ok && wants_header(p)) {
-    header = file_create(p->arena, p->c->diag, header_path(p, path));
-    ok = header;
-    if (ok) header_print(p, file_stream(header));
-  }
-  ok = ok && commit_both(out, header);
-  if (!ok && header) file_abort(header);
-  if (!ok && out) file_abort(out);
+  ok = ok && commit_all(&pieces, out, header);
+  OutFile *const files[] = {out, header, pieces.beside};
+  for (int i = 0; !ok && i < ARRAY_LEN(files); i++)
+    if (files[i]) file_abort(files[i]);
   return ok;
 }

@@ -250,6 +250,12 @@ static void set_attribute(Gen *g, const char *key, const char *value) {
   LLVMAddAttributeAtIndex(g->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
+static void enum_attribute(Gen *g, const char *name, uint64_t value) {
+  unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
+  LLVMAddAttributeAtIndex(g->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                          LLVMCreateEnumAttribute(g->llvm, kind, value));
+}
+
 static void param_attribute(Gen *g, unsigned param, const char *name) {
   unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
   LLVMAddAttributeAtIndex(g->fn, param + 1, LLVMCreateEnumAttribute(g->llvm, kind, 0));
@@ -265,10 +271,11 @@ static void make_function(Gen *g, const char *symbol) {
   const Target *target = g->target;
   if (target->cpu && *target->cpu) set_attribute(g, "target-cpu", target->cpu);
   if (target->features && *target->features) set_attribute(g, "target-features", target->features);
+  if (target->tune) set_attribute(g, "tune-cpu", target->tune);
   if (target->vector_bytes == 64) set_attribute(g, "prefer-vector-width", "512");
-  unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-  LLVMAddAttributeAtIndex(g->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                          LLVMCreateEnumAttribute(g->llvm, nounwind, 0));
+  // Registers are at least so long: vectors of that many bytes fit one.
+  if (target->vscale) enum_attribute(g, "vscale_range", (uint64_t)target->vscale << 32);
+  enum_attribute(g, "nounwind", 0);
   for (unsigned p = 0; p < 5; p++)
     if (p != 2 && p != 3) param_attribute(g, p, "noalias");
   g->scratch = LLVMGetParam(g->fn, 4);

@@ -30,8 +30,6 @@ void machine_close(Machine *m);
 // The short pass pipeline. Reports and returns false on failure (our bug).
 bool machine_optimise(const Machine *m, Ctx *c, LLVMModuleRef module);
 // Instructions that decide how something is lowered.
-// What a processor must have, by LLVM's names, for the loader to check: "avx2,fma".
-const char *target_cpu_features(const Target *t);
 bool target_has_f16(const Target *t);            // conversions between f16 and f32
 bool target_gains_by_alignment(const Target *t); // do aligned vectors make better code?
 bool target_has_round(const Target *t);          // floor, ceil, trunc and round-to-even
@@ -107,6 +105,7 @@ typedef struct Plan {
   Vec(Unit *) units;
   Vec(Constant *) constants; // by rising offset
   int64_t arena_bytes;       // the memory plan's, and what control flow needs beyond it
+  bool bare;                 // no libc, no threads, memory of its own
   Map *unit_by_text, *constant_by_hash;
   PMap tensor_of;   // Value -> number + 1
   PMap constant_of; // Value -> Constant
@@ -319,11 +318,10 @@ LLVMValueRef math_round(Gen *g, ExprOp op, LLVMValueRef x); // floor, ceil, trun
 
 // ---- tables.c, workers.c: all modules -------------------------------------------------------------------
 
-// Model, artefact (in shared libraries) and entry function.
-LLVMModuleRef tables_build(Worker *w, const Plan *p, bool shared);
-
 typedef enum CompileForm { COMPILE_OBJECT, COMPILE_BITCODE } CompileForm;
-typedef enum TablesKind { TABLES_NONE, TABLES_STATIC, TABLES_SHARED } TablesKind;
+typedef enum TablesKind { TABLES_NONE, TABLES_STATIC, TABLES_SHARED, TABLES_EXECUTABLE } TablesKind;
+// Model, artefact (in shared libraries) and entry function.
+LLVMModuleRef tables_build(Worker *w, const Plan *p, TablesKind kind);
 typedef Vec(LLVMMemoryBufferRef) Compiled; // in an order that depends on the plan alone
 // Compiles all kernels and the tables on options->jobs threads. Reports and returns false on failure.
 bool workers_compile(const Plan *p, CompileForm form, TablesKind tables, Compiled *out);
@@ -335,8 +333,15 @@ void compiled_free(Compiled *c);
 bool rodata_stream(const Plan *p, FILE *out);
 // Into memory of p->model.weights.bytes bytes.
 void rodata_fill(const Plan *p, void *to);
-// An object file that defines ingot_weights_<name>.
-bool rodata_write_object(const Plan *p, FILE *out);
+// A file of its own, with its header; `hash` is that of the data.
+bool rodata_write_file(const Plan *p, FILE *out, uint64_t *hash);
+
+// ---- object.c, localize.c: object files -------------------------------------------------------------------
+
+// An object file for the target that defines ingot_weights_<name>.
+bool object_write(const Plan *p, FILE *out);
+// Makes the hidden symbols of a relocatable ELF object local, in place. Reports and returns false on failure.
+bool localize_file(const Plan *p, const char *path);
 
 // ---- archive.c, link.c: files ---------------------------------------------------------------------------
 
@@ -345,14 +350,17 @@ bool archive_write(Ctx *c, FILE *out, const Compiled *objects);
 // One of a single object with an index of the symbols it defines: for programs to link.
 bool archive_write_indexed(Ctx *c, FILE *out, const void *object, size_t size, const char *const *symbols,
                            int n);
-// The runtime as an ar archive, embedded in the compiler.
-const void *runtime_archive(size_t *size);
+// The executor of that name as an ar archive, embedded in the compiler: Target.runtime, or that and "-bare".
+// NULL if this compiler was built without it.
+const void *runtime_archive(const char *name, size_t *size);
 typedef struct LinkInput {
   const char *path;
   bool whole; // archive of which every member is wanted
 } LinkInput;
 bool link_shared(const Plan *p, const LinkInput *in, int n, const char *version_script, const char *out);
+bool link_executable(const Plan *p, const LinkInput *in, int n, const char *out);
 bool link_relocatable(const Plan *p, const LinkInput *in, int n, const char *out);
+bool link_wasm(const Plan *p, const LinkInput *in, int n, const char *out);
 
 // ---- header.c -------------------------------------------------------------------------------------------
 

@@ -83,31 +83,60 @@ static bool on_path(const char *name) {
   return false;
 }
 
-static const char *host_arch(void) {
-#if defined(__x86_64__)
-  return "x86_64";
-#elif defined(__aarch64__)
-  return "aarch64";
-#elif defined(__riscv)
-  return "riscv64";
-#else
-  return "arm";
-#endif
+// What linking for a target takes beside its objects.
+typedef struct Platform {
+  const char *runtime;     // as in Target
+  const char *triple;      // of Debian's folders
+  const char *interpreter; // of executables
+  const char *emulation;   // the linker's name for the format
+} Platform;
+
+static const Platform platforms[] = {
+    {"x86_64", "x86_64-linux-gnu", "/lib64/ld-linux-x86-64.so.2", "elf_x86_64"},
+    {"aarch64", "aarch64-linux-gnu", "/lib/ld-linux-aarch64.so.1", "aarch64linux"},
+    {"armv7", "arm-linux-gnueabihf", "/lib/ld-linux-armhf.so.3", "armelf_linux_eabi"},
+    {"riscv64", "riscv64-linux-gnu", "/lib/ld-linux-riscv64-lp64d.so.1", "elf64lriscv"},
+    {"thumbv7em", NULL, NULL, "armelf"},
+    {"wasm32", NULL, NULL, NULL},
+};
+
+static const Platform *platform_of(const Plan *p) {
+  for (int i = 0; i < ARRAY_LEN(platforms); i++)
+    if (strcmp(platforms[i].runtime, p->m->target->runtime) == 0) return &platforms[i];
+  return &platforms[0];
 }
 
 static bool is_native(const Plan *p) {
-  return strncmp(p->m->target->triple, host_arch(), strlen(host_arch())) == 0;
+#if defined(__x86_64__)
+  const char *host = "x86_64";
+#elif defined(__aarch64__)
+  const char *host = "aarch64";
+#elif defined(__riscv)
+  const char *host = "riscv64";
+#else
+  const char *host = "armv7";
+#endif
+  return strcmp(p->m->target->runtime, host) == 0;
+}
+
+static bool is_wasm(const Plan *p) {
+  return strcmp(p->m->target->runtime, "wasm32") == 0;
 }
 
 // ld is the fastest to start; only lld links for other machines; a C compiler drives whatever linker it has.
 static const char *find_linker(const Plan *p) {
-  static const char *const names[] = {"ld", "ld.lld", "ld.lld-19", "cc"};
+  static const char *const own[] = {"ld", "ld.lld-19", "ld.lld", "cc", NULL};
+  static const char *const cross[] = {"ld.lld-19", "ld.lld", NULL}, *const wasm[] = {"wasm-ld-19", "wasm-ld",
+                                                                                     NULL};
+  const char *const *names = is_wasm(p) ? wasm : is_native(p) ? own : cross;
   if (p->options->linker) return p->options->linker;
-  for (int i = is_native(p) ? 0 : 1; i < ARRAY_LEN(names); i++)
+  for (int i = 0; names[i]; i++)
     if (on_path(names[i])) return names[i];
-  diag_error(p->c->diag, NO_LOC, "no linker found: none of ld, ld.lld and cc is on the PATH");
+  diag_error(p->c->diag, NO_LOC, "no linker for '%s' is on the PATH: neither %s nor %s", p->m->target->name,
+             names[0], names[1]);
   diag_note(p->c->diag, NO_LOC,
-            "install binutils or lld, name one with --linker, or emit an object (--emit=obj)");
+            is_native(p) ? "install binutils or lld, or name one with --linker"
+                         : "install lld (Debian: lld-19), or name one with --linker");
   return NULL;
 }
 
@@ -118,97 +147,156 @@ static bool is_driver(const char *linker) {
   return strstr(base, "cc") || strstr(base, "clang");
 }
 
-static bool finish(const Plan *p, Command *c) {
+// ---- the command ------------------------------------------------------------------------------------------------
+
+typedef struct Link {
+  const Plan *plan;
+  const Platform *platform;
+  Command command;
+  bool driver;
+} Link;
+
+// An option of the linker proper.
+static void option(Link *k, const char *text) {
+  arg(&k->command, "%s%s", k->driver ? "-Wl," : "", text);
+}
+
+static void keyword(Link *k, const char *word) {
+  arg(&k->command, "-z");
+  arg(&k->command, "%s", word);
+}
+
+static bool begin(Link *k, const Plan *p, const char *out) {
+  const char *linker = find_linker(p);
+  if (!linker) return false;
+  *k = (Link){
+      .plan = p, .platform = platform_of(p), .command = {.arena = p->arena}, .driver = is_driver(linker)};
+  arg(&k->command, "%s", linker);
+  if (!is_wasm(p) && !is_native(p)) arg(&k->command, "-m%s", k->platform->emulation);
+  arg(&k->command, "-o");
+  arg(&k->command, "%s", out);
+  return true;
+}
+
+static void add_inputs(Link *k, const LinkInput *in, int n) {
+  for (int i = 0; i < n; i++) {
+    if (in[i].whole) option(k, "--whole-archive");
+    arg(&k->command, "%s", in[i].path);
+    if (in[i].whole) option(k, "--no-whole-archive");
+  }
+}
+
+// Where libc may lie on common systems, Debian's folders for other architectures included.
+enum { LIBC_FOLDERS = 7 };
+static void libc_folders(const Link *k, const char **dirs) {
+  Arena *a = k->plan->arena;
+  const char *triple = k->platform->triple;
+  const char *own[LIBC_FOLDERS] = {arena_printf(a, "/usr/lib/%s", triple),
+                                   arena_printf(a, "/lib/%s", triple),
+                                   arena_printf(a, "/usr/%s/lib", triple),
+                                   "/usr/lib64",
+                                   "/lib64",
+                                   "/usr/lib",
+                                   "/lib"};
+  memcpy(dirs, own, sizeof own);
+}
+
+// The library itself where its development files are missing. False if there is no libc for the target.
+static bool add_libc(Link *k) {
+  const char *dirs[LIBC_FOLDERS];
+  bool developer = false, found = false;
+  libc_folders(k, dirs);
+  for (int i = 0; i < (is_native(k->plan) ? LIBC_FOLDERS : 3); i++) {
+    arg(&k->command, "-L%s", dirs[i]);
+    developer = developer || access(arena_printf(k->plan->arena, "%s/libc.so", dirs[i]), R_OK) == 0;
+    found = found || access(arena_printf(k->plan->arena, "%s/libc.so.6", dirs[i]), R_OK) == 0;
+  }
+  option(k, "--as-needed");
+  static const char *const by_name[] = {"-lm", "-lpthread", "-lc"}, *const by_file[] = {"-l:libm.so.6",
+                                                                                        "-l:libc.so.6"};
+  if (developer || k->driver)
+    for (int i = 0; i < ARRAY_LEN(by_name) - k->driver; i++) arg(&k->command, "%s", by_name[i]);
+  else if (found)
+    for (int i = 0; i < ARRAY_LEN(by_file); i++) arg(&k->command, "%s", by_file[i]);
+  return developer || found || k->driver;
+}
+
+static bool finish(Link *k) {
   char said[SAID_MAX];
+  Command *c = &k->command;
   int status = run(c, said);
   if (status == 0) return true;
   if (status < 0)
-    diag_error(p->c->diag, NO_LOC, "cannot run '%s': %s", c->argv.data[0], strerror(errno));
+    diag_error(k->plan->c->diag, NO_LOC, "cannot run '%s': %s", c->argv.data[0], strerror(errno));
   else
-    diag_error(p->c->diag, NO_LOC, "'%s' failed with status %d: %s", c->argv.data[0], status, said);
+    diag_error(k->plan->c->diag, NO_LOC, "'%s' failed with status %d: %s", c->argv.data[0], status, said);
   return false;
 }
 
-// ---- shared libraries -------------------------------------------------------------------------------------------
+// ---- kinds of output --------------------------------------------------------------------------------------------
 
-// Folders of libc on common systems; where its development files are missing, the library itself is named.
-static void add_libc(Command *c, const Plan *p) {
-  const char *arch = p->m->target->triple;
-  int n = (int)strcspn(arch, "-");
-  const char *dirs[] = {arena_printf(c->arena, "/usr/lib/%.*s-linux-gnu", n, arch),
-                        arena_printf(c->arena, "/lib/%.*s-linux-gnu", n, arch),
-                        "/usr/lib64",
-                        "/lib64",
-                        "/usr/lib",
-                        "/lib"};
-  bool developer = false, found = false;
-  for (int i = 0; i < ARRAY_LEN(dirs); i++) {
-    arg(c, "-L%s", dirs[i]);
-    developer = developer || access(arena_printf(c->arena, "%s/libc.so", dirs[i]), R_OK) == 0;
-    found = found || access(arena_printf(c->arena, "%s/libc.so.6", dirs[i]), R_OK) == 0;
-  }
-  arg(c, "--as-needed");
-  if (developer) {
-    arg(c, "-lm");
-    arg(c, "-lpthread");
-    arg(c, "-lc");
-  } else if (found) {
-    arg(c, "-l:libm.so.6");
-    arg(c, "-l:libc.so.6");
-  }
-}
-
-static void linker_option(Command *c, bool driver, const char *option) {
-  arg(c, "%s%s", driver ? "-Wl," : "", option);
-}
-
-bool link_shared(const Plan *p, const LinkInput *in, int n, const char *version_script, const char *out) {
-  static const char *const options[] = {"--build-id=none", "--gc-sections", "--hash-style=gnu",
-                                        "--no-undefined"};
+static void add_common(Link *k) {
+  static const char *const options[] = {"--build-id=none", "--gc-sections", "--hash-style=gnu"};
   static const char *const keywords[] = {"noexecstack", "now", "relro"};
-  const char *linker = find_linker(p);
-  if (!linker) return false;
-  bool driver = is_driver(linker);
-  Command command = {.arena = p->arena}, *c = &command;
-  arg(c, "%s", linker);
-  arg(c, "-shared");
-  arg(c, "-o");
-  arg(c, "%s", out);
-  for (int i = 0; i < ARRAY_LEN(options) - !is_native(p); i++) linker_option(c, driver, options[i]);
-  for (int i = 0; i < ARRAY_LEN(keywords); i++) {
-    arg(c, "-z");
-    arg(c, "%s", keywords[i]);
-  }
-  linker_option(c, driver, arena_printf(c->arena, "--version-script=%s", version_script));
-  for (int i = 0; i < n; i++) {
-    if (in[i].whole) linker_option(c, driver, "--whole-archive");
-    arg(c, "%s", in[i].path);
-    if (in[i].whole) linker_option(c, driver, "--no-whole-archive");
-  }
-  if (driver) {
-    arg(c, "-lm");
-    arg(c, "-lpthread");
-  } else {
-    add_libc(c, p);
-  }
-  return finish(p, c);
+  for (int i = 0; i < ARRAY_LEN(options); i++) option(k, options[i]);
+  for (int i = 0; i < ARRAY_LEN(keywords); i++) keyword(k, keywords[i]);
+}
+
+// Of a library for another machine whose libc is not here, what it takes from libc is left open: the program that
+// loads it has libc.
+bool link_shared(const Plan *p, const LinkInput *in, int n, const char *version_script, const char *out) {
+  Link k;
+  if (!begin(&k, p, out)) return false;
+  arg(&k.command, "-shared");
+  add_common(&k);
+  option(&k, arena_printf(p->arena, "--version-script=%s", version_script));
+  add_inputs(&k, in, n);
+  if (add_libc(&k)) option(&k, "--no-undefined");
+  return finish(&k);
+}
+
+bool link_executable(const Plan *p, const LinkInput *in, int n, const char *out) {
+  Link k;
+  if (!begin(&k, p, out)) return false;
+  arg(&k.command, "-pie");
+  if (k.driver) arg(&k.command, "-nostartfiles");
+  add_common(&k);
+  option(&k, arena_printf(p->arena, "--dynamic-linker=%s", k.platform->interpreter));
+  option(&k, "--entry=ingot_start");
+  option(&k, "--undefined=ingot_start");
+  add_inputs(&k, in, n);
+  if (add_libc(&k)) return finish(&k);
+  diag_error(p->c->diag, NO_LOC,
+             "no libc for '%s' is installed here, which an executable must be linked with",
+             p->m->target->name);
+  diag_note(p->c->diag, NO_LOC, "Debian has it in the packages libc6-dev-*-cross");
+  return false;
 }
 
 // One object of several.
 bool link_relocatable(const Plan *p, const LinkInput *in, int n, const char *out) {
-  const char *linker = find_linker(p);
-  if (!linker) return false;
-  bool driver = is_driver(linker);
-  Command command = {.arena = p->arena}, *c = &command;
-  arg(c, "%s", linker);
-  if (driver) arg(c, "-nostdlib");
-  arg(c, "-r");
-  arg(c, "-o");
-  arg(c, "%s", out);
-  for (int i = 0; i < n; i++) {
-    if (in[i].whole) linker_option(c, driver, "--whole-archive");
-    arg(c, "%s", in[i].path);
-    if (in[i].whole) linker_option(c, driver, "--no-whole-archive");
-  }
-  return finish(p, c);
+  Link k;
+  if (!begin(&k, p, out)) return false;
+  if (k.driver) arg(&k.command, "-nostdlib");
+  arg(&k.command, "-r");
+  add_inputs(&k, in, n);
+  return finish(&k);
+}
+
+// A WebAssembly module: memory and the functions of ingot.h, which the archive's api.o holds, are exported.
+bool link_wasm(const Plan *p, const LinkInput *in, int n, const char *out) {
+  Link k;
+  if (!begin(&k, p, out)) return false;
+  const char *const options[] = {"--no-entry",
+                                 "--export-dynamic",
+                                 "--export=__heap_base",
+                                 "--undefined=ingot_ctx_create",
+                                 "--stack-first",
+                                 "-zstack-size=262144",
+                                 "--strip-debug",
+                                 arena_printf(p->arena, "--export=ingot_model_%s", p->model.name),
+                                 arena_printf(p->arena, "--export=%s_run", p->model.name)};
+  for (int i = 0; i < ARRAY_LEN(options); i++) arg(&k.command, "%s", options[i]);
+  add_inputs(&k, in, n);
+  return finish(&k);
 }

@@ -235,7 +235,8 @@ static void finish(Plan *p) {
   m->size = sizeof *m;
   m->name = p->m->name;
   m->target = p->m->target->triple;
-  m->cpu_features = target_cpu_features(p->m->target);
+  m->cpu_features = p->m->target->needs;
+  m->isa = p->m->target->name;
   m->tensors = p->tensors.data;
   m->symbols = p->symbols.data;
   m->args = p->args.data;
@@ -252,6 +253,7 @@ static void finish(Plan *p) {
     if (s->scratch > m->scratch_bytes) m->scratch_bytes = s->scratch;
     m->flops += s->flops;
   }
+  if (p->bare) m->room_bytes = ingot_ctx_bound(m);
 }
 
 static void identify(Plan *p) {
@@ -268,6 +270,7 @@ Plan *plan_make(Module *m, const CodegenOptions *o) {
   Arena *a = m->ctx->arena;
   Plan *p = NEW(a, Plan);
   *p = (Plan){.arena = a, .c = m->ctx, .m = m, .options = o};
+  p->bare = o->freestanding || m->target->bare;
   p->tensor_of = p->constant_of = (PMap){.arena = a};
   p->unit_by_text = map_new(a);
   p->constant_by_hash = map_new(a);

@@ -9,6 +9,7 @@ typedef struct Tables {
   Arena *arena; // the worker's
   LLVMContextRef llvm;
   LLVMModuleRef module;
+  LLVMTargetDataRef layout;
   LLVMTypeRef ptr, i16, i32, i64;
 } Tables;
 
@@ -40,6 +41,13 @@ static void put_null(Tables *t, Row *r) {
 
 static LLVMValueRef make_struct(Tables *t, const Row *r) {
   return LLVMConstStructInContext(t->llvm, (LLVMValueRef *)r->field, r->n, false);
+}
+
+// A struct whose field number `at` is its own size on the target.
+static LLVMValueRef make_sized(Tables *t, Row *r, int at) {
+  unsigned long long size = LLVMABISizeOfType(t->layout, LLVMTypeOf(make_struct(t, r)));
+  r->field[at] = LLVMConstInt(t->i64, size, false);
+  return make_struct(t, r);
 }
 
 static LLVMValueRef constant(Tables *t, const char *name, LLVMValueRef init) {
@@ -226,13 +234,29 @@ static void put_weights(Tables *t, Row *r) {
   put(r, make_struct(t, &s));
 }
 
+// Zeroed memory for one context, where there is no heap.
+static void put_room(Tables *t, Row *r) {
+  const struct ingot_model *m = &t->plan->model;
+  if (m->room_bytes == 0) {
+    put_null(t, r);
+  } else {
+    LLVMTypeRef type = LLVMArrayType2(LLVMInt8TypeInContext(t->llvm), m->room_bytes);
+    LLVMValueRef g = LLVMAddGlobal(t->module, type, "ingot_room");
+    LLVMSetInitializer(g, LLVMConstNull(type));
+    LLVMSetLinkage(g, LLVMInternalLinkage);
+    LLVMSetAlignment(g, INGOT_CTX_ALIGN);
+    put(r, g);
+  }
+  put_i64(t, r, (int64_t)m->room_bytes);
+}
+
 static LLVMValueRef model_row(Tables *t, LLVMValueRef shapes) {
   const struct ingot_model *m = &t->plan->model;
   Row r = {.n = 0};
   put_i32(t, &r, m->magic);
   put_i16(t, &r, m->abi_major);
   put_i16(t, &r, m->abi_minor);
-  put_i64(t, &r, (int64_t)m->size);
+  put_i64(t, &r, 0); // the size
   put(&r, external(t, "ingot_runtime_api"));
   put_text(t, &r, m->name);
   put_text(t, &r, m->target);
@@ -258,7 +282,10 @@ static LLVMValueRef model_row(Tables *t, LLVMValueRef shapes) {
   put_i64(t, &r, m->state_bytes);
   put_i64(t, &r, m->flops);
   put_i64(t, &r, (int64_t)m->id);
-  return make_struct(t, &r);
+  put_text(t, &r, m->isa);
+  put_room(t, &r);
+  put_i64(t, &r, m->stack_bytes);
+  return make_sized(t, &r, 3);
 }
 
 // What a loader looks up.
@@ -267,11 +294,11 @@ static void add_artefact(Tables *t, LLVMValueRef model) {
   put_i32(t, &r, INGOT_MAGIC);
   put_i16(t, &r, INGOT_ABI_MAJOR);
   put_i16(t, &r, INGOT_ABI_MINOR);
-  put_i64(t, &r, sizeof(struct ingot_artefact));
+  put_i64(t, &r, 0); // the size
   put_i32(t, &r, 1);
   put_i32(t, &r, 0);
   put(&r, make_array(t, "models", &model, 1));
-  LLVMValueRef g = constant(t, "ingot_artefact", make_struct(t, &r));
+  LLVMValueRef g = constant(t, "ingot_artefact", make_sized(t, &r, 3));
   LLVMSetLinkage(g, LLVMExternalLinkage);
 }
 
@@ -313,11 +340,16 @@ static void add_run(Tables *t, LLVMValueRef model) {
 // What a C compiler's start files would bring into a shared library: the handle under which libc keeps this
 // library's fork and exit handlers, and the call that drops them when the library is unloaded. Weak and
 // repeatable, because a compiler driver as linker adds its own.
-static void add_unload(Tables *t) {
+static LLVMValueRef add_handle(Tables *t) {
   LLVMValueRef handle = LLVMAddGlobal(t->module, t->ptr, "__dso_handle");
   LLVMSetInitializer(handle, handle);
   LLVMSetLinkage(handle, LLVMWeakAnyLinkage);
   LLVMSetVisibility(handle, LLVMHiddenVisibility);
+  return handle;
+}
+
+static void add_unload(Tables *t) {
+  LLVMValueRef handle = add_handle(t);
   LLVMTypeRef none = LLVMVoidTypeInContext(t->llvm);
   LLVMTypeRef type = LLVMFunctionType(none, NULL, 0, false),
               takes_handle = LLVMFunctionType(none, &t->ptr, 1, false);
@@ -339,8 +371,15 @@ static void add_unload(Tables *t) {
   LLVMSetLinkage(list, LLVMAppendingLinkage);
 }
 
-LLVMModuleRef tables_build(Worker *w, const Plan *p, bool shared) {
-  Tables tables = {.plan = p, .arena = w->arena, .llvm = w->llvm};
+// What the executable's main function looks for.
+static void add_main_model(Tables *t, LLVMValueRef model) {
+  LLVMValueRef g = constant(t, "ingot_exe_model", model);
+  LLVMSetLinkage(g, LLVMExternalLinkage);
+  LLVMSetVisibility(g, LLVMHiddenVisibility);
+}
+
+LLVMModuleRef tables_build(Worker *w, const Plan *p, TablesKind kind) {
+  Tables tables = {.plan = p, .arena = w->arena, .llvm = w->llvm, .layout = w->machine.layout};
   Tables *t = &tables;
   t->module = worker_module(w, "tables");
   t->ptr = LLVMPointerTypeInContext(t->llvm, 0);
@@ -351,8 +390,12 @@ LLVMModuleRef tables_build(Worker *w, const Plan *p, bool shared) {
   LLVMValueRef model = constant(t, arena_printf(t->arena, "ingot_model_%s", p->model.name),
                                 model_row(t, shapes ? shapes : LLVMConstNull(t->ptr)));
   LLVMSetLinkage(model, LLVMExternalLinkage);
-  if (shared) add_artefact(t, model);
-  if (shared) add_unload(t);
+  if (kind == TABLES_SHARED) add_artefact(t, model);
+  if (kind == TABLES_SHARED) add_unload(t);
+  if (kind == TABLES_EXECUTABLE) {
+    add_main_model(t, model);
+    add_handle(t);
+  }
   add_run(t, model);
   return t->module;
 }

@@ -10,6 +10,11 @@ void machine_init(void) {
   LLVMInitializeAllAsmParsers();
 }
 
+// A firmware's code and data are linked to fixed addresses, far from each other.
+static LLVMRelocMode relocation(const Target *t) {
+  return t->bare ? LLVMRelocStatic : LLVMRelocPIC;
+}
+
 bool machine_open(Machine *m, Ctx *c, const Target *t, int opt_level) {
   LLVMTargetRef backend;
   char *error = NULL;
@@ -23,7 +28,7 @@ bool machine_open(Machine *m, Ctx *c, const Target *t, int opt_level) {
   LLVMCodeGenOptLevel level = opt_level > 1 ? LLVMCodeGenLevelAggressive : LLVMCodeGenLevelDefault;
   m->target = t;
   m->tm = LLVMCreateTargetMachine(backend, t->triple, t->cpu ? t->cpu : "", t->features ? t->features : "",
-                                  level, LLVMRelocPIC, LLVMCodeModelSmall);
+                                  level, relocation(t), LLVMCodeModelSmall);
   if (!m->tm) {
     diag_error(c->diag, NO_LOC, "target '%s': LLVM refuses cpu '%s'", t->name, t->cpu);
     return false;
@@ -82,26 +87,9 @@ bool target_has_f16(const Target *t) {
 
 bool target_has_round(const Target *t) {
   if (is_x86(t)) return x86_level(t) >= 2 || has(t, "+sse4.1") || has(t, "+avx");
-  return strncmp(t->triple, "aarch64", 7) == 0;
+  return strncmp(t->triple, "aarch64", 7) == 0 || strncmp(t->triple, "wasm", 4) == 0;
 }
 
 bool target_gains_by_alignment(const Target *t) {
   return is_x86(t) && t->vector_bytes == 16;
-}
-
-// Of the x86-64 levels, what goes beyond the level below; `features` adds its own with a plus sign.
-const char *target_cpu_features(const Target *t) {
-#define V2 "cx16,popcnt,sahf,sse3,sse4.1,sse4.2,ssse3"
-#define V3 V2 ",avx,avx2,bmi,bmi2,f16c,fma,lzcnt,movbe"
-#define V4 V3 ",avx512bw,avx512cd,avx512dq,avx512f,avx512vl"
-  if (!is_x86(t)) return "";
-  switch (x86_level(t)) {
-  case 1: return "";
-  case 2: return V2;
-  case 4: return V4;
-  default: return V3;
-  }
-#undef V2
-#undef V3
-#undef V4
 }

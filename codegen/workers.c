@@ -21,7 +21,7 @@ typedef struct Batch {
 typedef struct Job {
   const Plan *plan;
   CompileForm form;
-  bool shared;
+  TablesKind tables;
   int nbatches;
   Batch *batches;
   atomic_int next;
@@ -61,7 +61,7 @@ static LLVMMemoryBufferRef emit(Worker *w, LLVMModuleRef module, CompileForm for
 }
 
 static LLVMModuleRef build_module(Worker *w, const Job *job, const Batch *b) {
-  if (b->n == 0) return tables_build(w, job->plan, job->shared);
+  if (b->n == 0) return tables_build(w, job->plan, job->tables);
   const Unit *first = job->plan->units.data[b->first];
   LLVMModuleRef module = worker_module(w, first->symbol);
   w->debug = debug_open(w, module, job->plan->options);
@@ -178,7 +178,7 @@ void compiled_free(Compiled *c) {
 }
 
 bool workers_compile(const Plan *p, CompileForm form, TablesKind tables, Compiled *out) {
-  Job job = {.plan = p, .form = form, .shared = tables == TABLES_SHARED};
+  Job job = {.plan = p, .form = form, .tables = tables};
   machine_init();
   cut_batches(&job);
   if (tables != TABLES_NONE) job.nbatches++; // the last, with n == 0

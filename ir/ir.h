@@ -724,6 +724,11 @@ struct Target {
   int cores;          // 0: unknown
   int64_t l1, l2, l3; // bytes per core (l3: shared)
   int pointer_bytes;
+  int vscale;          // SVE: registers are taken to be 128 * vscale bits; 0: no such registers
+  bool bare;           // there is no operating system: always freestanding
+  const char *needs;   // features that the loader checks, by LLVM's names: "avx2,fma"
+  const char *tune;    // LLVM's name of the processor to be fast on; NULL: the cpu
+  const char *runtime; // which of the executors in the compiler goes into artefacts
 };
 
 const Target *target_find(Ctx *c, const char *name); // by name; NULL if unknown

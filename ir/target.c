@@ -7,26 +7,138 @@
 
 #define KiB << 10
 
+// What goes beyond the level below, by LLVM's names; the loader checks for it.
+#define V2     "cx16,popcnt,sahf,sse3,sse4.1,sse4.2,ssse3"
+#define V3     V2 ",avx,avx2,bmi,bmi2,f16c,fma,lzcnt,movbe"
+#define V4     V3 ",avx512bw,avx512cd,avx512dq,avx512f,avx512vl"
+#define ZNVER4 V4 ",avx512bf16,avx512vnni"
+
+#define X86 .triple = "x86_64-unknown-linux-gnu", .pointer_bytes = 8, .runtime = "x86_64"
+#define ARM64                                                                                                \
+  .triple = "aarch64-unknown-linux-gnu", .cpu = "generic", .pointer_bytes = 8, .runtime = "aarch64"
+#define ARM32                                                                                                \
+  .triple = "armv7-unknown-linux-gnueabihf", .cpu = "generic", .pointer_bytes = 4, .runtime = "armv7"
+#define RISCV                                                                                                \
+  .triple = "riscv64-unknown-linux-gnu", .cpu = "generic-rv64", .pointer_bytes = 8, .runtime = "riscv64"
+#define CORTEX_M .triple = "thumbv7em-none-eabihf", .pointer_bytes = 4, .runtime = "thumbv7em", .bare = true
+
+#define LEVEL1 X86, .cpu = "x86-64", .features = "", .needs = "", .vector_bytes = 16, .vector_regs = 16
+#define LEVEL2 X86, .cpu = "x86-64-v2", .features = "", .needs = V2, .vector_bytes = 16, .vector_regs = 16
+#define LEVEL3                                                                                               \
+  X86, .cpu = "x86-64-v3", .needs = V3, .vector_bytes = 32, .vector_regs = 16, .fma = true, .masked = true
+#define LEVEL4 X86, .cpu = "x86-64-v4", .vector_bytes = 64, .vector_regs = 32, .fma = true, .masked = true
+#define NEON   ARM64, .vector_bytes = 16, .vector_regs = 32, .fma = true
+#define SVE(bits, scale)                                                                                     \
+  ARM64, .features = "+neon,+dotprod,+sve", .needs = "dotprod,sve,sve" #bits, .vector_bytes = (bits) / 8,    \
+         .vector_regs = 32, .fma = true, .masked = true, .vscale = (scale)
+#define NEON32                                                                                               \
+  ARM32, .features = "+neon,+vfp4", .needs = "neon,vfp4", .vector_bytes = 16, .vector_regs = 16, .fma = true
+#define RVV(bits)                                                                                            \
+  RISCV, .features = "+m,+a,+f,+d,+c,+v,+zvl" #bits "b", .needs = "v,zvl" #bits "b",                         \
+         .vector_bytes = (bits) / 8, .vector_regs = 32, .fma = true, .masked = true
+#define CACHES(a, b, c) .l1 = (a)KiB, .l2 = (b)KiB, .l3 = (c)KiB
+
 // Cache sizes are what is common for the level; only "native" looks at the machine. Vector registers and
-// fma decide the register tiles; `masked` whether loop tails may use masked loads and stores.
+// fma decide the register tiles; `masked` whether loop tails may use masked loads and stores. Named processors
+// are a level, what they have beyond it, and LLVM's knowledge of how fast what is.
 static const Target targets[] = {
-    // name, triple, cpu, features, vector bytes, registers, fma, masked, cores, L1, L2, L3, pointer bytes
-    {"x86-64-v3", "x86_64-unknown-linux-gnu", "x86-64-v3", "", 32, 16, true, true, 0, 32 KiB, 512 KiB,
-     16384 KiB, 8},
-    {"x86-64-v4", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit", 64, 32, true, true, 0, 32 KiB,
-     1024 KiB, 16384 KiB, 8},
-    {"x86-64-v2", "x86_64-unknown-linux-gnu", "x86-64-v2", "", 16, 16, false, false, 0, 32 KiB, 256 KiB,
-     8192 KiB, 8},
-    {"x86-64", "x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, false, false, 0, 32 KiB, 256 KiB, 4096 KiB,
-     8},
-    {"aarch64", "aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, true, false, 0, 32 KiB, 512 KiB,
-     4096 KiB, 8},
-    {"armv7", "armv7-unknown-linux-gnueabihf", "generic", "+neon,+vfp4", 16, 16, true, false, 0, 32 KiB,
-     256 KiB, 1024 KiB, 4},
-    {"riscv64", "riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", 8, 32, true, false, 0, 32 KiB,
-     256 KiB, 2048 KiB, 8},
-    {"wasm32", "wasm32-unknown-unknown", "generic", "+simd128", 16, 16, false, false, 0, 32 KiB, 256 KiB,
-     2048 KiB, 4},
+    {.name = "x86-64-v3", LEVEL3, .features = "", CACHES(32, 512, 16384)},
+    {.name = "x86-64-v4", LEVEL4, .features = "-prefer-256-bit", .needs = V4, CACHES(32, 1024, 16384)},
+    {.name = "x86-64-v2", LEVEL2, CACHES(32, 256, 8192)},
+    {.name = "x86-64", LEVEL1, CACHES(32, 256, 4096)},
+    {.name = "haswell", LEVEL3, .features = "", .tune = "haswell", CACHES(32, 256, 8192)},
+    {.name = "skylake", LEVEL3, .features = "", .tune = "skylake", CACHES(32, 256, 8192)},
+    {.name = "alderlake", LEVEL3, .features = "", .tune = "alderlake", CACHES(48, 1280, 30720)},
+    {.name = "znver2", LEVEL3, .features = "", .tune = "znver2", CACHES(32, 512, 16384)},
+    {.name = "znver3", LEVEL3, .features = "", .tune = "znver3", CACHES(32, 512, 32768)},
+    {.name = "skylake-avx512",
+     LEVEL4,
+     .features = "-prefer-256-bit",
+     .needs = V4,
+     .tune = "skylake-avx512",
+     CACHES(32, 1024, 16384)},
+    {.name = "icelake-server",
+     LEVEL4,
+     .features = "-prefer-256-bit,+avx512vnni",
+     .needs = V4 ",avx512vnni",
+     .tune = "icelake-server",
+     CACHES(48, 1280, 32768)},
+    {.name = "sapphirerapids",
+     LEVEL4,
+     .features = "-prefer-256-bit,+avx512vnni,+avx512bf16",
+     .needs = ZNVER4,
+     .tune = "sapphirerapids",
+     CACHES(48, 2048, 32768)},
+    {.name = "znver4",
+     LEVEL4,
+     .features = "-prefer-256-bit,+avx512vnni,+avx512bf16",
+     .needs = ZNVER4,
+     .tune = "znver4",
+     CACHES(32, 1024, 32768)},
+    {.name = "aarch64", NEON, .features = "+neon", .needs = "", CACHES(32, 512, 4096)},
+    {.name = "aarch64-dotprod",
+     NEON,
+     .features = "+neon,+dotprod",
+     .needs = "dotprod",
+     CACHES(64, 512, 4096)},
+    {.name = "aarch64-sve256", SVE(256, 2), CACHES(64, 1024, 32768)},
+    {.name = "aarch64-sve512", SVE(512, 4), CACHES(64, 8192, 0)},
+    {.name = "cortex-a53", NEON, .features = "+neon", .needs = "", .tune = "cortex-a53", CACHES(32, 512, 0)},
+    {.name = "cortex-a72", NEON, .features = "+neon", .needs = "", .tune = "cortex-a72", CACHES(32, 1024, 0)},
+    {.name = "cortex-a76",
+     NEON,
+     .features = "+neon,+dotprod",
+     .needs = "dotprod",
+     .tune = "cortex-a76",
+     CACHES(64, 512, 2048)},
+    {.name = "neoverse-n1",
+     NEON,
+     .features = "+neon,+dotprod",
+     .needs = "dotprod",
+     .tune = "neoverse-n1",
+     CACHES(64, 1024, 32768)},
+    {.name = "neoverse-v1", SVE(256, 2), .tune = "neoverse-v1", CACHES(64, 1024, 32768)},
+    {.name = "armv7", NEON32, CACHES(32, 256, 1024)},
+    {.name = "cortex-a7", NEON32, .tune = "cortex-a7", CACHES(32, 256, 0)},
+    {.name = "riscv64",
+     RISCV,
+     .features = "+m,+a,+f,+d,+c",
+     .needs = "",
+     .vector_bytes = 4,
+     .vector_regs = 32,
+     .fma = true,
+     CACHES(32, 256, 2048)},
+    {.name = "riscv64-v", RVV(128), CACHES(32, 512, 2048)},
+    {.name = "riscv64-v256", RVV(256), CACHES(32, 512, 2048)},
+    {.name = "cortex-m4",
+     CORTEX_M,
+     .cpu = "cortex-m4",
+     .features = "",
+     .needs = "",
+     .vector_bytes = 4,
+     .vector_regs = 32,
+     .fma = true,
+     CACHES(16, 64, 0)},
+    {.name = "cortex-m7",
+     CORTEX_M,
+     .cpu = "cortex-m7",
+     .features = "",
+     .needs = "",
+     .vector_bytes = 4,
+     .vector_regs = 32,
+     .fma = true,
+     CACHES(16, 64, 0)},
+    {.name = "wasm32",
+     .triple = "wasm32-unknown-unknown",
+     .cpu = "generic",
+     .features = "+simd128,+bulk-memory",
+     .needs = "",
+     .vector_bytes = 16,
+     .vector_regs = 16,
+     .pointer_bytes = 4,
+     .runtime = "wasm32",
+     .bare = true,
+     CACHES(32, 256, 2048)},
 };
 
 int target_count(void) {

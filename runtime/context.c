@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(sizeof(struct ingot_ctx) <= INGOT_CTX_HEAD && sizeof(Binding) <= INGOT_CTX_BINDING,
+               "ingot_ctx_bound");
+
 // ---- layout of the block -----------------------------------------------------------------------------
 
 // Hands out places one after the other. With base == NULL it only measures.
@@ -104,7 +107,11 @@ static int check_options(const struct ingot_options *o, const struct ingot_model
   if (o->threads < 0 || o->threads > INGOT_MAX_THREADS)
     return refuse(o, INGOT_E_ARGUMENT, "%d threads wanted, 0 to %d are possible", o->threads,
                   INGOT_MAX_THREADS);
+  if (o->n_cpus < 0) return refuse(o, INGOT_E_ARGUMENT, "n_cpus is negative");
   if (o->spin_us < 0) return refuse(o, INGOT_E_ARGUMENT, "spin_us is negative");
+  if ((uintptr_t)o->memory % INGOT_CTX_ALIGN)
+    return refuse(o, INGOT_E_ALIGN, "memory: the address %p is not a multiple of %d", o->memory,
+                  INGOT_CTX_ALIGN);
   if (!o->arena) return INGOT_OK;
   if (o->arena_bytes < (uint64_t)m->arena_bytes)
     return refuse(o, INGOT_E_BYTES, "arena: %llu bytes given, %lld needed",
@@ -176,9 +183,22 @@ static int build(ingot_ctx *c, const ingot_ctx *draft) {
   ingot_symbols_init(c);
   ingot_state_init(c);
   if (c->options.parallel_for) return INGOT_OK;
-  code = ingot_pool_create(&c->pool, c->threads, c->options.flags, c->options.spin_us);
+  code = ingot_pool_create(&c->pool, c->threads, &c->options);
   return code ? refuse(&c->options, code, "%d threads: %s", c->threads, ingot_api_error_text(code))
               : INGOT_OK;
+}
+
+// Where a context lies: in what the caller gives, in the room that the artefact brings, which holds one, or in
+// memory of its own.
+static void *take_memory(const ingot_ctx *draft) {
+  const struct ingot_options *o = &draft->options;
+  const struct ingot_model *m = draft->model;
+  void *block = o->memory ? o->memory : m->room;
+  uint64_t bytes = o->memory ? o->memory_bytes : m->room_bytes;
+  if (!block) return ingot_memory_alloc(draft->block_bytes, !(o->flags & INGOT_NO_HUGE_PAGES));
+  bool taken = block == m->room && ((ingot_ctx *)block)->api;
+  if (bytes < draft->block_bytes || taken) return NULL;
+  return memset(block, 0, (size_t)draft->block_bytes);
 }
 
 int ingot_api_ctx_create(const ingot_model *head, const struct ingot_options *o, ingot_ctx **ctx) {
@@ -187,7 +207,7 @@ int ingot_api_ctx_create(const ingot_model *head, const struct ingot_options *o,
   *ctx = NULL;
   int code = draft_context(&draft, head, o);
   if (code) return code;
-  ingot_ctx *c = ingot_memory_alloc(draft.block_bytes, !(draft.options.flags & INGOT_NO_HUGE_PAGES));
+  ingot_ctx *c = take_memory(&draft);
   if (!c)
     return refuse(&draft.options, INGOT_E_MEMORY, "%llu bytes: out of memory",
                   (unsigned long long)draft.block_bytes);
@@ -203,7 +223,8 @@ int ingot_api_ctx_create(const ingot_model *head, const struct ingot_options *o,
 void ingot_api_ctx_destroy(ingot_ctx *c) {
   ingot_pool_destroy(c->pool);
   ingot_weights_close(&c->weights);
-  ingot_memory_free(c, c->block_bytes);
+  c->api = NULL; // the room is free again
+  if (!c->options.memory && (void *)c != c->model->room) ingot_memory_free(c, c->block_bytes);
 }
 
 // ---- one thread at a time ----------------------------------------------------------------------------

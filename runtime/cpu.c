@@ -68,6 +68,24 @@ static const Feature features[] = {
 #elif defined(__linux__) && (defined(__aarch64__) || defined(__arm__) || defined(__riscv))
 #include <sys/auxv.h>
 
+// Vector registers are at least so many bits long. (Kept apart from the list: only asked where there are any.)
+static bool vector_bits(int bits, int unused) {
+  (void)unused;
+#if defined(__aarch64__)
+  uint64_t bytes;
+  if (!(getauxval(AT_HWCAP) >> 22 & 1)) return false;
+  __asm__(".arch_extension sve\n cntb %0" : "=r"(bytes));
+  return bytes * 8 >= (uint64_t)bits;
+#elif defined(__riscv)
+  uint64_t bytes;
+  if (!(getauxval(AT_HWCAP) >> ('v' - 'a') & 1)) return false;
+  __asm__("csrr %0, 0xc22" : "=r"(bytes)); // vlenb
+  return bytes * 8 >= (uint64_t)bits;
+#else
+  return bits <= 128;
+#endif
+}
+
 // Bits of AT_HWCAP (a = 16) and AT_HWCAP2 (a = 26), as the kernel documents them.
 static bool hwcap_has(int a, int b) {
   return getauxval((unsigned long)a) >> b & 1;
@@ -75,17 +93,20 @@ static bool hwcap_has(int a, int b) {
 
 static const Feature features[] = {
 #if defined(__aarch64__)
-    {"fp-armv8", hwcap_has, 16, 0}, {"neon", hwcap_has, 16, 1},     {"fullfp16", hwcap_has, 16, 10},
-    {"rdm", hwcap_has, 16, 12},     {"dotprod", hwcap_has, 16, 20}, {"fp16fml", hwcap_has, 16, 23},
-    {"sve", hwcap_has, 16, 22},     {"sve2", hwcap_has, 26, 1},     {"i8mm", hwcap_has, 26, 13},
-    {"bf16", hwcap_has, 26, 14},    {"lse", hwcap_has, 16, 8},
+    {"fp-armv8", hwcap_has, 16, 0},  {"neon", hwcap_has, 16, 1},     {"fullfp16", hwcap_has, 16, 10},
+    {"rdm", hwcap_has, 16, 12},      {"dotprod", hwcap_has, 16, 20}, {"fp16fml", hwcap_has, 16, 23},
+    {"sve", hwcap_has, 16, 22},      {"sve2", hwcap_has, 26, 1},     {"i8mm", hwcap_has, 26, 13},
+    {"bf16", hwcap_has, 26, 14},     {"lse", hwcap_has, 16, 8},      {"sve256", vector_bits, 256, 0},
+    {"sve512", vector_bits, 512, 0},
 #elif defined(__arm__)
     {"vfp3", hwcap_has, 16, 13},
+    {"d32", vector_bits, 128, 0},
     {"neon", hwcap_has, 16, 12},
     {"vfp4", hwcap_has, 16, 16},
 #else
-    {"m", hwcap_has, 16, 'm' - 'a'}, {"a", hwcap_has, 16, 'a' - 'a'}, {"f", hwcap_has, 16, 'f' - 'a'},
-    {"d", hwcap_has, 16, 'd' - 'a'}, {"c", hwcap_has, 16, 'c' - 'a'}, {"v", hwcap_has, 16, 'v' - 'a'},
+    {"m", hwcap_has, 16, 'm' - 'a'},  {"a", hwcap_has, 16, 'a' - 'a'},  {"f", hwcap_has, 16, 'f' - 'a'},
+    {"d", hwcap_has, 16, 'd' - 'a'},  {"c", hwcap_has, 16, 'c' - 'a'},  {"v", hwcap_has, 16, 'v' - 'a'},
+    {"zvl128b", vector_bits, 128, 0}, {"zvl256b", vector_bits, 256, 0}, {"zvl512b", vector_bits, 512, 0},
 #endif
 };
 

@@ -53,7 +53,10 @@ enum ingot_dtype {
   INGOT_DTYPE_END
 };
 
-enum { INGOT_MAX_RANK = 16 };
+enum {
+  INGOT_MAX_RANK = 16,
+  INGOT_CTX_ALIGN = 128 // of options.memory
+};
 
 // An extent: a constant (sym < 0, value n), or the value of symbol `sym`, which never exceeds n.
 struct ingot_dim {
@@ -148,8 +151,11 @@ struct ingot_options {
   const char *weights_dir; // folder of the weights file; NULL: the artefact's own
   char *error;             // receives the text if the context cannot be made; NULL: none wanted
   uint64_t error_size;
-  int32_t spin_us; // how long idle workers spin before they sleep; 0: default
-  int32_t reserved;
+  int32_t spin_us;     // how long idle workers spin before they sleep; 0: default
+  int32_t n_cpus;      // of `cpus`
+  const int32_t *cpus; // worker i stays on processor cpus[i % n_cpus]; read at creation only; NULL: see flags
+  void *memory;        // the whole context's memory, ingot_ctx_bytes long, aligned to INGOT_CTX_ALIGN; NULL:
+  uint64_t memory_bytes; // allocated
 };
 
 // What an artefact's executor offers. Grows at the end only; `size` tells how much is there.

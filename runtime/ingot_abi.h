@@ -27,7 +27,7 @@
 #define INGOT_WEIGHTS_MAGIC 0x57474e49u // "INGW"
 enum {
   INGOT_ABI_MAJOR = 1,
-  INGOT_ABI_MINOR = 0,
+  INGOT_ABI_MINOR = 1,
   INGOT_ALIGN = 64,             // of the arena, of arena offsets and of scratch memory
   INGOT_WEIGHTS_HEADER = 65536, // data of a weights file begins here: a multiple of every page size
   INGOT_MAX_LOOP_DEPTH = 16,    // nesting of IF and LOOP steps
@@ -199,7 +199,30 @@ struct ingot_model {
   int64_t state_bytes;
   int64_t flops; // of a run at the bounds
   uint64_t id;   // hash of source, weights and options: state copies and weights belong to it
+  // -- since ABI 1.1
+  const char *isa; // the target's name, for people and for INGOT_ISA ("x86-64-v3")
+  void *room;      // zeroed memory for one context, aligned to INGOT_CTX_ALIGN (bare machines); NULL: none
+  uint64_t room_bytes; // large enough for a context of one thread
+  int64_t stack_bytes; // a run needs at most so much stack on the calling thread; 0: not known
 };
+
+// No context of one thread takes more than this, whatever the target; for memory that is set aside beforehand.
+enum {
+  INGOT_CTX_HEAD = 1024,
+  INGOT_CTX_BINDING = 64
+}; // what the context itself takes, and an input or output
+static inline uint64_t ingot_ctx_bound(const struct ingot_model *m) {
+  uint64_t bytes = INGOT_CTX_HEAD;
+  const uint64_t parts[] = {12 * (uint64_t)m->n_args,
+                            16 * (uint64_t)m->n_symbols,
+                            (uint64_t)INGOT_CTX_BINDING * (uint64_t)(m->n_inputs + m->n_outputs),
+                            8 * (uint64_t)INGOT_MAX_RANK * (uint64_t)m->n_inputs,
+                            (uint64_t)m->scratch_bytes + 192,
+                            (uint64_t)m->state_bytes,
+                            (uint64_t)m->arena_bytes};
+  for (unsigned i = 0; i < sizeof parts / sizeof parts[0]; i++) bytes += parts[i] + 4 * INGOT_ALIGN;
+  return bytes + (uint64_t)INGOT_ALIGN * (uint64_t)m->n_inputs;
+}
 
 // What a loader looks up in a shared library, by the name "ingot_artefact".
 struct ingot_artefact {
@@ -300,7 +323,8 @@ INGOT_AT(ingot_model, main, 148);
 INGOT_AT(ingot_model, shapes, 160);
 INGOT_AT(ingot_model, weights, 168);
 INGOT_AT(ingot_model, arena_bytes, 200);
-_Static_assert(sizeof(struct ingot_model) == 240, "ingot_model");
+INGOT_AT(ingot_model, isa, 240);
+_Static_assert(sizeof(struct ingot_model) == 272, "ingot_model");
 _Static_assert(sizeof(struct ingot_artefact) == 32, "ingot_artefact");
 #undef INGOT_AT
 #endif

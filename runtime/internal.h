@@ -24,7 +24,7 @@ typedef struct Pool Pool;
 
 int ingot_pool_cpus(void); // processors the calling thread may run on
 // A pool of `threads` threads, the one that calls ingot_pool_run included. NULL in *pool with threads == 1.
-int ingot_pool_create(Pool **pool, int threads, uint32_t flags, int spin_us);
+int ingot_pool_create(Pool **pool, int threads, const struct ingot_options *o);
 void ingot_pool_destroy(Pool *p); // NULL is fine
 // Runs fn(arg, 0 .. n-1), n <= threads, part 0 on the calling thread; returns when all are done.
 void ingot_pool_run(Pool *p, int32_t n, PoolFn fn, void *arg);

@@ -176,45 +176,56 @@ int ingot_pool_cpus(void) {
   return n > 0 ? (int)n : 1;
 }
 
-// The worker's thread stays on the id-th processor that the creating thread may use, counted cyclically.
-static void pin(pthread_attr_t *attr, int32_t id) {
 #ifdef __linux__
-  cpu_set_t set, one;
-  if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) == 0) return;
+// The id-th processor that the creating thread may use, counted cyclically; -1: not known.
+static int own_cpu(int32_t id) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0 || CPU_COUNT(&set) == 0) return -1;
   int left = id % CPU_COUNT(&set), cpu = 0;
   while (!CPU_ISSET(cpu, &set) || left-- > 0) cpu++;
+  return cpu;
+}
+
+// Where the options say: on a processor of the caller's list, or on one of the creating thread's set.
+static void pin(pthread_attr_t *attr, int32_t id, const struct ingot_options *o) {
+  cpu_set_t one;
+  bool listed = o->cpus && o->n_cpus > 0;
+  int cpu = listed ? o->cpus[id % o->n_cpus] : o->flags & INGOT_PIN_THREADS ? own_cpu(id) : -1;
+  if (cpu < 0 || cpu >= CPU_SETSIZE) return;
   CPU_ZERO(&one);
   CPU_SET(cpu, &one);
   pthread_attr_setaffinity_np(attr, sizeof one, &one);
-#else
-  (void)attr, (void)id;
-#endif
 }
+#else
+static void pin(pthread_attr_t *attr, int32_t id, const struct ingot_options *o) {
+  (void)attr, (void)id, (void)o;
+}
+#endif
 
-static bool worker_start(Worker *w, bool pinned) {
+static bool worker_start(Worker *w, const struct ingot_options *o) {
   pthread_attr_t attr;
   size_t stack = 0;
   if (pthread_attr_init(&attr) != 0) return false;
   if (pthread_attr_getstacksize(&attr, &stack) == 0 && stack < MIN_STACK)
     pthread_attr_setstacksize(&attr, MIN_STACK);
-  if (pinned) pin(&attr, w->id);
+  pin(&attr, w->id, o);
   bool ok = pthread_create(&w->thread, &attr, worker_main, w) == 0;
   pthread_attr_destroy(&attr);
   return ok;
 }
 
 // Signals of the program are for its own threads: workers are born with all of them blocked.
-static bool start_workers(Pool *p, int n, bool pinned) {
+static bool start_workers(Pool *p, int n, const struct ingot_options *o) {
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
   for (p->n_workers = 0; p->n_workers < n; p->n_workers++)
-    if (!worker_start(&p->workers[p->n_workers], pinned)) break;
+    if (!worker_start(&p->workers[p->n_workers], o)) break;
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   return p->n_workers == n;
 }
 
-int ingot_pool_create(Pool **pool, int threads, uint32_t flags, int spin_us) {
+int ingot_pool_create(Pool **pool, int threads, const struct ingot_options *o) {
   *pool = NULL;
   if (threads <= 1) return INGOT_OK;
   pthread_once(&forks_once, watch_forks);
@@ -224,10 +235,10 @@ int ingot_pool_create(Pool **pool, int threads, uint32_t flags, int spin_us) {
   p->bytes = bytes;
   p->generation = atomic_load(&forks);
   // With fewer processors than threads, who spins keeps off the processor who should work.
-  bool spin = !(flags & INGOT_NO_SPIN) && threads <= ingot_pool_cpus();
-  p->spin_ns = spin ? (int64_t)(spin_us > 0 ? spin_us : SPIN_US) * 1000 : 0;
+  bool spin = !(o->flags & INGOT_NO_SPIN) && threads <= ingot_pool_cpus();
+  p->spin_ns = spin ? (int64_t)(o->spin_us > 0 ? o->spin_us : SPIN_US) * 1000 : 0;
   for (int i = 0; i < threads - 1; i++) p->workers[i].pool = p, p->workers[i].id = i + 1;
-  if (!start_workers(p, threads - 1, flags & INGOT_PIN_THREADS)) {
+  if (!start_workers(p, threads - 1, o)) {
     ingot_pool_destroy(p);
     return INGOT_E_THREADS;
   }

@@ -27,6 +27,7 @@ static void keep_idle(ingot_ctx *c) {
   pthread_mutex_unlock(&idle_lock);
 }
 
+#ifndef INGOT_BARE // what never ends needs no end
 __attribute__((destructor)) static void free_idle(void) {
   while (idle) {
     ingot_ctx *c = idle;
@@ -34,6 +35,7 @@ __attribute__((destructor)) static void free_idle(void) {
     ingot_api_ctx_destroy(c);
   }
 }
+#endif
 
 // The environment variable INGOT_THREADS stands in for the option that this call does not have.
 static int new_context(const struct ingot_model *m, ingot_ctx **c) {

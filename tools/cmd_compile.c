@@ -4,7 +4,7 @@
 
 #include <libgen.h>
 
-enum { OPT_EMIT = 512, OPT_HEADER };
+enum { OPT_EMIT = 512, OPT_HEADER, OPT_FREESTANDING, OPT_WEIGHTS_FILE };
 
 typedef struct CompileArgs {
   BuildArgs build; // first: the child parser's input
@@ -16,9 +16,12 @@ static const struct argp_option options[] = {
     {"output", 'o', "FILE", 0,
      "the artefact (default: libNAME.so in the current folder, or .o, .a, .ll, .bc, .s)", 0},
     {"emit", OPT_EMIT, "KIND", 0,
-     "so, obj, archive, llvm, bc, asm, or graph, kernels, loops: IR text (default: by FILE's suffix, else "
-     "so)",
+     "so, obj, archive, exe, llvm, bc, asm, or graph, kernels, loops: IR text (default: by FILE's suffix, "
+     "else so)",
      0},
+    {"freestanding", OPT_FREESTANDING, NULL, 0, "an object that needs no libc, no threads and no heap", 0},
+    {"weights-file", OPT_WEIGHTS_FILE, "NAME", OPTION_ARG_OPTIONAL,
+     "constants in a file beside the artefact, which is mapped when it is used", 0},
     {"header", OPT_HEADER, "FILE", 0, "the C header (default: beside the artefact, libX.so has X.h)", 0},
     {0},
 };
@@ -27,8 +30,9 @@ static const struct {
   const char *name, *suffix;
   EmitKind kind;
 } emit_kinds[] = {
-    {"so", ".so", EMIT_SHARED},    {"obj", ".o", EMIT_OBJECT},  {"archive", ".a", EMIT_ARCHIVE},
-    {"llvm", ".ll", EMIT_LLVM_IR}, {"bc", ".bc", EMIT_BITCODE}, {"asm", ".s", EMIT_ASM},
+    {"so", ".so", EMIT_SHARED},   {"obj", ".o", EMIT_OBJECT},   {"archive", ".a", EMIT_ARCHIVE},
+    {"so", ".wasm", EMIT_SHARED}, {"exe", "", EMIT_EXECUTABLE}, {"llvm", ".ll", EMIT_LLVM_IR},
+    {"bc", ".bc", EMIT_BITCODE},  {"asm", ".s", EMIT_ASM},
 };
 
 // Kinds that are IR text: how far passes go.
@@ -58,7 +62,16 @@ static void set_emit(CompileArgs *a, const char *name, struct argp_state *state)
     a->build.codegen.emit = emit_kinds[i].kind;
     return;
   }
-  argp_error(state, "--emit is so, obj, archive, llvm, bc, asm, graph, kernels or loops, not '%s'", name);
+  argp_error(state, "--emit is so, obj, archive, exe, llvm, bc, asm, graph, kernels or loops, not '%s'",
+             name);
+}
+
+static void weights_option(CompileArgs *a, const char *name, struct argp_state *state) {
+  if (name && (strchr(name, '/') || !*name || *name == '.'))
+    argp_error(state, "--weights-file wants a plain file name, not '%s': the file lies beside the artefact",
+               name);
+  a->build.codegen.weights_beside = true;
+  a->build.codegen.weights_file = name;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -68,6 +81,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case 'o': a->out = arg; return 0;
   case OPT_EMIT: set_emit(a, arg, state); return 0;
   case OPT_HEADER: a->build.codegen.header_path = arg; return 0;
+  case OPT_FREESTANDING: a->build.codegen.freestanding = true; return 0;
+  case OPT_WEIGHTS_FILE: weights_option(a, arg, state); return 0;
   case ARGP_KEY_ARG:
     if (a->file) argp_error(state, "one model file at a time, please");
     a->file = arg;
@@ -81,7 +96,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const char *default_output(Tool *t, const CompileArgs *a) {
   const char *suffix = ".so";
   for (int i = 0; i < ARRAY_LEN(emit_kinds); i++)
-    if (emit_kinds[i].kind == a->build.codegen.emit) suffix = emit_kinds[i].suffix;
+    if (emit_kinds[i].kind == a->build.codegen.emit && strcmp(emit_kinds[i].suffix, ".wasm") != 0)
+      suffix = emit_kinds[i].suffix;
   bool library = a->build.codegen.emit == EMIT_SHARED || a->build.codegen.emit == EMIT_ARCHIVE;
   char *base = basename(arena_strdup(t->arena, a->file));
   char *dot = strrchr(base, '.');
