@@ -132,8 +132,8 @@ static const char *find_linker(const Plan *p) {
   if (p->options->linker) return p->options->linker;
   for (int i = 0; names[i]; i++)
     if (on_path(names[i])) return names[i];
-  diag_error(p->c->diag, NO_LOC, "no linker for '%s' is on the PATH: neither %s nor %s", p->m->target->name,
-             names[0], names[1]);
+  diag_error(p->c->diag, NO_LOC, "no linker found for '%s': neither %s nor %s is on the PATH",
+             p->m->target->name, names[0], names[1]);
   diag_note(p->c->diag, NO_LOC,
             is_native(p) ? "install binutils or lld, or name one with --linker"
                          : "install lld (Debian: lld-19), or name one with --linker");
