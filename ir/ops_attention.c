@@ -112,6 +112,16 @@ static Value *window_mask(Builder *b, const Node *n, const Heads *a) {
   return mask;
 }
 
+// A mask that broadcasts to [b,h,s,l] as one that does to [b,g,group,s,l].
+static Value *mask_groups(Builder *b, Value *mask, const Heads *a, int64_t group) {
+  const Type *t = &mask->type;
+  if (t->rank < 3) return mask;
+  bool each = !t->dim[t->rank - 3].sym && t->dim[t->rank - 3].n > 1;
+  Dim dims[5] = {t->rank == 4 ? t->dim[0] : dim_const(1), dim_const(each ? a->g : 1),
+                 dim_const(each ? group : 1), t->dim[t->rank - 2], t->dim[t->rank - 1]};
+  return mk_reshape(b, mask, 5, dims);
+}
+
 // Scores outside of the mask become -inf; a mask of numbers is added.
 static Value *apply_mask(Builder *b, Value *scores, Value *mask) {
   if (!scores || !mask) return scores;
@@ -120,6 +130,8 @@ static Value *apply_mask(Builder *b, Value *scores, Value *mask) {
   return mk2(b, "add", scores, mk_cast(b, mask, t));
 }
 
+// Heads that share a key stay apart as a dimension [b,g,group,s,l] from end to end: one row of scores is the same
+// row everywhere.
 static bool attention_decompose(Builder *b, const Node *n, Value **out) {
   Heads a;
   if (!heads_of(b->ctx, n, &a)) return false;
@@ -133,12 +145,9 @@ static bool attention_decompose(Builder *b, const Node *n, Value **out) {
   Value *scores =
       mk2(b, "matmul", mk_with(b, "mul", q, scale), mk_transpose(b, k, (int64_t[]){0, 1, 2, 4, 3}, 5));
   if (cap > 0) scores = mk_with(b, "mul", mk1(b, "tanh", mk_with(b, "div", scores, cap)), cap);
-  Dim merged[4] = {a.batch, dim_const(a.h), a.s, a.l};
-  scores = mk_reshape(b, scores, 4, merged);
-  scores = apply_mask(b, scores, op_in(n, 3));
+  if (op_in(n, 3)) scores = apply_mask(b, scores, mask_groups(b, n->in[3], &a, group));
   scores = apply_mask(b, scores, window_mask(b, n, &a));
-  Value *weights = mk_softmax(b, scores, 3, true);
-  weights = mk_reshape(b, weights, 5, (Dim[]){a.batch, dim_const(a.g), dim_const(group), a.s, a.l});
+  Value *weights = mk_softmax(b, scores, 4, true);
   Value *y = mk_reshape(b, mk2(b, "matmul", weights, v), 4, (Dim[]){a.batch, dim_const(a.h), a.s, a.e});
   if (a.packed) {
     y = mk_transpose(b, y, (int64_t[]){0, 2, 1, 3}, 4);

@@ -221,6 +221,17 @@ static bool rows_pay(Fuse *f, const Group *g, const Stage *def, int at) {
   return work <= SMALL_WORK;
 }
 
+// Anything but a sum of products of two things.
+static bool is_no_product(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_REDUCE || e->reduce.kind != R_SUM || e->args[0]->op != E_MUL ||
+         e->args[0]->args[0] == e->args[0]->args[1];
+}
+
+static bool is_product(Fuse *f, const Stage *s) {
+  return !expr_visit(f->c, s->value, is_no_product, NULL);
+}
+
 static bool fits_rows(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group,
                       int *at) {
   Group *g = uses->data[0].group;
@@ -232,6 +243,7 @@ static bool fits_rows(Fuse *f, const Value *v, const Stage *def, const UseList *
     int shared = shared_dims(f->c, &g->stages.data[u->stage], v, u->read);
     if (shared < k) k = shared;
   }
+  if (is_product(f, def) && k < def->ndims - 1) return false; // would be computed as a whole, by one thread
   if (k < 1 || !rows_fit(g, v, k) || !rows_pay(f, g, def, k)) return false;
   *group = g;
   *at = k;

@@ -44,6 +44,13 @@ static const Pass PASSES[] = {
      "Turns the graph into kernels: composes the tensor expressions of views, element-wise chains, products "
      "with what follows them, and reductions over the same rows. At -O0 one kernel per node.",
      pass_fuse},
+    {"attention", LEVEL_KERNELS, LEVEL_KERNELS, 2,
+     "Merges scores, softmax and the product with the values into one kernel that works row by row, so that "
+     "the "
+     "score matrix never exists as a whole. After fusion, in whose kernels every way to write attention "
+     "looks the "
+     "same. Not with `--fp=strict`: the weights are divided by their sum last.",
+     pass_attention},
     {"layout", LEVEL_KERNELS, LEVEL_KERNELS, 2,
      "Gives values the memory layouts that the products read and write fastest. After fusion, which decides "
      "which values exist at all.",

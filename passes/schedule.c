@@ -1,5 +1,6 @@
 // schedule.c: the table of schedule classes and the pass that chooses one for every kernel.
 // SPDX-License-Identifier: Apache-2.0
+#include "passes/attention.h"
 #include "passes/product.h"
 #include "passes/winograd.h"
 
@@ -35,13 +36,14 @@ static bool choose_serial(Module *m, Node *n, const PassOptions *o) {
 
 // In order of preference.
 static const ScheduleClass CLASSES[] = {
-    {"winograd", winograd_choose, winograd_lower, NULL}, // 3x3 convolutions with fewer products
-    {"product", product_choose, product_lower, NULL},    // sums of products in register tiles
-    {"row", choose_row, lower_vector, NULL},             // reductions over the same rows and what reads them
-    {"reduce", choose_reduce, lower_vector, NULL},       // one reduction with its epilogue
-    {"map", choose_map, lower_vector, NULL},             // element-wise
-    {"serial", choose_serial, lower_serial, NULL},       // anything
-    {"guarded", choose_serial, lower_guarded, NULL},     // anything, whatever can be proved of it
+    {"winograd", winograd_choose, winograd_lower, NULL},    // 3x3 convolutions with fewer products
+    {"product", product_choose, product_lower, NULL},       // sums of products in register tiles
+    {"attention", attention_choose, attention_lower, NULL}, // softmax(q k^T) v in blocks of queries and keys
+    {"row", choose_row, lower_vector, NULL},         // reductions over the same rows and what reads them
+    {"reduce", choose_reduce, lower_vector, NULL},   // one reduction with its epilogue
+    {"map", choose_map, lower_vector, NULL},         // element-wise
+    {"serial", choose_serial, lower_serial, NULL},   // anything
+    {"guarded", choose_serial, lower_guarded, NULL}, // anything, whatever can be proved of it
 };
 
 int schedule_class_count(void) {

@@ -1,0 +1,116 @@
+// attention.c: the schedule class of attention: which of its schedules, and with what tiles.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/attention_impl.h"
+#include "passes/product_impl.h"
+
+enum {
+  MIN_QUERIES = 4, // fewer are done one by one
+  MAX_KEYS = 24,   // of one register tile
+  SCORE_BYTES =
+      128 * 1024, // of one block of scores: with the keys and values beside it in the second-level cache
+};
+
+// ---- tiles ------------------------------------------------------------------------------------------------------
+
+static int64_t extent_of(const Attention *a, const Var *v) {
+  return var_bound(a->c, v);
+}
+
+// Cycles of scores for one head.
+static double score_cycles(const Target *t, const Attention *a, int keys, int nv) {
+  int64_t lanes = t->vector_bytes / dtype_bytes(DT_F32), rows = extent_of(a, a->lead[a->row]);
+  double tiles = (double)ceil_div(rows, lanes * nv) * (double)ceil_div(extent_of(a, a->key), keys);
+  double keys_from_cache = (double)keys * 4 / 32; // bytes of a step, by what the second-level cache delivers
+  double cycles = tile_cycles(t, keys, nv, false);
+  return tiles * (double)extent_of(a, a->size) * (cycles > keys_from_cache ? cycles : keys_from_cache) *
+         (1 + 0.02 / keys + 0.02 / nv);
+}
+
+static void choose_scores(const Target *t, const Attention *a, AttentionTile *r) {
+  double best = 0;
+  int lanes = t->vector_bytes / dtype_bytes(DT_F32);
+  for (int nv = 1; nv <= 4; nv++)
+    for (int keys = 1; keys <= MAX_KEYS && tile_fits(t, keys, nv, false); keys++) {
+      double cycles = score_cycles(t, a, keys, nv);
+      if (best > 0 && cycles >= best) continue;
+      best = cycles;
+      r->keys = keys;
+      r->queries = nv * lanes;
+    }
+}
+
+// The block's queries in equal tiles, the elements of a value too.
+static void choose_values(const Target *t, const Attention *a, AttentionTile *r) {
+  int64_t cols = extent_of(a, a->col), vectors = cols / attention_lanes(t, cols);
+  double best = 0;
+  for (int nv = 1; nv <= vectors && nv <= 8; nv++) {
+    if (vectors % nv) continue;
+    for (int rows = 1; rows <= 12 && tile_fits(t, rows, nv, false); rows++) {
+      if (r->queries % rows) continue;
+      double cycles = tile_cycles(t, rows, nv, false) / (rows * nv);
+      if (best > 0 && cycles >= best) continue;
+      best = cycles;
+      r->rows = rows;
+      r->vectors = nv;
+    }
+  }
+}
+
+static AttentionTile choose_tile(const Target *t, const Attention *a) {
+  AttentionTile r = {0};
+  choose_scores(t, a, &r);
+  choose_values(t, a, &r);
+  int64_t all = round_up(extent_of(a, a->key), r.keys), fit = SCORE_BYTES / (4 * r.queries) / r.keys * r.keys;
+  r.block = (int)(all <= 2 * fit ? all : fit);
+  return r;
+}
+
+static int clamp(int64_t v, int64_t lo, int64_t hi) {
+  return (int)(v < lo ? lo : v > hi ? hi : v);
+}
+
+bool attention_tile_load(const Lower *l, const Attention *a, AttentionTile *t) {
+  const Kernel *k = l->k;
+  int64_t cols = extent_of(a, a->col), vectors = cols / attention_lanes(l->target, cols);
+  t->queries = clamp(schedule_get(k, "queries", 8), 1, 128);
+  t->keys = clamp(schedule_get(k, "keys", 4), 1, 32);
+  t->block = clamp(schedule_get(k, "block", 512), 1, 1 << 16);
+  t->block = (int)round_up(t->block, t->keys);
+  t->rows = clamp(schedule_get(k, "rows", 1), 1, 16);
+  t->vectors = clamp(schedule_get(k, "vectors", 1), 1, 16);
+  while (t->queries % t->rows) t->rows--;
+  while (vectors % t->vectors) t->vectors--;
+  return a->row >= 0;
+}
+
+// ---- the class ----------------------------------------------------------------------------------------------------
+
+static bool has_vector_values(const Target *t, const Attention *a) {
+  return attention_lanes(t, extent_of(a, a->col)) >= 4;
+}
+
+bool attention_choose(Module *m, Node *n, const PassOptions *o) {
+  Attention a;
+  Kernel *k = n->kernel;
+  if (o->opt_level < 2 || o->fp_strict || !attention_match(m->ctx, k, &a)) return false;
+  if (!has_vector_values(m->target, &a)) return false;
+  if (a.row < 0 || extent_of(&a, a.lead[a.row]) < MIN_QUERIES) {
+    schedule_set(m->ctx, k, "queries", 1);
+    return attention_lanes(m->target, extent_of(&a, a.size)) >= 4;
+  }
+  AttentionTile t = choose_tile(m->target, &a);
+  schedule_set(m->ctx, k, "queries", t.queries);
+  schedule_set(m->ctx, k, "keys", t.keys);
+  schedule_set(m->ctx, k, "block", t.block);
+  schedule_set(m->ctx, k, "rows", t.rows);
+  schedule_set(m->ctx, k, "vectors", t.vectors);
+  return true;
+}
+
+bool attention_lower(Lower *l) {
+  Attention a;
+  if (!attention_match(l->c, l->k, &a)) return false;
+  l->loc = a.last->loc;
+  bool single = schedule_get(l->k, "queries", 1) <= 1;
+  return single ? attention_lower_single(l, &a) : attention_lower_rows(l, &a);
+}
