@@ -347,6 +347,8 @@ void layout_shape(Ctx *c, const Layout *l, const Type *t, Dim *out); // physical
 // Physical index expressions of a logical index; returns their number.
 int layout_index(Ctx *c, const Layout *l, const Type *t, const Expr *const *index, const Expr **out);
 int64_t layout_bytes(Ctx *c, const Layout *l, const Type *t); // bound
+// Indices of dim that have a place of their own: its extent, or more where blocks are rounded up.
+int64_t layout_room(const Layout *l, const Type *t, int dim);
 char *layout_text(Ctx *c, const Layout *l);
 // Physical bytes of a constant; what lies outside is zero. Used when the artefact is written.
 void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out);

@@ -62,6 +62,18 @@ int64_t layout_bytes(Ctx *c, const Layout *l, const Type *t) {
   return bytes;
 }
 
+int64_t layout_room(const Layout *l, const Type *t, int dim) {
+  int64_t block = 1, inside = 1;
+  for (int i = 0; l && i < l->n; i++) {
+    const LayoutPart *p = &l->part[i];
+    if (p->dim != dim) continue;
+    if (p->pad || p->pad_after || t->dim[dim].sym) return t->dim[dim].n;
+    if (!p->mod) block = p->div;
+    if (p->mod && p->div == 1) inside = p->mod;
+  }
+  return block == inside ? round_up(t->dim[dim].n, block) : t->dim[dim].n;
+}
+
 char *layout_text(Ctx *c, const Layout *l) {
   Str s = {.arena = c->arena};
   str_puts(&s, "layout<");

@@ -4,7 +4,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/product_impl.h"
 
-// Channels of one block: as many as the target's lanes or half of that; 0: none divides them.
 static int64_t lanes_of(const Module *m) {
   return m->target->vector_bytes / dtype_bytes(DT_F32);
 }
@@ -13,12 +12,14 @@ static int64_t least_block(const Module *m) {
   return lanes_of(m) / 2 > 4 ? lanes_of(m) / 2 : 4;
 }
 
+// Channels of one block: as many as the target's lanes, or half of that where no more blocks are needed; the last
+// block may have unused ones. 0: too few channels.
 static int64_t channel_block(const Module *m, const Value *v) {
   const Type *t = &v->type;
   if (t->rank < 3 || !dtype_is_float(t->dtype) || t->dim[1].sym) return 0;
-  for (int64_t b = lanes_of(m); b >= least_block(m); b /= 2)
-    if (t->dim[1].n % b == 0 && t->dim[1].n >= b) return b;
-  return 0;
+  int64_t n = t->dim[1].n, block = lanes_of(m);
+  while (block > least_block(m) && ceil_div(n, block / 2) == ceil_div(n, block)) block /= 2;
+  return n > block / 2 ? block : 0;
 }
 
 // [n, c, h, w] as [n, c/b, h, w, c%b].
@@ -119,7 +120,7 @@ static void check_product_operand(Product *p, const Expr *operand) {
   const Expr *rest;
   for (int i = 0; i < p->nk; i++)
     if (expr_affine(p->c, r->args[1], p->k_var[i], &coeff, &rest) && coeff == 1 &&
-        p->k_extent[i] % block == 0)
+        is_multiple(p->c, rest, ex_idx(p->c, block)))
       return;
   check_reads(p->c, operand);
 }

@@ -59,6 +59,8 @@ typedef struct Tile {
 double tile_cycles(const Target *t, int mr, int nv, bool depthwise);
 bool tile_fits(const Target *t, int mr, int nv, bool depthwise); // no spills
 Tile tile_choose(const Product *p);
+// Lanes for whose elements of the read value there is room: more than the extent where blocks are rounded up.
+int64_t product_lane_room(const Product *p, const Expr *read);
 // Lane elements that lie side by side in the result's blocks; 0: it is not blocked along the lanes.
 int product_block(const Product *p);
 void tile_save(Ctx *c, Kernel *k, const Tile *t); // into the kernel's schedule, and back

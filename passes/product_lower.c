@@ -156,12 +156,20 @@ static bool padded_to_tile(const Emit *s, const Expr *read) {
   return l && l->part[l->n - 1].mod == (int64_t)s->tile.nv * s->tile.lanes;
 }
 
+// Are all lanes of the tile inside what is read, perhaps in the rest of its last block? What lies there is undefined,
+// but so is what becomes of it.
+static bool has_room(const Emit *s, const TileAt *t, const Expr *read) {
+  int64_t first, end;
+  const Expr *last = ex_add(s->c, t->lane0, ex_idx(s->c, (int64_t)t->nv * s->tile.lanes));
+  return expr_bounds(s->c, last, NULL, &first, &end) && end <= product_lane_room(s->p, read);
+}
+
 // An operand that varies over the lanes, 0 where `cond` (NULL: true) fails or the lane is beyond the extent.
 // Constants are padded with zeros there, but nothing else may be touched.
 static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand, const Expr *cond) {
   const Expr *e = place_reads(s, operand);
   const Expr *r = product_read(operand);
-  if (t->masked && !padded_to_tile(s, r)) {
+  if (t->masked && !padded_to_tile(s, r) && !(r && has_room(s, t, r))) {
     const ProductDim *lane = &s->p->dim[s->p->lane];
     const Expr *inside = ex_binary(s->c, E_LT, s->at[s->p->lane], ex_idx(s->c, lane->extent));
     cond = cond ? ex_binary(s->c, E_AND, inside, cond) : inside;
@@ -251,6 +259,17 @@ static void innermost(Emit *s, const TileAt *t, int level, unsigned done, bool b
   loop_end(s, &inner);
 }
 
+// What is left of a K that blocks do not divide: the inside of one more block, shorter.
+static void last_block(Emit *s, const TileAt *t, int level, unsigned done, bool border) {
+  const KLoop *k = &s->loop[level];
+  KLoop *inner = &s->loop[s->nloops - 1];
+  int64_t rest = s->p->k_extent[k->k] % k->block;
+  if (rest == 0) return;
+  inner->extent = rest;
+  k_body(s, t, level, ex_idx(s->c, k->extent), done, border);
+  inner->extent = k->block;
+}
+
 static void k_loops(Emit *s, const TileAt *t, int level, unsigned done, bool border) {
   if (level == s->nloops) {
     multiply_add(s, t, done);
@@ -263,9 +282,12 @@ static void k_loops(Emit *s, const TileAt *t, int level, unsigned done, bool bor
   }
   Loop loop;
   LoopKind kind = border && decides_rows(s, k->k) ? LOOP_UNROLL : LOOP_SERIAL;
-  const Expr *v = loop_begin(s, &loop, "k", kind, ex_idx(s->c, k->extent));
-  k_body(s, t, level, v, done, border);
-  loop_end(s, &loop);
+  if (k->extent > 0) {
+    const Expr *v = loop_begin(s, &loop, "k", kind, ex_idx(s->c, k->extent));
+    k_body(s, t, level, v, done, border);
+    loop_end(s, &loop);
+  }
+  if (k->block && !k->inner) last_block(s, t, level, done, border);
 }
 
 // ---- epilogue -------------------------------------------------------------------------------------------------
@@ -290,21 +312,44 @@ static TileAt by_blocks(Emit *s, const TileAt *t) {
   return narrow;
 }
 
+// Lanes of the result that may be stored to.
+static int64_t result_room(const Product *p) {
+  const Value *out = p->stage->out;
+  const ProductDim *lane = &p->dim[p->lane];
+  bool alone = p->index[lane->out_dim] == ex_var(p->c, lane->var);
+  return alone ? layout_room(out->layout, &out->type, lane->out_dim) : lane->extent;
+}
+
+typedef struct MaskReads {
+  const Emit *s;
+  const TileAt *t;
+} MaskReads;
+
+// Reads that have no room for lanes beyond the extent do not touch them.
+static const Expr *mask_read(Ctx *c, const Expr *e, void *data) {
+  const MaskReads *m = data;
+  const ProductDim *lane = &m->s->p->dim[m->s->p->lane];
+  if (e->op != E_READ || e->value == m->t->acc || has_room(m->s, m->t, e)) return e;
+  const Expr *inside = ex_binary(c, E_LT, m->s->at[m->s->p->lane], ex_idx(c, lane->extent));
+  return ex_guard(c, inside, e, ex_num(c, e->dtype, 0));
+}
+
 static void store_tile(Emit *s, const TileAt *whole) {
   Product *p = s->p;
-  Loc loc = s->l->loc;
-  s->l->loc = p->stage->loc; // the epilogue's last op
   Lane x;
   Loop mask;
   int lanes = s->tile.lanes;
+  int64_t room = result_room(p);
   TileAt narrow = by_blocks(s, whole), *t = &narrow;
   enter_row(s, t, &x);
   enter_column(s, t, &x);
-  if_begin(s, &mask,
-           t->masked ? ex_binary(s->c, E_LT, s->at[p->lane], ex_idx(s->c, p->dim[p->lane].extent)) : NULL);
+  if_begin(s, &mask, t->masked ? ex_binary(s->c, E_LT, s->at[p->lane], ex_idx(s->c, room)) : NULL);
   const Expr *index[] = {x.i, x.col}, *logical[MAX_RANK], *physical[MAX_PHYS_RANK];
   SumSwap swap = {p->sum, ex_read(s->c, t->acc, index, 2)};
-  const Expr *value = place_reads(s, expr_rewrite(s->c, p->value, swap_sum, &swap));
+  MaskReads reads = {s, t};
+  const Expr *value = expr_rewrite(s->c, p->value, swap_sum, &swap);
+  if (t->masked && room > p->dim[p->lane].extent) value = expr_rewrite(s->c, value, mask_read, &reads);
+  value = place_reads(s, value);
   Value *out = p->stage->out;
   for (int i = 0; i < out->type.rank; i++) logical[i] = place(s, p->index[i]);
   int n = 1;
@@ -317,7 +362,6 @@ static void store_tile(Emit *s, const TileAt *whole) {
   leave_column(s, &x);
   leave_row(s, &x);
   s->tile.lanes = lanes;
-  s->l->loc = loc;
 }
 
 static void emit_tile(Emit *s, TileAt t, bool border) {

@@ -106,8 +106,7 @@ static int blocked_k(const Product *p, const Expr *e, int64_t block) {
   for (int i = 0; i < p->nk; i++) {
     int64_t coeff, rest_const;
     const Expr *rest;
-    if (p->k_extent[i] % block != 0 || !expr_affine(p->c, e, p->k_var[i], &coeff, &rest) || coeff != 1)
-      continue;
+    if (!expr_affine(p->c, e, p->k_var[i], &coeff, &rest) || coeff != 1) continue;
     const Expr *rem = ex_binary(p->c, E_MOD, rest, ex_idx(p->c, block));
     if (expr_is_const_int(rem, &rest_const) && rest_const == 0) return i;
   }

@@ -33,14 +33,25 @@ int product_block(const Product *p) {
   return blocked && last->mod < 64 ? (int)last->mod : 0;
 }
 
-// Lanes of one vector; those of a depthwise product are read side by side.
+int64_t product_lane_room(const Product *p, const Expr *read) {
+  const ProductDim *lane = &p->dim[p->lane];
+  int64_t room = INT64_MAX, k;
+  for (int i = 0; i < read->nargs; i++) {
+    if (!expr_uses_var(p->c, read->args[i], lane->var)) continue;
+    bool alone = read->args[i] == ex_var(p->c, lane->var);
+    k = alone ? layout_room(read->value->layout, &read->value->type, i) : lane->extent;
+    if (k < room) room = k;
+  }
+  return room;
+}
+
+// Lanes of one vector, for the fewest vectors; those of a depthwise product are read side by side.
 static int lanes_of(const Product *p) {
   int most = p->target->vector_bytes / dtype_bytes(DT_F32), block = product_block(p);
   int64_t n = p->dim[p->lane].extent;
   if (p->depthwise && block > 0 && block < most) most = block;
   int lanes = most;
-  while (lanes > 4 && n % lanes != 0 && n < 4 * most)
-    lanes /= 2; // 24 is three times 8, not 16 and half of 16
+  while (lanes > 4 && ceil_div(n, lanes / 2) == ceil_div(n, lanes)) lanes /= 2;
   return lanes;
 }
 

@@ -35,9 +35,12 @@ typedef struct SplitFinder {
   Split found;
 } SplitFinder;
 
+// Where blocks do not divide the extent, the rest of the last one is computed too, which the result must have room
+// for.
 static bool fits_split(const Stage *s, int at, int dim, int64_t block) {
   int64_t extent;
-  return dim >= at && expr_is_const_int(s->dims[dim]->extent, &extent) && extent % block == 0;
+  if (dim < at || !expr_is_const_int(s->dims[dim]->extent, &extent)) return false;
+  return round_up(extent, block) <= layout_room(s->out->layout, &s->out->type, dim);
 }
 
 static bool find_split_read(const Expr *e, void *data) {
@@ -62,7 +65,40 @@ static Split find_split(Ctx *c, const Stage *s, int at) {
   return f.found;
 }
 
+typedef struct Beyond {
+  const Var *dim;
+  int64_t end;        // of the last block
+  const Expr *inside; // in terms of the axes
+} Beyond;
+
+// Reads that have no room for the rest of the last block do not touch it.
+static const Expr *mask_read(Ctx *c, const Expr *e, void *data) {
+  const Beyond *b = data;
+  bool room = true;
+  if (e->op != E_READ) return e;
+  for (int i = 0; i < e->nargs; i++) {
+    if (!expr_uses_var(c, e->args[i], b->dim)) continue;
+    bool alone = e->args[i] == ex_var(c, b->dim);
+    room = room && alone && layout_room(e->value->layout, &e->value->type, i) >= b->end;
+  }
+  return room ? e : ex_guard(c, b->inside, e, ex_num(c, e->dtype, 0));
+}
+
+// The stage's value, for all of the last block; index: what the dim stands for.
+static const Expr *mask_beyond(Ctx *c, const Stage *s, Split split, const Expr *index) {
+  int64_t extent;
+  if (split.dim < 0 || !expr_is_const_int(s->dims[split.dim]->extent, &extent)) return s->value;
+  if (extent % split.block == 0) return s->value;
+  const Expr *inside = ex_binary(c, E_LT, index, ex_idx(c, extent));
+  Beyond b = {s->dims[split.dim], round_up(extent, split.block), inside};
+  return expr_rewrite(c, s->value, mask_read, &b);
+}
+
 // ---- from a stage to axes -------------------------------------------------------------------------------------
+
+static const Expr *block_count(Ctx *c, const Expr *extent, int64_t block) {
+  return ex_binary(c, E_FDIV, ex_add(c, extent, ex_idx(c, block - 1)), ex_idx(c, block));
+}
 
 // The stage with its first `at` dims replaced by `shared`; dims of extent 1 are no axes; one that lies in
 // blocks is two, the inside of the block last.
@@ -80,7 +116,7 @@ void nest_of_stage(Lower *l, const Stage *s, int at, const Expr *const *shared, 
     } else if (is_one(c, v->extent)) {
       logical[i] = ex_idx(c, 0);
     } else if (i == split.dim) {
-      const Expr *block = ex_idx(c, split.block), *blocks = ex_binary(c, E_FDIV, v->extent, block);
+      const Expr *block = ex_idx(c, split.block), *blocks = block_count(c, v->extent, split.block);
       const Var *outer = var_new(c, v->name, blocks);
       inside = var_new(c, "ci", block);
       logical[i] = ex_add(c, ex_mul(c, ex_var(c, outer), block), ex_var(c, inside));
@@ -94,7 +130,8 @@ void nest_of_stage(Lower *l, const Stage *s, int at, const Expr *const *shared, 
     }
   }
   if (inside) n->axis[n->naxes++] = inside;
-  const Expr *value = expr_subst(c, s->value, s->dims, logical, s->ndims);
+  const Expr *value = mask_beyond(c, s, split, split.dim < 0 ? NULL : logical[split.dim]);
+  value = expr_subst(c, value, s->dims, logical, s->ndims);
   n->nindex = lower_index(l, s->out, logical, n->index);
   n->value = lower_reads(l, value);
   l->physical = true; // what lower_value gets from here on
