@@ -21,6 +21,8 @@ static const Expr *fold_const_read(Ctx *c, const Expr *e, void *data) {
   (void)data;
   const Tensor *t = e->op == E_READ ? const_of(e->value) : NULL;
   if (!t || !type_is_static(&t->type)) return e;
+  const Expr *simple = fuse_read_const(c, e, t);
+  if (simple) return simple;
   int64_t at = 0;
   for (int i = 0; i < e->nargs; i++) {
     int64_t k, n = t->type.dim[i].n;

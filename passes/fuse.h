@@ -74,6 +74,11 @@ double fuse_points(Ctx *c, const Stage *s);
 bool fuse_define(Fuse *f, Node *n, int k, Stage *s);
 FuseInfo *fuse_info(Fuse *f, Value *v);
 
+// ---- fuse_const.c ---------------------------------------------------------------------------------------------
+
+// The read e of constant t as an expression of its indices; NULL: t is no such constant.
+const Expr *fuse_read_const(Ctx *c, const Expr *e, const Tensor *t);
+
 // ---- fuse_decide.c ------------------------------------------------------------------------------------------
 
 typedef enum Fate { FATE_DEAD, FATE_INLINE, FATE_LOCAL, FATE_ROOT } Fate;

@@ -7,6 +7,7 @@ enum {
   MAX_LOCAL_BYTES = 65536, // of one row's locals: what stays in the second-level cache
   MIN_ROWS = 8,            // fewer rows cannot be spread over threads
   SMALL_WORK = 65536,      // operations that one thread does in passing
+  MAX_INDEX_OPS = 8,       // of an expression of indices that is computed wherever it is read
   DEAR = 16,               // operations of an expression with a function like exp in it
   SMALL_PART = 16,         // a value so many times smaller than another is nothing beside it
 };
@@ -278,6 +279,21 @@ bool fuse_joins_in_place(const Node *n) {
 
 // ---- all together -------------------------------------------------------------------------------------------
 
+// Operations of computing v from indices alone; more than MAX_INDEX_OPS: it takes memory, or too many.
+static double index_ops(Fuse *f, const Value *v) {
+  const double too_many = MAX_INDEX_OPS + 1;
+  Node *n = v->def;
+  Stage s;
+  const Expr **reads;
+  bool defined = n && n->nout == 1 && n->graph == f->g && (n->op->info->expr || n->op->info->define);
+  if (!defined || dtype_is_float(v->type.dtype) || !fuse_define(f, n, 0, &s)) return too_many;
+  Work w = fuse_work(f->c, s.value);
+  int count = expr_read_list(f->c, s.value, &reads);
+  double ops = w.reduces ? too_many : w.ops - 2 * count;
+  for (int i = 0; i < count && ops <= MAX_INDEX_OPS; i++) ops += index_ops(f, reads[i]->value);
+  return ops;
+}
+
 Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at) {
   const FuseInfo *info = v->info;
   if (uses->n == 0) return info->must ? FATE_ROOT : FATE_DEAD;
@@ -287,6 +303,7 @@ Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses,
   if (fuse_joins_in_place(v->def)) return FATE_ROOT;
   if (is_view(def->value)) return view_fits(f, v, def, uses) ? FATE_INLINE : FATE_ROOT;
   if (info->must) return FATE_ROOT;
+  if (index_ops(f, v) <= MAX_INDEX_OPS) return FATE_INLINE; // less than the memory it would lie in
   bool apart = better_as_epilogue(f, v, &w, uses);
   if (apart && rides_on_product(f, v)) return FATE_ROOT;
   if (!apart && (w.reduces ? fits_epilogue(f, v, uses) : cheap_to_repeat(f, v, &w, uses))) return FATE_INLINE;
