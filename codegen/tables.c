@@ -163,12 +163,24 @@ static LLVMValueRef real_table(Tables *t, const double *v, int n) {
   return make_array(t, "reals", rows, n);
 }
 
+// With its type, which WebAssembly checks where functions are called by address.
+static LLVMValueRef external_function(Tables *t, const char *name, LLVMTypeRef type) {
+  LLVMValueRef fn = LLVMGetNamedFunction(t->module, name);
+  if (fn) return fn;
+  fn = LLVMAddFunction(t->module, name, type);
+  LLVMSetVisibility(fn, LLVMHiddenVisibility);
+  return fn;
+}
+
 static LLVMValueRef step_function(Tables *t, const struct ingot_step *s) {
   int i = (int)(s - t->plan->model.steps);
   const Unit *u = t->plan->step_unit.data[i];
   const char *routine = t->plan->step_routine.data[i];
-  if (u) return external(t, u->symbol);
-  if (routine) return external(t, arena_printf(t->arena, "ingot_rt_%s", routine));
+  LLVMTypeRef none = LLVMVoidTypeInContext(t->llvm), params[] = {t->ptr, t->ptr, t->i64, t->i64, t->ptr};
+  if (u) return external_function(t, u->symbol, LLVMFunctionType(none, params, 5, false));
+  if (routine)
+    return external_function(t, arena_printf(t->arena, "ingot_rt_%s", routine),
+                             LLVMFunctionType(t->i32, params, 1, false));
   return LLVMConstNull(t->ptr);
 }
 
@@ -316,6 +328,13 @@ static LLVMValueRef pointer_array(Tables *t, LLVMBuilderRef b, LLVMValueRef fn, 
   return a;
 }
 
+// No tables for exceptions, which would want routines of a C++ library.
+static void set_nounwind(Tables *t, LLVMValueRef fn) {
+  unsigned kind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+  LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                          LLVMCreateEnumAttribute(t->llvm, kind, 0));
+}
+
 // int <name>_run(inputs, symbols, outputs)
 static void add_run(Tables *t, LLVMValueRef model) {
   const Plan *p = t->plan;
@@ -324,6 +343,7 @@ static void add_run(Tables *t, LLVMValueRef model) {
   for (int i = 0; i < n; i++) params[i] = i >= in && i < in + syms ? t->i64 : t->ptr;
   LLVMTypeRef type = LLVMFunctionType(t->i32, params, (unsigned)n, false);
   LLVMValueRef fn = LLVMAddFunction(t->module, arena_printf(t->arena, "%s_run", p->model.name), type);
+  set_nounwind(t, fn);
   LLVMBuilderRef b = LLVMCreateBuilderInContext(t->llvm);
   LLVMPositionBuilderAtEnd(b, LLVMAppendBasicBlockInContext(t->llvm, fn, ""));
   LLVMTypeRef four[] = {t->ptr, t->ptr, t->ptr, t->ptr};

@@ -20,7 +20,8 @@
   .triple = "armv7-unknown-linux-gnueabihf", .cpu = "generic", .pointer_bytes = 4, .runtime = "armv7"
 #define RISCV                                                                                                \
   .triple = "riscv64-unknown-linux-gnu", .cpu = "generic-rv64", .pointer_bytes = 8, .runtime = "riscv64"
-#define CORTEX_M .triple = "thumbv7em-none-eabihf", .pointer_bytes = 4, .runtime = "thumbv7em", .bare = true
+#define CORTEX_M                                                                                             \
+  .triple = "thumbv7em-unknown-none-eabihf", .pointer_bytes = 4, .runtime = "thumbv7em", .bare = true
 
 #define LEVEL1 X86, .cpu = "x86-64", .features = "", .needs = "", .vector_bytes = 16, .vector_regs = 16
 #define LEVEL2 X86, .cpu = "x86-64-v2", .features = "", .needs = V2, .vector_bytes = 16, .vector_regs = 16
