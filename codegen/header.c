@@ -152,6 +152,12 @@ static void print_intro(const Plan *p, FILE *out, const Param *list, int n) {
     if (m->symbols[i].kind != INGOT_SYM_DERIVED)
       fprintf(out, "//   symbol %s: %lld to %lld\n", m->symbols[i].name, (long long)m->symbols[i].min,
               (long long)m->symbols[i].bound);
+  if (m->n_states)
+    fprintf(
+        out,
+        "//   state: %d values, %lld bytes, kept in the context from run to run (ingot_state_reset, _save, "
+        "_restore)\n",
+        m->n_states, (long long)m->state_bytes);
   fprintf(out,
           "//\n// Working memory %lld bytes, weights %lld bytes, %lld floating point operations a run.\n",
           (long long)m->arena_bytes, (long long)m->weights.bytes, (long long)m->flops);
@@ -189,6 +195,8 @@ void header_print(const Plan *p, FILE *out) {
         "symbols\n"
         "// give are those of the call. May be called from several threads at once.\n",
         out);
+  if (p->model.n_states)
+    fputs("// Every call begins with the initial state; use a context to go on from run to run.\n", out);
   print_function(p, out, list, n);
   fprintf(out,
           "\n// For ingot.h, the interface with contexts: your own memory, threads, shapes and error texts.\n"

@@ -148,8 +148,8 @@ static bool bind_input(Jit *j, int i, const Tensor *t) {
   return !failed(j, ingot_set_input(j->ctx, i, data, dtype, t->type.rank, dims, t->bytes));
 }
 
-static bool fetch_output(Jit *j, int i, Tensor **out) {
-  Type type = j->plan->m->main->outputs.data[i]->type;
+static bool fetch_output(Jit *j, int i, const Type *as, Tensor **out) {
+  Type type = *as;
   int64_t dims[INGOT_MAX_RANK];
   if (failed(j, ingot_output_shape(j->ctx, i, dims))) return false;
   for (int d = 0; d < type.rank; d++) type.dim[d] = dim_const(dims[d]);
@@ -158,12 +158,74 @@ static bool fetch_output(Jit *j, int i, Tensor **out) {
   return true;
 }
 
-bool jit_run(Jit *j, const Tensor *const *in, Tensor **out, int threads) {
-  if (!make_context(j, threads)) return false;
-  for (int i = 0; i < j->plan->model.n_inputs; i++)
-    if (!bind_input(j, i, in[i])) return false;
-  if (failed(j, ingot_run(j->ctx))) return false;
-  for (int i = 0; i < j->plan->model.n_outputs; i++)
-    if (!fetch_output(j, i, &out[i])) return false;
+// ---- states: given and taken as copies of the context's ------------------------------------------------------------
+
+// The place of a kept symbol in a copy.
+static int64_t *kept_symbol(const Jit *j, char *copy, const Sym *s) {
+  int64_t *at = (int64_t *)(copy + sizeof(struct ingot_state_head));
+  for (int i = 0; i < j->plan->symbols.n; i++) {
+    int32_t kind = j->plan->symbols.data[i].kind;
+    if (i == s->index) return at;
+    at += kind == INGOT_SYM_CALLER || kind == INGOT_SYM_STATE;
+  }
+  return NULL;
+}
+
+static char *state_block(const Jit *j, char *copy) {
+  return copy + ingot_state_bytes(j->model) - (uint64_t)j->plan->model.state_bytes;
+}
+
+// The type of a state as it is in a copy.
+static Type state_type(const Jit *j, char *copy, const State *s) {
+  const Graph *g = j->plan->m->main;
+  Type t = g->inputs.data[s->input]->type;
+  const Sym *sym;
+  const Expr *next;
+  int axis = state_growth(g, s, &sym, &next);
+  if (axis >= 0) t.dim[axis] = dim_const(*kept_symbol(j, copy, sym));
+  return t;
+}
+
+static bool give_states(Jit *j, const Tensor *const *in) {
+  const Graph *g = j->plan->m->main;
+  uint64_t bytes = ingot_state_bytes(j->model);
+  char *copy = arena_alloc(j->plan->arena, bytes);
+  if (!g->states.n) return true;
+  if (failed(j, ingot_state_save(j->ctx, copy, bytes))) return false;
+  for (int i = 0; i < g->states.n; i++) {
+    const State *s = &g->states.data[i];
+    const Value *v = g->inputs.data[s->input];
+    const Sym *sym;
+    const Expr *next;
+    int axis = state_growth(g, s, &sym, &next);
+    if (axis >= 0) *kept_symbol(j, copy, sym) = in[s->input]->type.dim[axis].n;
+    layout_pack(j->plan->c, v->layout, in[s->input], state_block(j, copy) + v->offset);
+  }
+  return !failed(j, ingot_state_restore(j->ctx, copy, bytes));
+}
+
+static bool take_states(Jit *j, Tensor **out) {
+  const Graph *g = j->plan->m->main;
+  uint64_t bytes = ingot_state_bytes(j->model);
+  char *copy = arena_alloc(j->plan->arena, bytes);
+  if (!g->states.n) return true;
+  if (failed(j, ingot_state_save(j->ctx, copy, bytes))) return false;
+  for (int i = 0; i < g->states.n; i++) {
+    const State *s = &g->states.data[i];
+    const Value *v = g->inputs.data[s->input];
+    Type t = state_type(j, copy, s);
+    out[s->output] = layout_unpack(j->plan->c, v->layout, &t, state_block(j, copy) + v->offset);
+  }
   return true;
+}
+
+bool jit_run(Jit *j, const Tensor *const *in, Tensor **out, int threads) {
+  const Graph *g = j->plan->m->main;
+  if (!make_context(j, threads) || !give_states(j, in)) return false;
+  for (int i = 0, k = 0; i < g->inputs.n; i++)
+    if (!state_of_input(g, i) && !bind_input(j, k++, in[i])) return false;
+  if (failed(j, ingot_run(j->ctx))) return false;
+  for (int i = 0, k = 0; i < g->outputs.n; i++)
+    if (!state_of_output(g, i) && !fetch_output(j, k++, &g->outputs.data[i]->type, &out[i])) return false;
+  return take_states(j, out);
 }

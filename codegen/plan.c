@@ -102,18 +102,37 @@ static void plan_interface(Plan *p) {
   const Graph *g = p->m->main;
   struct ingot_tensor_info *in = NEW_ARRAY(p->arena, struct ingot_tensor_info, g->inputs.n);
   struct ingot_tensor_info *out = NEW_ARRAY(p->arena, struct ingot_tensor_info, g->outputs.n);
+  int nin = 0, nout = 0;
   for (int i = 0; i < g->inputs.n; i++) {
     const Value *v = g->inputs.data[i];
-    in[i] = describe(p, v->name, v, dtype_bytes(v->type.dtype));
+    if (!state_of_input(g, i)) in[nin++] = describe(p, v->name, v, dtype_bytes(v->type.dtype));
   }
   for (int i = 0; i < g->outputs.n; i++) {
     const Value *v = g->outputs.data[i];
-    out[i] = describe(p, g->output_names.data[i], v, dtype_bytes(v->type.dtype));
+    if (!state_of_output(g, i))
+      out[nout++] = describe(p, g->output_names.data[i], v, dtype_bytes(v->type.dtype));
   }
   p->model.inputs = in;
   p->model.outputs = out;
-  p->model.n_inputs = g->inputs.n;
-  p->model.n_outputs = g->outputs.n;
+  p->model.n_inputs = nin;
+  p->model.n_outputs = nout;
+}
+
+static void plan_states(Plan *p) {
+  const Graph *g = p->m->main;
+  struct ingot_state *states = NEW_ARRAY(p->arena, struct ingot_state, g->states.n);
+  for (int i = 0; i < g->states.n; i++) {
+    const State *s = &g->states.data[i];
+    const Value *v = g->inputs.data[s->input];
+    const Sym *sym;
+    const Expr *next;
+    states[i] = (struct ingot_state){.tensor = plan_tensor(p, v), .offset = v->offset, .init = -1};
+    if (state_growth(g, s, &sym, &next) >= 0) states[i].flags = INGOT_STATE_GROWS;
+    if (s->init) states[i].init = constant_of(p, s->init)->offset;
+  }
+  p->model.states = states;
+  p->model.n_states = g->states.n;
+  p->model.state_bytes = p->m->state_bytes;
 }
 
 // ---- arguments ------------------------------------------------------------------------------------------------
@@ -277,6 +296,7 @@ Plan *plan_make(Module *m, const CodegenOptions *o) {
   int errors = diag_errors(m->ctx->diag);
   plan_symbols(p);
   plan_interface(p);
+  plan_states(p);
   p->arena_bytes = m->arena_bytes;
   plan_main(p);
   finish(p);

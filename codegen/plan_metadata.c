@@ -88,6 +88,21 @@ static void put_memory(Str *s, const Plan *p) {
   str_puts(s, "]");
 }
 
+static void put_states(Str *s, const Plan *p) {
+  const Graph *g = p->m->main;
+  if (!g->states.n) return;
+  str_puts(s, ",\"states\":[");
+  for (int i = 0; i < g->states.n; i++) {
+    const Value *v = g->inputs.data[g->states.data[i].input];
+    str_puts(s, i ? ",{" : "{");
+    put_field(s, "name", v->name);
+    str_puts(s, ",");
+    put_field(s, "type", type_text(p->c, &v->type));
+    str_printf(s, ",\"bytes\":%lld}", (long long)layout_bytes(p->c, v->layout, &v->type));
+  }
+  str_puts(s, "]");
+}
+
 static void put_meta(Str *s, const Module *m) {
   str_puts(s, ",\"meta\":{");
   for (int i = 0; i < m->meta.n; i++) {
@@ -118,6 +133,7 @@ const char *plan_metadata(Plan *p) {
   }
   str_puts(&s, "]");
   put_kernels(&s, p);
+  put_states(&s, p);
   put_memory(&s, p);
   put_meta(&s, p->m);
   str_puts(&s, "}");

@@ -169,7 +169,9 @@ static void plan_routine(Plan *p, const Node *n, StepList *list) {
 
 static void copy_to(Plan *p, Value *src, struct ingot_arg to, StepList *list) {
   PlannedStep s = plan_step(p, NULL, INGOT_STEP_COPY, "copy");
-  s.step.trip = plan_dim(p, dim_expr(p->c, rows_of(p, &src->type, -1)));
+  s.step.trip = src->layout
+                    ? (struct ingot_dim){.n = plan_bytes(p, src) / dtype_bytes(src->type.dtype), .sym = -1}
+                    : plan_dim(p, dim_expr(p->c, rows_of(p, &src->type, -1)));
   s.step.imm = dtype_bytes(src->type.dtype);
   s.step.cost = s.step.imm * 80;
   s.step.bytes = 2 * plan_bytes(p, src);
@@ -186,12 +188,24 @@ void plan_copy(Plan *p, Value *src, Value *dst, StepList *list) {
 // Outputs that are inputs, constants or other outputs are copied at the end.
 static void plan_outputs(Plan *p, StepList *list) {
   const Graph *g = p->m->main;
+  int32_t number = 0;
   for (int i = 0; i < g->outputs.n; i++) {
     Value *v = g->outputs.data[i];
-    if (plan_space(v) == SPACE_OUTPUT && !v->base && v->offset == i) continue;
+    if (state_of_output(g, i)) continue;
+    int32_t own = number++;
+    if (plan_space(v) == SPACE_OUTPUT && !v->base && v->offset == own) continue;
     struct ingot_arg to = {
-        .kind = INGOT_ARG_OUTPUT, .index = i, .tensor = plan_tensor(p, v), .flags = INGOT_ARG_WRITE};
+        .kind = INGOT_ARG_OUTPUT, .index = own, .tensor = plan_tensor(p, v), .flags = INGOT_ARG_WRITE};
     copy_to(p, v, to, list);
+  }
+}
+
+// States that were not computed in their place get their new values when everything else is done.
+static void plan_state_copies(Plan *p, StepList *list) {
+  const Graph *g = p->m->main;
+  for (int i = 0; i < g->states.n; i++) {
+    Value *now = g->inputs.data[g->states.data[i].input], *then = g->outputs.data[g->states.data[i].output];
+    if (then->base != now) plan_copy(p, then, now, list);
   }
 }
 
@@ -224,5 +238,6 @@ void plan_main(Plan *p) {
   StepList list = {0};
   plan_nodes(p, p->m->main, &list);
   plan_outputs(p, &list);
+  plan_state_copies(p, &list);
   p->model.main = plan_append(p, &list);
 }

@@ -145,7 +145,7 @@ static LLVMValueRef arg_row(Tables *t, const struct ingot_arg *a) {
 static LLVMValueRef state_row(Tables *t, const struct ingot_state *s) {
   Row r = {.n = 0};
   put_i32(t, &r, s->tensor);
-  put_i32(t, &r, 0);
+  put_i32(t, &r, s->flags);
   put_i64(t, &r, s->offset);
   put_i64(t, &r, s->init);
   return make_struct(t, &r);

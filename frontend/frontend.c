@@ -3,6 +3,7 @@
 #include "frontend/frontend.h"
 
 #include "frontend/onnx.h"
+#include "frontend/states.h"
 #include "frontend/yaml.h"
 
 static bool is_letter(char c) {
@@ -55,7 +56,7 @@ static Module *load_text(Ctx *c, const char *path, const FrontendOptions *o, boo
   return m;
 }
 
-Module *frontend_load(Ctx *c, const char *path, const FrontendOptions *o) {
+static Module *load_any(Ctx *c, const char *path, const FrontendOptions *o) {
   const uint8_t *data;
   size_t size;
   if (!file_map(c->arena, c->diag, NO_LOC, path, &data, &size)) return NULL;
@@ -66,4 +67,9 @@ Module *frontend_load(Ctx *c, const char *path, const FrontendOptions *o) {
   }
   if (text && !ends_with(path, ".onnx")) return load_text(c, path, o, false);
   return onnx_load(c, path, o);
+}
+
+Module *frontend_load(Ctx *c, const char *path, const FrontendOptions *o) {
+  Module *m = load_any(c, path, o);
+  return m && states_pair(m, o) ? m : NULL;
 }

@@ -7,8 +7,10 @@
 
 // What the user says beside the file. Texts are as on the command line; what is wrong with them is reported.
 typedef struct FrontendOptions {
-  const char *name;         // of the module; NULL: the file's name as a C identifier
-  Vec(const char *) dims;   // "SYM=4" fixes a symbolic dimension, "SYM<=512" sets its bound
+  const char *name;       // of the module; NULL: the file's name as a C identifier
+  Vec(const char *) dims; // "SYM=4" fixes a symbolic dimension, "SYM<=512" sets its bound
+  Vec(const char *)
+      states; // "PAST=PRESENT": an input and an output, one value from run to run; * fits any text
   Vec(const char *) shapes; // "INPUT=1,3,224,224" fixes an input's shape; an extent may be "SYM<=512"
 } FrontendOptions;
 

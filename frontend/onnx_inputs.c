@@ -1,13 +1,12 @@
 // onnx_inputs.c: the inputs of an ONNX model: their types, with the dimensions that the user gave.
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/onnx_scope.h"
+#include "frontend/states.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
-
-enum { EXTENT_MIN = 1 }; // of a symbolic dimension
 
 // A dimension the user gave: an extent, or a bound.
 typedef struct DimGiven {
@@ -21,6 +20,7 @@ typedef struct Inputs {
   Import *im;
   Vec(DimGiven) dims;
   Vec(const char *) missing; // dimensions that nobody gave, each once
+  int64_t least;             // of the symbolic dimensions of this input
   bool failed;
 } Inputs;
 
@@ -105,7 +105,7 @@ static Dim symbol(Inputs *s, const char *name, const DimGiven *g, Loc loc) {
           arena_printf(c->arena, "the bound %lld of '%s' leaves no extent", (long long)g->value, name));
     return dim_const(1);
   }
-  Sym *sym = module_sym(s->im->module, identifier(c->arena, name), EXTENT_MIN, g->value / g->multiple, loc);
+  Sym *sym = module_sym(s->im->module, identifier(c->arena, name), s->least, g->value / g->multiple, loc);
   return dim_expr(c, ex_mul(c, ex_idx(c, g->multiple), ex_sym(c, sym)));
 }
 
@@ -120,9 +120,7 @@ static bool dim_is_fixed(const OnnxDim *d) {
   return (d->has & ONNX_HAS_VALUE) && d->value >= 0;
 }
 
-static Dim resolve_dim(Inputs *s, const char *input, int axis, const OnnxDim *d, Loc loc) {
-  if (dim_is_fixed(d)) return dim_const(d->value);
-  const char *name = dim_name(s->im->ctx->arena, input, axis, d);
+static Dim resolve_name(Inputs *s, const char *name, Loc loc) {
   DimGiven *g = find_dim(s, name);
   if (!g) {
     for (int i = 0; i < s->missing.n; i++) {
@@ -133,6 +131,24 @@ static Dim resolve_dim(Inputs *s, const char *input, int axis, const OnnxDim *d,
   }
   g->used = true;
   return g->is_bound ? symbol(s, g->symbol ? g->symbol : name, g, loc) : dim_const(g->value);
+}
+
+// "past + 1", as exporters write it, unless the user means the whole by its name.
+static Dim resolve_sum(Inputs *s, const char *name, Loc loc) {
+  Arena *a = s->im->ctx->arena;
+  const char *plus = strchr(name, '+'), *end;
+  int64_t n;
+  if (parse_extent(name, &end, &n) && !end[strspn(end, " ")]) return dim_const(n);
+  if (!plus || find_dim(s, name)) return resolve_name(s, name, loc);
+  size_t left = (size_t)(plus - name);
+  while (left && name[left - 1] == ' ') left--;
+  Dim x = resolve_sum(s, arena_strndup(a, name, left), loc);
+  return dim_binary(s->im->ctx, E_ADD, x, resolve_sum(s, plus + 1 + strspn(plus + 1, " "), loc));
+}
+
+static Dim resolve_dim(Inputs *s, const char *input, int axis, const OnnxDim *d, Loc loc) {
+  if (dim_is_fixed(d)) return dim_const(d->value);
+  return resolve_sum(s, dim_name(s->im->ctx->arena, input, axis, d), loc);
 }
 
 // "1,3,224,N<=224" into t. An extent that the file calls by a name is known by that name from here on.
@@ -200,6 +216,7 @@ static Loc input_loc(Import *im, const char *name) {
 static Val *tensor_input(Inputs *s, const char *name, const OnnxTensorType *tt, const OnnxInput *given) {
   Import *im = s->im;
   Loc loc = input_loc(im, name);
+  s->least = states_name_input(im->options->user, name) ? 0 : 1;
   if (given && given->strings) {
     Val *v = val_new(im, VAL_STRINGS, name);
     v->elem = ONNX_STRING;
@@ -289,7 +306,7 @@ static void report_unused(Inputs *s, const OnnxGraph *g) {
 }
 
 bool import_inputs(Import *im, const OnnxGraph *g) {
-  Inputs s = {.im = im};
+  Inputs s = {.im = im, .least = 1};
   parse_dims(&s);
   for (int64_t i = 0; i < g->nin; i++) { // given shapes bind names of dimensions of other inputs too
     const char *text = shape_given(&s, g->in[i].name);

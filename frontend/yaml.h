@@ -171,6 +171,14 @@ typedef struct Block {
 
 typedef struct WeightSet WeightSet;
 
+// A state whose next value is not known yet: what its name stands for when the steps are done.
+typedef struct OpenState {
+  const char *name;
+  int input;
+  YNode *init; // NULL: zeros
+  Loc loc;
+} OpenState;
+
 typedef struct Yaml {
   Ctx *ctx;
   Module *module;
@@ -187,8 +195,10 @@ typedef struct Yaml {
   // the step being run:
   const char *key;  // its name, with the scope
   bool key_is_free; // the one unnamed layer in it gets the name
-  int calls;        // blocks inside blocks
-  int steps;        // evaluated so far
+  Vec(OpenState) states;
+  int64_t least_extent; // of the symbols that are being declared
+  int calls;            // blocks inside blocks
+  int steps;            // evaluated so far
 } Yaml;
 
 Module *yaml_load(Ctx *c, const Source *src, const FrontendOptions *o);
@@ -278,6 +288,13 @@ Val yaml_index(Yaml *y, const XExpr *e);
 YamlFn yaml_layer(const char *name, const Args *args);
 bool yaml_is_layer(const char *name);
 const char *const *yaml_layer_names(int *n);
+
+// ---- yaml_states.c ------------------------------------------------------------------------------------------------
+
+void yaml_state_open(Yaml *y, const char *name, int input, YNode *init, Loc loc);
+void yaml_states_close(Yaml *y); // after the steps: pairs them with their next values
+// cache@name(x, axis, length): x behind all that earlier runs gave it, along axis.
+Val layer_cache(Yaml *y, Args *args);
 
 // ---- yaml_weights.c -----------------------------------------------------------------------------------------------
 

@@ -327,6 +327,7 @@ static const struct {
     {"lstm", layer_lstm, 1},
     {"gru", layer_gru, 1},
     {"rnn", layer_rnn, 1},
+    {"cache", layer_cache, 99},
 };
 
 bool yaml_is_layer(const char *name) {
@@ -360,7 +361,7 @@ YamlFn yaml_layer(const char *name, const Args *args) {
 const char *const *yaml_layer_names(int *n) {
   static const char *const names[] = {"conv",  "conv_transpose", "linear",   "embedding",  "batch_norm",
                                       "bn",    "layer_norm",     "rms_norm", "group_norm", "instance_norm",
-                                      "prelu", "lstm",           "gru",      "rnn"};
+                                      "prelu", "lstm",           "gru",      "rnn",        "cache"};
   *n = ARRAY_LEN(names);
   return names;
 }

@@ -87,11 +87,30 @@ static bool declare_symbol(Yaml *y, const char *name, int64_t min, int64_t max, 
   return true;
 }
 
-// T: 512 (a bound) or T: 1..512
+// past + T: 512
+static void read_limit(Yaml *y, const YPair *p) {
+  const XExpr *key = yaml_expr(y->ctx, p->key), *value = key ? yaml_expr(y->ctx, p->value) : NULL;
+  int64_t max;
+  if (!value) return;
+  Val sum = yaml_eval(y, key), v = yaml_eval(y, value);
+  if (sum.kind == V_ERROR || !yaml_int(y, &v, value->loc, "a limit", &max)) return;
+  if (sum.kind != V_DIM && sum.kind != V_INT)
+    yaml_fail(y, key->loc, "a limit is set on symbols, not on %s", val_kind(&sum));
+  else if (max < 0 || max > MAX_ELEMENTS || (sum.kind == V_INT && sum.i > max))
+    yaml_fail(y, value->loc, "this limit cannot be kept");
+  else if (sum.kind == V_DIM)
+    module_limit(y->module, dim_to_expr(y->ctx, sum.dim), max);
+}
+
+// T: 512 (a bound), T: 1..512, or past + T: 512 (a limit for the sum)
 static void read_symbols(Yaml *y, YNode *n) {
   if (!expect_map(y, n, "symbols")) return;
   for (int i = 0; i < n->pairs.n; i++) {
     const YPair *p = &n->pairs.data[i];
+    if (!is_identifier(p->key->text)) {
+      read_limit(y, p);
+      continue;
+    }
     if (!check_name(y, p->key)) continue;
     const XExpr *e = yaml_expr(y->ctx, p->value);
     if (!e) continue;
@@ -119,7 +138,8 @@ static bool input_dim(Yaml *y, const XExpr *e, const XExpr *bound, Dim *d) {
     }
     Val max = bound ? yaml_eval(y, bound) : val_int(0);
     int64_t n;
-    if (!yaml_int(y, &max, e->loc, "a bound", &n) || !declare_symbol(y, e->text, 1, bound ? n : 1, e->loc))
+    if (!yaml_int(y, &max, e->loc, "a bound", &n) ||
+        !declare_symbol(y, e->text, y->least_extent, bound ? n : 1, e->loc))
       return false;
   } else if (bound) {
     Val max = yaml_eval(y, bound);
@@ -186,17 +206,47 @@ static bool input_type(Yaml *y, const YNode *key, const YNode *value, Type *t) {
   return type_check_size(y->ctx, x.loc, t);
 }
 
+static void declare_input(Yaml *y, const YNode *key, const YNode *type) {
+  Type t;
+  if (!check_name(y, key)) return;
+  bool ok = input_type(y, key, type, &t);
+  const char *name = yaml_unique(y, key->text);
+  Val v = ok ? val_tensor(graph_input(y->graph, name, t, key->loc)) : VAL_ERROR;
+  yaml_bind(y, y->frame, key->text, v);
+}
+
 static void read_inputs(Yaml *y, YNode *n) {
   if (!expect_map(y, n, "inputs")) return;
+  for (int i = 0; i < n->pairs.n; i++) declare_input(y, n->pairs.data[i].key, n->pairs.data[i].value);
+}
+
+// ---- states -------------------------------------------------------------------------------------------------------
+
+// name: type, or name: {type: ..., init: ...}; its symbols may be 0.
+static void read_states(Yaml *y, YNode *n) {
+  if (!expect_map(y, n, "state")) return;
+  y->least_extent = 0;
   for (int i = 0; i < n->pairs.n; i++) {
     const YPair *p = &n->pairs.data[i];
-    Type t;
-    if (!check_name(y, p->key)) continue;
-    bool ok = input_type(y, p->key, p->value, &t);
-    const char *name = yaml_unique(y, p->key->text);
-    Val v = ok ? val_tensor(graph_input(y->graph, name, t, p->key->loc)) : VAL_ERROR;
-    yaml_bind(y, y->frame, p->key->text, v);
+    bool whole = p->value->kind == Y_MAP;
+    YNode *type = whole ? yaml_get(p->value, "type") : p->value,
+          *init = whole ? yaml_get(p->value, "init") : NULL;
+    for (int k = 0; whole && k < p->value->pairs.n; k++) {
+      const YNode *key = p->value->pairs.data[k].key;
+      if (strcmp(key->text, "type") != 0 && strcmp(key->text, "init") != 0)
+        yaml_fail(y, key->loc, "a state has a type and an init, but no '%s'", key->text);
+    }
+    int inputs = y->graph->inputs.n;
+    if (!type) yaml_fail(y, p->key->loc, "state '%s' has no type", p->key->text);
+    if (type) declare_input(y, p->key, type);
+    if (y->graph->inputs.n > inputs) yaml_state_open(y, p->key->text, inputs, init, p->key->loc);
   }
+  y->least_extent = 1;
+}
+
+static void read_graph(Yaml *y, YNode *n) {
+  y->frame->steps = n;
+  yaml_run_steps(y, n);
 }
 
 // ---- blocks -------------------------------------------------------------------------------------------------------
@@ -345,11 +395,6 @@ static void read_weights(Yaml *y, YNode *n) {
   y->weights = yaml_weights_open(y, n);
 }
 
-static void read_graph(Yaml *y, YNode *n) {
-  y->frame->steps = n;
-  yaml_run_steps(y, n);
-}
-
 static void read_name(Yaml *y, YNode *n) {
   if (!expect_text(y, n, "the model's name")) return;
   if (!is_identifier(n->text))
@@ -364,12 +409,19 @@ static const struct {
   void (*read)(Yaml *y, YNode *n);
   bool required;
 } SECTIONS[] = {
-    {"model", read_name, false},        {"description", read_description, false},
-    {"params", read_params, false},     {"symbols", read_symbols, false},
-    {"inputs", read_inputs, true},      {"weights", read_weights, false},
-    {"defaults", read_defaults, false}, {"blocks", read_blocks, false},
-    {"graph", read_graph, true},        {"outputs", read_outputs, true},
-    {"labels", read_labels, false},     {"preprocess", read_preprocess, false},
+    {"model", read_name, false},
+    {"description", read_description, false},
+    {"params", read_params, false},
+    {"symbols", read_symbols, false},
+    {"inputs", read_inputs, true},
+    {"state", read_states, false},
+    {"weights", read_weights, false},
+    {"defaults", read_defaults, false},
+    {"blocks", read_blocks, false},
+    {"graph", read_graph, true},
+    {"outputs", read_outputs, true},
+    {"labels", read_labels, false},
+    {"preprocess", read_preprocess, false},
     {"meta", read_meta, false},
 };
 
@@ -408,6 +460,8 @@ Module *yaml_load(Ctx *c, const Source *src, const FrontendOptions *o) {
   y.graph = y.module->main;
   y.globals = yaml_frame(&y);
   y.frame = yaml_frame(&y);
+  y.least_extent = 1;
   read_sections(&y, root);
+  if (diag_errors(c->diag) == errors) yaml_states_close(&y);
   return diag_errors(c->diag) > errors ? NULL : y.module;
 }

@@ -64,6 +64,14 @@ Buffer *buffer_new(Eval *ev, DType t, const int64_t *dims, int rank) {
   return b;
 }
 
+// b, or a copy of it if its memory is someone else's.
+static Buffer *buffer_own(Eval *ev, Buffer *b) {
+  if (b->owned) return b;
+  Buffer *copy = buffer_new(ev, b->dtype, b->dim, b->rank);
+  if (copy && b->elements) memcpy(copy->data, b->data, (size_t)b->elements * (size_t)dtype_bytes(b->dtype));
+  return copy;
+}
+
 Buffer *eval_set(Eval *ev, const Value *v, Buffer *b) {
   if (v->id >= ev->nbuffers) {
     int n = v->id + 1 > ev->ctx->next_value ? v->id + 1 : ev->ctx->next_value;
@@ -355,6 +363,7 @@ static bool set_input(Eval *ev, const Value *v, const Tensor *t) {
     if (n != t->type.dim[d].n) return bad_input(ev, v, t);
   }
   Buffer *b = buffer_of_tensor(ev, v, t);
+  if (b && ev->physical && v->space == SPACE_STATE) b = buffer_own(ev, b); // may be written in place
   return b && eval_set(ev, v, b);
 }
 

@@ -135,14 +135,69 @@ static Range range_of_leaf(Ctx *c, const Expr *e) {
   }
 }
 
+// ---- limits ---------------------------------------------------------------------------------------------
+
+void expr_limit(Ctx *c, const Expr *sum, int64_t max) {
+  vec_push(c->arena, &c->limits, ((Limit){sum, max}));
+  expr_ranges_anew(c);
+}
+
+static Range sum_of_ranges(Ctx *c, const Linear *l) {
+  Range r = {l->constant, l->constant};
+  for (int i = 0; i < l->n; i++) {
+    Range k = {l->term[i].coeff, l->term[i].coeff};
+    r = range_add(r, range_mul(expr_range(c, l->term[i].atom), k));
+  }
+  return r;
+}
+
+// With l = k * sum + rest, l is at most k * max + rest (at least, if k < 0).
+static Range narrow_by(Ctx *c, const Linear *l, const Linear *sum, int64_t max, int64_t k, Range r) {
+  Linear rest = *l;
+  int64_t end;
+  if (!linear_add(&rest, sum, -k) || !mul_ok(k, max, &end)) return r;
+  Range others = range_add(sum_of_ranges(c, &rest), (Range){end, end});
+  if (!range_known(others)) return r;
+  if (k > 0 && others.hi < r.hi) r.hi = others.hi;
+  if (k < 0 && others.lo > r.lo) r.lo = others.lo;
+  return r;
+}
+
+// The coefficient of atom in l, or 0.
+static int64_t coefficient(const Linear *l, const Expr *atom) {
+  for (int i = 0; i < l->n; i++)
+    if (l->term[i].atom == atom) return l->term[i].coeff;
+  return 0;
+}
+
+// The range of l, as far as limits on sums of symbols tell more than the symbols' own ranges.
+static Range limit_narrow(Ctx *c, const Linear *l, Range r) {
+  for (int i = 0; i < c->limits.n; i++) {
+    Linear sum;
+    if (!linear_of(c->limits.data[i].sum, &sum) || sum.n == 0) continue;
+    for (int t = 0; t < sum.n; t++) {
+      int64_t k = coefficient(l, sum.term[t].atom) / sum.term[t].coeff;
+      if (k) r = narrow_by(c, l, &sum, c->limits.data[i].max, k, r);
+    }
+  }
+  return r;
+}
+
+static Range limited_sum(Ctx *c, const Expr *e, Range r) {
+  Linear l;
+  return c->limits.n && e->dtype == DT_I64 && linear_of(e, &l) ? limit_narrow(c, &l, r) : r;
+}
+
+// ---- ranges of expressions with arguments -----------------------------------------------------------------
+
 Range range_compute(Ctx *c, const Expr *e) {
   if (dtype_is_float(e->dtype)) return UNKNOWN;
   if (e->nargs != 2 || e->op == E_READ) return range_fit(e->dtype, range_of_leaf(c, e));
   if (e->dtype == DT_BOOL) return (Range){0, 1};
   Range a = expr_range(c, e->args[0]), b = expr_range(c, e->args[1]), r = UNKNOWN;
   switch (e->op) {
-  case E_ADD: r = range_add(a, b); break;
-  case E_SUB: r = range_add(a, range_neg(b)); break;
+  case E_ADD: r = limited_sum(c, e, range_add(a, b)); break;
+  case E_SUB: r = limited_sum(c, e, range_add(a, range_neg(b))); break;
   case E_MUL: r = range_mul(a, b); break;
   case E_FDIV: r = range_floor_div(a, b); break;
   case E_MOD: r = range_mod(a, b); break;
@@ -162,11 +217,8 @@ Range range_compute(Ctx *c, const Expr *e) {
 }
 
 Range linear_range(Ctx *c, const Linear *l) {
-  Range r = {l->constant, l->constant};
-  for (int i = 0; i < l->n; i++) {
-    Range k = {l->term[i].coeff, l->term[i].coeff};
-    r = range_add(r, range_mul(expr_range(c, l->term[i].atom), k));
-  }
+  Range r = sum_of_ranges(c, l);
+  if (c->limits.n) r = limit_narrow(c, l, r);
   return c->exprs->assume ? assume_narrow_linear(c, l, r) : r;
 }
 

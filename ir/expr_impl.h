@@ -58,6 +58,8 @@ typedef struct ExprTable {
 ExprTable *expr_table_new(Arena *a);
 // The unique node of this structure, with no simplification at all.
 const Expr *expr_intern(Ctx *c, const Expr *like);
+// Computes all ranges again, after new facts about symbols.
+void expr_ranges_anew(Ctx *c);
 const Expr *mk_unary(Ctx *c, ExprOp op, DType t, const Expr *a);
 const Expr *mk_binary(Ctx *c, ExprOp op, DType t, const Expr *a, const Expr *b);
 const Expr *mk_ternary(Ctx *c, ExprOp op, DType t, const Expr *a, const Expr *b, const Expr *d);

@@ -96,6 +96,21 @@ const Expr *expr_intern(Ctx *c, const Expr *like) {
   return e;
 }
 
+// Arguments come before what they are part of.
+void expr_ranges_anew(Ctx *c) {
+  ExprTable *t = c->exprs;
+  const Expr **by_id = NEW_ARRAY(c->arena, const Expr *, t->n);
+  for (uint32_t i = 0; i < t->cap; i++)
+    if (t->slots[i]) by_id[t->slots[i]->id] = t->slots[i];
+  Assume *assume = t->assume;
+  t->assume = NULL;
+  for (uint32_t i = 0; i < t->n; i++) {
+    ExprNode *n = (ExprNode *)by_id[i]; // ours to change: what is handed out is only const
+    n->range = range_compute(c, &n->e);
+  }
+  t->assume = assume;
+}
+
 Range expr_range(Ctx *c, const Expr *e) {
   Range r = ((const ExprNode *)e)->range;
   return c->exprs->assume ? assume_narrow(c, e, r) : r;

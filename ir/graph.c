@@ -172,6 +172,8 @@ static void resolve_node(Ctx *c, Node *n) {
 void graph_resolve(Graph *g) {
   for (Node *n = g->first; n; n = n->next) resolve_node(g->ctx, n);
   for (int i = 0; i < g->outputs.n; i++) g->outputs.data[i] = value_resolve(g->outputs.data[i]);
+  for (int i = 0; i < g->states.n; i++)
+    if (g->states.data[i].init) g->states.data[i].init = value_resolve(g->states.data[i].init);
 }
 
 // ---- uses -----------------------------------------------------------------------------------------------
@@ -192,6 +194,8 @@ static void add_uses(Graph *g) {
     for (int i = 0; i < n->nregions; i++) add_uses(n->region[i]);
   }
   for (int i = 0; i < g->outputs.n; i++) g->outputs.data[i]->uses++;
+  for (int i = 0; i < g->states.n; i++)
+    if (g->states.data[i].init) g->states.data[i].init->uses++;
 }
 
 void graph_count_uses(Graph *g) {

@@ -263,6 +263,9 @@ int expr_reads(Ctx *c, const Expr *e, const Value *v); // distinct reads of v in
 // Bounds of an integer expression from the ranges of its variables and symbols. false if unbounded.
 // `assume` may be NULL or a bool expression known to hold (its conjuncts narrow the ranges).
 bool expr_bounds(Ctx *c, const Expr *e, const Expr *assume, int64_t *lo, int64_t *hi);
+// From now on the sum of symbols is known never to exceed max, whatever the symbols' own ranges allow: past + seq.
+// Whoever runs the module must see to it.
+void expr_limit(Ctx *c, const Expr *sum, int64_t max);
 // e = coeff * v + rest with rest free of v; false if e is not of that form.
 bool expr_affine(Ctx *c, const Expr *e, const Var *v, int64_t *coeff, const Expr **rest);
 // Simplifies a bool or integer expression under a condition known to hold.
@@ -326,12 +329,14 @@ uint64_t tensor_hash(const Tensor *t);
 // ---- layout.c: how a tensor lies in memory --------------------------------------------------------------
 
 // Physical dimension k of a layout holds (index[dim] + pad) / div, modulo mod unless mod == 0. Example
-// NCHW8c of [n,c,h,w]: {0,1,0} {1,8,0} {2,1,0} {3,1,0} {1,1,8}, printed layout<0,1/8,2,3,1%8>.
+// NCHW8c of [n,c,h,w]: {0,1,0} {1,8,0} {2,1,0} {3,1,0} {1,1,8}, printed layout<0,1/8,2,3,1%8>. A physical
+// dimension with room has that extent whatever the logical one is: a cache that grows in place.
 // Extents are rounded up; what lies beyond the logical extent is undefined and must not be used.
 typedef struct LayoutPart {
   int dim;
   int64_t div, mod, pad; // pad: elements before index 0
   int64_t pad_after;     // only with pad: elements after the last
+  int64_t room;          // if not 0: the physical extent; only without div, mod and padding
 } LayoutPart;
 
 struct Layout {
@@ -513,6 +518,16 @@ struct Node {
   void *info;               // scratch of the running pass
 };
 
+// A value that lives from run to run: what input `input` of the main graph is, and output `output`, which
+// it becomes when a run has ended well. Neither belongs to the interface of the artefact. Where the input's
+// extent is a symbol and the output's another expression, the state grows: the symbol keeps its value between
+// runs and becomes that expression's.
+typedef struct State {
+  int input, output;
+  Value *init; // a constant; NULL: zeros
+  Loc loc;
+} State;
+
 struct Graph {
   Ctx *ctx;
   Module *module;
@@ -521,6 +536,7 @@ struct Graph {
   Vec(Value *) outputs; // may repeat a value, may be inputs or constants
   Vec(const char *) output_names;
   Vec(Value *) consts;
+  Vec(State) states;  // main graph only
   Node *first, *last; // every node comes after its operands' definitions
   Graph *parent;      // of a region: values of the parents may be used
   int nnodes;
@@ -532,14 +548,22 @@ typedef struct MetaEntry {
   const char *key, *value;
 } MetaEntry;
 
+// A sum of symbols that is never more than max: what a state grows to.
+typedef struct Limit {
+  const Expr *sum;
+  int64_t max;
+} Limit;
+
 struct Module {
   Ctx *ctx;
   const char *name; // C identifier; prefix of the artefact's symbols
   Level level;
   Graph *main;
   Vec(Sym *) syms;
+  Vec(Limit) limits;
   const Target *target;
   int64_t arena_bytes;      // after the memory plan
+  int64_t state_bytes;      // the same
   int unproved;             // loops that lowering threw away because they could not be proved
   Vec(const char *) passes; // names of the passes that ran
   Vec(MetaEntry) meta;      // description, labels, preprocessing: kept in the artefact
@@ -550,6 +574,7 @@ struct Ctx {
   Diag *diag;
   struct ExprTable *exprs; // expr.c
   struct OpTable *ops;     // op.c
+  Vec(Limit) limits;       // of all modules: expr_limit
   int next_var, next_value, next_node;
 };
 
@@ -569,6 +594,17 @@ void node_add_maker(Node *n, const char *pass);
 // The pass that made n last; NULL for the front end.
 const char *node_made_by(const Node *n);
 void node_move_before(Node *n, Node *before); // before == NULL: to the end
+// state.c: makes input and output, numbers in the main graph's lists, one state. Extents that the output's growth
+// limits get their new bounds throughout the graph. false after reporting.
+bool graph_state(Graph *g, int input, int output, Value *init, Loc loc);
+const State *state_of_input(const Graph *g, int input); // NULL: none
+const State *state_of_output(const Graph *g, int output);
+// The dimension along which a state grows, or -1; *sym is the symbol that keeps its extent, *next what it becomes.
+int state_growth(const Graph *g, const State *s, const Sym **sym, const Expr **next);
+// What symbol s becomes when a run has ended, or NULL if no state keeps it.
+const Expr *state_next_extent(const Graph *g, const Sym *s);
+// Adds a limit to the module, once.
+void module_limit(Module *m, const Expr *sum, int64_t max);
 // Records that v stands for old; takes effect for all operands at graph_resolve.
 void value_replace(Value *old, Value *by);
 Value *value_resolve(Value *v); // follows forwards

@@ -14,7 +14,8 @@ bool layout_equal(const Layout *a, const Layout *b) {
   if (!a || !b || a->n != b->n) return false;
   for (int i = 0; i < a->n; i++) {
     LayoutPart x = a->part[i], y = b->part[i];
-    if (x.dim != y.dim || x.div != y.div || x.mod != y.mod || x.pad != y.pad || x.pad_after != y.pad_after)
+    if (x.dim != y.dim || x.div != y.div || x.mod != y.mod || x.pad != y.pad || x.pad_after != y.pad_after ||
+        x.room != y.room)
       return false;
   }
   return true;
@@ -27,6 +28,7 @@ int layout_rank(const Layout *l, const Type *t) {
 // ceil((extent + padding) / div), or mod.
 static Dim part_extent(Ctx *c, LayoutPart p, Dim d) {
   if (p.mod) return dim_const(p.mod);
+  if (p.room) return dim_const(p.room);
   d = dim_binary(c, E_ADD, d, dim_const(p.pad + p.pad_after));
   if (p.div == 1) return d;
   return dim_binary(c, E_FDIV, dim_binary(c, E_ADD, d, dim_const(p.div - 1)), dim_const(p.div));
@@ -83,6 +85,7 @@ char *layout_text(Ctx *c, const Layout *l) {
     if (p.pad || p.pad_after) str_printf(&s, "+%lld:%lld", (long long)p.pad, (long long)p.pad_after);
     if (p.div != 1) str_printf(&s, "/%lld", (long long)p.div);
     if (p.mod) str_printf(&s, "%%%lld", (long long)p.mod);
+    if (p.room) str_printf(&s, "^%lld", (long long)p.room);
   }
   str_puts(&s, ">");
   return str_text(&s);

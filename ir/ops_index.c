@@ -210,6 +210,40 @@ static bool scatter_nd_stages(Ctx *c, Node *n, Kernel *k) {
   return true;
 }
 
+// ---- appending ------------------------------------------------------------------------------------------------
+
+static bool append_infer(Ctx *c, Node *n) {
+  const Type *x = in_type(n, 0), *y = in_type(n, 1);
+  int axis;
+  Dim out[MAX_RANK];
+  if (!op_axis(c, n, "axis", attr_int(n, "axis"), x->rank, &axis)) return false;
+  bool fits = y->rank == x->rank;
+  for (int d = 0; fits && d < x->rank; d++) fits = d == axis || dim_equal(x->dim[d], y->dim[d]);
+  if (!fits) return op_fail(c, n, "%s cannot be appended to %s", type_text(c, y), type_text(c, x));
+  memcpy(out, x->dim, sizeof out);
+  out[axis] = dim_binary(c, E_ADD, x->dim[axis], y->dim[axis]);
+  return op_set(c, n, 0, x->rank, out);
+}
+
+// Copies `from` to the result, `shift` further on along axis.
+static void push_shifted(Ctx *c, const Node *n, Kernel *k, int from, int axis, const Expr *shift) {
+  const Type *t = in_type(n, from);
+  const Expr *index[MAX_RANK], **at = NEW_ARRAY(c->arena, const Expr *, t->rank);
+  Stage s = stage_over(c, n, n->out[0], t, index);
+  for (int d = 0; d < t->rank; d++) at[d] = d == axis ? ex_add(c, index[d], shift) : index[d];
+  s.index = at;
+  s.value = ex_read_at(c, n->in[from], index);
+  vec_push(c->arena, &k->stages, s);
+}
+
+// Two loops of their own, so that the first goes away when the result lies where x does.
+static bool append_stages(Ctx *c, Node *n, Kernel *k) {
+  int axis = op_axis_of(n, "axis", in_rank(n, 0));
+  push_shifted(c, n, k, 0, axis, ex_idx(c, 0));
+  push_shifted(c, n, k, 1, axis, ex_dim(c, in_type(n, 0), axis));
+  return true;
+}
+
 // ---- slices at computed places ------------------------------------------------------------------------------
 
 static bool check_starts(Ctx *c, const Node *n, int k) {
@@ -389,6 +423,16 @@ const OpInfo OPS_INDEX[] = {
          "x with `updates` put or combined (see scatter_elements) at index tuples, as gather_nd reads them.",
      .sample =
          "scatter_nd(f32[4,2], i64[2,1], f32[2,2]); scatter_nd(f32[3,3], i64[4,2], f32[4], reduction=max)"},
+    {.name = "append",
+     .ins = "x:T, new:T",
+     INDEXED,
+     .t = "any",
+     .attrs = "axis:int",
+     .infer = append_infer,
+     .stages = append_stages,
+     .flags = OP_INTERNAL,
+     .doc = "concat of two, for states that grow: the result may take x's place.",
+     .sample = "append(f32[2,3], f32[2,1], axis=1)"},
     {.name = "dynamic_slice",
      .ins = "x:T, starts:U",
      INDEXED,

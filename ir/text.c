@@ -103,6 +103,29 @@ static void print_symbols(Printer *p, const Module *m) {
   }
 }
 
+static void print_limits(Printer *p, const Module *m) {
+  for (int i = 0; i < m->limits.n; i++) {
+    str_puts(p->out, "limit ");
+    print_sum(p, m->limits.data[i].sum);
+    str_printf(p->out, " <= %lld\n", (long long)m->limits.data[i].max);
+  }
+}
+
+static void print_states(Printer *p, const Graph *g) {
+  if (g->states.n) str_puts(p->out, "\n");
+  for (int i = 0; i < g->states.n; i++) {
+    const State *s = &g->states.data[i];
+    str_puts(p->out, "state ");
+    print_value_ref(p, g->inputs.data[s->input]);
+    str_puts(p->out, " becomes ");
+    print_name(p, g->output_names.data[s->output]);
+    if (s->init) str_puts(p->out, " from ");
+    if (s->init) print_value_ref(p, value_resolve(s->init));
+    print_loc(p, s->loc, OWN_PLACE);
+    str_puts(p->out, "\n");
+  }
+}
+
 static void print_kernels(Printer *p, const Module *m, const Graph *g) {
   for (const Node *n = g->first; n; n = n->next) {
     if (n->kernel) {
@@ -115,9 +138,11 @@ static void print_kernels(Printer *p, const Module *m, const Graph *g) {
 
 static void print_body(Printer *p, const Module *m) {
   print_symbols(p, m);
+  print_limits(p, m);
   if (!m->main) return;
   str_puts(p->out, "\n");
   print_graph_block(p, m->main, 0);
+  print_states(p, m->main);
   print_kernels(p, m, m->main);
 }
 
@@ -129,6 +154,7 @@ static void print_module_line(Printer *p, const Module *m) {
     print_string(p->out, m->target->name);
   }
   if (m->arena_bytes) str_printf(p->out, " arena=%lld", (long long)m->arena_bytes);
+  if (m->state_bytes) str_printf(p->out, " state=%lld", (long long)m->state_bytes);
   str_puts(p->out, "\n");
 }
 
@@ -230,6 +256,13 @@ static bool is_identifier(const char *s) {
   return *s != '\0';
 }
 
+// arena=4096, which may be left out.
+static bool parse_size(Parser *p, const char *what, int64_t *bytes) {
+  if (!lex_accept(&p->lx, what)) return true;
+  if (!lex_expect(&p->lx, "=") || !lex_int(&p->lx, bytes)) return false;
+  return *bytes >= 0 || lex_error(&p->lx, "the size of '%s' cannot be negative", what);
+}
+
 static bool parse_module_line(Parser *p) {
   Loc loc = p->lx.tok.loc;
   Module *m = p->module;
@@ -243,9 +276,7 @@ static bool parse_module_line(Parser *p) {
     m->target = target_find(p->ctx, name);
     if (!m->target) return lex_error_at(&p->lx, loc, "unknown target '%s'", name);
   }
-  if (!lex_accept(&p->lx, "arena")) return true;
-  if (!lex_expect(&p->lx, "=") || !lex_int(&p->lx, &m->arena_bytes)) return false;
-  return m->arena_bytes >= 0 || lex_error(&p->lx, "the arena's size cannot be negative");
+  return parse_size(p, "arena", &m->arena_bytes) && parse_size(p, "state", &m->state_bytes);
 }
 
 // Counters go on where the printed module's stood, so that later passes choose the same names.
@@ -304,7 +335,45 @@ static bool parse_symbol(Parser *p) {
   return true;
 }
 
+// limit past + seq <= 512
+static bool parse_limit(Parser *p) {
+  Loc own = p->lx.tok.loc;
+  int64_t max;
+  const Expr *sum = parse_extent(p);
+  if (!sum || !lex_expect(&p->lx, "<=") || !lex_int(&p->lx, &max)) return false;
+  if (max < 0 || max > MAX_ELEMENTS) return lex_error_at(&p->lx, own, "impossible limit");
+  module_limit(p->module, sum, max);
+  return true;
+}
+
 // ---- parsing ------------------------------------------------------------------------------------------------
+
+static int find_input(const Graph *g, const Value *v) {
+  for (int i = 0; i < g->inputs.n; i++)
+    if (g->inputs.data[i] == v) return i;
+  return -1;
+}
+
+static int find_output(const Graph *g, const char *name) {
+  for (int i = 0; i < g->outputs.n; i++)
+    if (strcmp(g->output_names.data[i], name) == 0) return i;
+  return -1;
+}
+
+// state %past becomes present from %zero
+static bool parse_state(Parser *p) {
+  Loc own = p->lx.tok.loc, loc;
+  Graph *g = p->module->main;
+  Value *v = parse_value_ref(p), *init = NULL;
+  if (!v || !lex_expect(&p->lx, "becomes")) return false;
+  const char *name = parse_name(p, "an output");
+  if (!name || (lex_accept(&p->lx, "from") && !(init = parse_value_ref(p))) || !parse_loc(p, &loc, own))
+    return false;
+  int input = g ? find_input(g, v) : -1, output = g ? find_output(g, name) : -1;
+  if (input < 0) return lex_error_at(&p->lx, own, "%%%s is no input of the graph", v->name);
+  if (output < 0) return lex_error_at(&p->lx, own, "the graph has no output '%s'", name);
+  return graph_state(g, input, output, init, loc) || !(p->lx.failed = true);
+}
 
 static bool parse_main(Parser *p) {
   if (p->seen_main) return lex_error(&p->lx, "a module has one graph");
@@ -324,6 +393,8 @@ static bool parse_section(Parser *p) {
             : lex_accept(lx, "passes") ? parse_passes(p)
             : lex_accept(lx, "meta")   ? parse_meta(p)
             : lex_accept(lx, "sym")    ? parse_symbol(p)
+            : lex_accept(lx, "limit")  ? parse_limit(p)
+            : lex_accept(lx, "state")  ? parse_state(p)
                                        : lex_error(lx, "expected a section: module, sym, graph, kernel ...");
   return ok && lex_end_of_line(lx);
 }

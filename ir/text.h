@@ -165,6 +165,7 @@ const char *expr_type_error(ExprOp op, const DType *t, int n);
 
 void print_type(Printer *p, const Type *t);
 bool parse_type(Parser *p, Type *t);
+const Expr *parse_extent(Parser *p);            // of numbers and symbols, in normal form
 void print_layout(Printer *p, const Layout *l); // nothing if plain
 bool parse_layout(Parser *p, const Layout **l);
 void print_place(Printer *p, const Value *v); // space, offset, base; nothing if not planned

@@ -33,7 +33,7 @@ static bool is_symbolic(const Expr *e, void *data) {
 }
 
 // Extents are kept in normal form, unlike other expressions: inference compares them.
-static const Expr *parse_extent(Parser *p) {
+const Expr *parse_extent(Parser *p) {
   bool raw = p->raw;
   Map *vars = p->vars;
   Loc loc = p->lx.tok.loc;
@@ -98,6 +98,7 @@ void print_layout(Printer *p, const Layout *l) {
     if (part->pad_after) str_printf(p->out, ":%lld", (long long)part->pad_after);
     if (part->div != 1) str_printf(p->out, "/%lld", (long long)part->div);
     if (part->mod) str_printf(p->out, "%%%lld", (long long)part->mod);
+    if (part->room) str_printf(p->out, "^%lld", (long long)part->room);
   }
   str_puts(p->out, ">");
 }
@@ -115,9 +116,11 @@ static bool parse_layout_part(Parser *p, LayoutPart *part) {
   *part = (LayoutPart){.div = 1};
   if (!parse_layout_number(p, NULL, 0, &dim) || !parse_layout_number(p, "+", 0, &part->pad) ||
       !parse_layout_number(p, ":", 0, &part->pad_after) || !parse_layout_number(p, "/", 1, &part->div) ||
-      !parse_layout_number(p, "%", 1, &part->mod)) {
+      !parse_layout_number(p, "%", 1, &part->mod) || !parse_layout_number(p, "^", 1, &part->room)) {
     return false;
   }
+  if (part->room && (part->pad || part->pad_after || part->div != 1 || part->mod))
+    return lex_error(&p->lx, "a dimension with room is neither padded nor divided");
   if (dim >= MAX_RANK) return lex_error(&p->lx, "there is no dimension %lld", (long long)dim);
   part->dim = (int)dim;
   return true;

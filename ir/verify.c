@@ -195,6 +195,26 @@ static bool verify_interface(Verify *v, const Graph *g) {
   return ok;
 }
 
+// Inputs keep their order, outputs their names; what can break is the types.
+static bool verify_states(Verify *v, const Graph *g) {
+  for (int i = 0; i < g->states.n; i++) {
+    const State *s = &g->states.data[i];
+    const Sym *sym;
+    const Expr *next;
+    if (s->input < 0 || s->input >= g->inputs.n || s->output < 0 || s->output >= g->outputs.n)
+      return verify_fail(v, s->loc, "a state is no input or no output");
+    const Value *now = g->inputs.data[s->input], *then = g->outputs.data[s->output];
+    int growing = state_growth(g, s, &sym, &next);
+    bool fits = now->type.dtype == then->type.dtype && now->type.rank == then->type.rank;
+    for (int d = 0; fits && d < now->type.rank; d++)
+      fits = d == growing || dim_equal(now->type.dim[d], then->type.dim[d]);
+    if (!fits) return verify_fail(v, s->loc, "state %%%s becomes another type", now->name);
+    if (s->init && (!(verify_access(v, s->init) & ACCESS_READ) || !s->init->data))
+      return verify_fail(v, s->loc, "the initial value of %%%s is no constant", now->name);
+  }
+  return true;
+}
+
 static bool verify_symbols(Verify *v) {
   const Module *m = v->module;
   for (int i = 0; i < m->syms.n; i++) {
@@ -216,7 +236,7 @@ bool module_verify(Module *m, const char *after_pass) {
   v.kernel_names = map_new(c->arena);
   if (!m->main) return verify_fail(&v, NO_LOC, "the module has no graph");
   if (!verify_symbols(&v) || !verify_graph(&v, m->main)) return false;
-  return verify_interface(&v, m->main) && v.ok;
+  return verify_interface(&v, m->main) && verify_states(&v, m->main) && v.ok;
 }
 
 static bool verify_places(Verify *v, const Graph *g) {

@@ -80,8 +80,9 @@ static bool verify_layout(Verify *v, const Value *x) {
   for (int i = 0; i < l->n; i++) {
     const LayoutPart *p = &l->part[i];
     bool sane = p->dim >= 0 && p->dim < x->type.rank && p->div >= 1 && p->mod >= 0 && p->pad >= 0 &&
-                p->pad_after >= 0 && p->div <= MAX_ELEMENTS && p->mod <= MAX_ELEMENTS &&
-                p->pad <= MAX_ELEMENTS && p->pad_after <= MAX_ELEMENTS;
+                p->pad_after >= 0 && (!p->room || p->room >= x->type.dim[p->dim].n) &&
+                p->div <= MAX_ELEMENTS && p->mod <= MAX_ELEMENTS && p->pad <= MAX_ELEMENTS &&
+                p->pad_after <= MAX_ELEMENTS;
     if (!sane) return verify_fail(v, x->loc, "part %d of the layout of %%%s makes no sense", i, x->name);
   }
   for (int d = 0; d < x->type.rank; d++) {
@@ -115,9 +116,11 @@ static bool verify_place(Verify *v, const Value *x) {
     bool fits = at >= 0 && add_ok(at, bytes, &end) && end <= layout_bytes(v->ctx, root->layout, &root->type);
     if (!fits) return verify_fail(v, x->loc, "%%%s does not lie inside %%%s", x->name, root->name);
   }
-  if (x->space != SPACE_ARENA || x->base) return true;
-  bool fits = x->offset >= 0 && add_ok(x->offset, bytes, &end) && end <= v->module->arena_bytes;
-  return fits || verify_fail(v, x->loc, "%%%s does not lie inside the arena", x->name);
+  if ((x->space != SPACE_ARENA && x->space != SPACE_STATE) || x->base) return true;
+  int64_t size = x->space == SPACE_STATE ? v->module->state_bytes : v->module->arena_bytes;
+  bool fits = x->offset >= 0 && add_ok(x->offset, bytes, &end) && end <= size;
+  return fits || verify_fail(v, x->loc, "%%%s does not lie inside the %s", x->name,
+                             x->space == SPACE_STATE ? "states' memory" : "arena");
 }
 
 bool verify_value(Verify *v, const Value *x) {

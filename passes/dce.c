@@ -35,6 +35,7 @@ static void note_types(Sweep *s, const Node *n) {
 
 static void sweep_graph(Sweep *s, Graph *g) {
   for (int i = 0; i < g->outputs.n; i++) mark(g->outputs.data[i]);
+  for (int i = 0; i < g->states.n; i++) mark(g->states.data[i].init);
   for (Node *n = g->last; n; n = n->prev) {
     if (!is_live(s, n)) {
       vec_push(s->c->arena, &s->dead, n);

@@ -242,18 +242,30 @@ static bool fuse_node(Fuse *f, Node *n) {
   return false;
 }
 
+// Is output i's value also another output that keeps it? States do so first: they may be large, and theirs is
+// the layout.
+static bool belongs_to_other(const Graph *g, int i) {
+  bool state = state_of_output(g, i) != NULL;
+  for (int k = 0; k < g->outputs.n; k++) {
+    bool other_state = state_of_output(g, k) != NULL;
+    if (k == i || g->outputs.data[k] != g->outputs.data[i]) continue;
+    if (state == other_state ? k < i : other_state) return true;
+  }
+  return false;
+}
+
 // Outputs of the main graph that nothing computes, or that two names stand for, get a copy of their own:
 // the caller's buffers are distinct.
 static void copy_outputs(Fuse *f, Graph *g) {
   for (int i = 0; i < g->outputs.n; i++) {
     Value *v = g->outputs.data[i];
-    bool again = false;
-    for (int k = 0; k < i; k++) again |= g->outputs.data[k] == v;
-    if (v->def && !again && !v->def->nregions) continue;
+    if (v->def && !belongs_to_other(g, i) && !v->def->nregions) continue;
     Builder b = builder_at(g, NULL, v->loc);
     b.made_by = "fuse";
     b.like = v->def;
     Value *copy = value_new(f->c, g->output_names.data[i], v->type, v->loc);
+    const State *state = state_of_output(g, i);
+    if (state) copy->layout = g->inputs.data[state->input]->layout;
     Kernel *k = NEW(f->c->arena, Kernel);
     const Var **dims = NEW_ARRAY(f->c->arena, const Var *, v->type.rank);
     const Expr *index[MAX_RANK];

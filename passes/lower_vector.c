@@ -157,3 +157,20 @@ bool lower_vector(Lower *l) {
     single_stage(l, &l->k->stages.data[0]);
   return true;
 }
+
+// ---- moved stages ---------------------------------------------------------------------------------------------
+
+// One stage after the other, each to places of its own.
+bool lower_moves(Lower *l) {
+  const Kernel *k = l->k;
+  l->k->parallel = 1;
+  for (int i = 0; i < k->stages.n; i++) {
+    Nest n;
+    l->loc = k->stages.data[i].loc;
+    nest_of_stage(l, &k->stages.data[i], 0, NULL, &n);
+    nest_join(&n);
+    nest_choose_lane(&n);
+    serial_axes(&n, 0, NULL);
+  }
+  return k->stages.n > 0;
+}

@@ -22,14 +22,14 @@ static const Span *span_of(const Node *n) {
 
 // ---- values and where they live -----------------------------------------------------------------------------
 
-static int64_t value_bytes(const Plan *p, const Value *v) {
+int64_t memory_bytes(const Plan *p, const Value *v) {
   return v->layout ? layout_bytes(p->c, v->layout, &v->type) : type_bytes(&v->type);
 }
 
 static void add_live(Plan *p, Value *v, Graph *owner, int first) {
   v->space = SPACE_ARENA;
   Live *l = v->info = NEW(p->c->arena, Live);
-  *l = (Live){.v = v, .owner = owner, .first = first, .last = first, .bytes = value_bytes(p, v)};
+  *l = (Live){.v = v, .owner = owner, .first = first, .last = first, .bytes = memory_bytes(p, v)};
   vec_push(p->c->arena, &p->live, l);
 }
 
@@ -46,16 +46,22 @@ static void place_region(Plan *p, Graph *g) {
   }
 }
 
-static void place_main(Graph *g) {
+// Inputs and outputs are numbered as the artefact's interface has them, without states.
+static void place_main(Plan *p, Graph *g) {
+  int input = 0, output = 0;
   for (int i = 0; i < g->inputs.n; i++) {
+    if (state_of_input(g, i)) continue;
     g->inputs.data[i]->space = SPACE_INPUT;
-    g->inputs.data[i]->offset = i;
+    g->inputs.data[i]->offset = input++;
   }
+  memory_states(p, g);
   for (int i = 0; i < g->outputs.n; i++) {
     Value *v = g->outputs.data[i];
+    if (state_of_output(g, i)) continue;
+    int number = output++;
     if (!v->def || v->space == SPACE_OUTPUT) continue;
     v->space = SPACE_OUTPUT;
-    v->offset = i;
+    v->offset = number;
   }
 }
 
@@ -65,10 +71,11 @@ static bool place_graph(Graph *g, void *data) {
   if (g->parent)
     place_region(p, g);
   else
-    place_main(g);
+    place_main(p, g);
   for (Node *n = g->first; n; n = n->next)
     for (int i = 0; i < n->nout; i++)
-      if (n->out[i] && n->out[i]->space != SPACE_OUTPUT) add_live(p, n->out[i], g, span_of(n)->start);
+      if (n->out[i] && n->out[i]->space != SPACE_OUTPUT && n->out[i]->space != SPACE_STATE)
+        add_live(p, n->out[i], g, span_of(n)->start);
   return true;
 }
 
@@ -154,7 +161,7 @@ static void store_offsets(Plan *p) {
 }
 
 bool pass_memory(Module *m, const PassOptions *o) {
-  Plan p = {.c = m->ctx, .m = m};
+  Plan p = {.c = m->ctx, .m = m, .opt = o->opt_level};
   if (o->opt_level >= 1) each_graph(m->main, memory_order, &p);
   each_graph(m->main, clear_graph, NULL);
   number_graph(&p, m->main);

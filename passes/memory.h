@@ -27,10 +27,18 @@ typedef struct Plan {
   PtrMap region_node; // Graph -> Node that holds it
   Vec(Live *) live;   // all values of the arena
   int position;
+  int opt; // optimisation level
 } Plan;
+
+int64_t memory_bytes(const Plan *p, const Value *v); // in its layout, at the bounds
 
 // memory_inplace.c: may `out` of kernel n lie where its operand `in` lies?
 bool memory_in_place(Ctx *c, const Node *n, const Value *in, const Value *out);
+// memory_state.c: places for states; new values that may be computed right there are.
+void memory_states(Plan *p, Graph *g);
+// memory_alias.c: drops the statements of n that store an element of `v` onto itself, now that `out`, of the same
+// layout, is in its place.
+void memory_drop_copies(Ctx *c, Node *n, Value *v, const Value *out);
 // memory_order.c: puts the graph's nodes in an order that needs less memory. For each_graph; data is the Plan.
 bool memory_order(Graph *g, void *data);
 // memory_alias.c: operands that n only copies move into its result's buffer.

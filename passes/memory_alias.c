@@ -92,6 +92,11 @@ static const Expr *flat_index(Ctx *c, const Value *v, const Expr *const *index, 
 static bool stores_onto_itself(Ctx *c, const Stmt *s, const Part *part, const Value *out) {
   const Expr *e = s->store.value;
   if (s->store.dst != out || s->store.op != STORE_SET || e->op != E_READ || e->value != part->v) return false;
+  bool same =
+      part->elements == 0 && e->nargs == s->store.nindex && layout_equal(part->v->layout, out->layout);
+  for (int i = 0; same && i < e->nargs; i++) same = e->args[i] == s->store.index[i];
+  if (same) return true;
+  if (part->v->layout || out->layout) return false;
   const Expr *from = flat_index(c, part->v, e->args, e->nargs);
   return ex_add(c, from, ex_idx(c, part->elements)) == flat_index(c, out, s->store.index, s->store.nindex);
 }
@@ -143,6 +148,12 @@ static void place_part(const Part *part, Value *out) {
   whole->whole = true;
   if (l->first < whole->first) whole->first = l->first;
   if (l->last > whole->last) whole->last = l->last;
+}
+
+void memory_drop_copies(Ctx *c, Node *n, Value *v, const Value *out) {
+  Part part = {v, 0};
+  prune(c, &n->kernel->body, &part, out);
+  if (!n->kernel->body) n->kernel->parallel = 1;
 }
 
 void memory_alias(Plan *p, Node *n) {

@@ -40,6 +40,11 @@ static const Pass PASSES[] = {
      pass_cse},
     {"dce", LEVEL_GRAPH, LEVEL_GRAPH, 1,
      "Drops nodes and constants that nothing uses. Last at this level: fusion counts uses.", pass_dce},
+    {"states", LEVEL_GRAPH, LEVEL_GRAPH, 0,
+     "Gives states that grow (caches) the room that they may need, and makes their new values appends. "
+     "Before "
+     "fusion, which would compose a concat into its readers.",
+     pass_states},
     {"fuse", LEVEL_GRAPH, LEVEL_KERNELS, 0,
      "Turns the graph into kernels: composes the tensor expressions of views, element-wise chains, products "
      "with what follows them, and reductions over the same rows. At -O0 one kernel per node.",

@@ -29,6 +29,27 @@ static bool choose_map(Module *m, Node *n, const PassOptions *o) {
   return choose_vector(m, n, o, false, false);
 }
 
+// Does the stage write every element of its dims to a place of its own, moved by a constant?
+static bool is_move(Ctx *c, const Stage *s) {
+  if (!s->index || s->store != STORE_SET || s->at || s->ndims != s->out->type.rank) return false;
+  for (int i = 0; i < s->ndims; i++) {
+    int64_t coeff;
+    const Expr *rest;
+    if (!expr_affine(c, s->index[i], s->dims[i], &coeff, &rest) || coeff != 1) return false;
+    for (int k = 0; k < s->ndims; k++)
+      if (expr_uses_var(c, rest, s->dims[k])) return false;
+  }
+  return expr_reads(c, s->value, s->out) == 0 && !expr_has(c, s->value, E_REDUCE);
+}
+
+static bool choose_moves(Module *m, Node *n, const PassOptions *o) {
+  const Kernel *k = n->kernel;
+  if (o->opt_level < 2 || k->locals.n || !k->stages.n) return false;
+  for (int i = 0; i < k->stages.n; i++)
+    if (!is_move(m->ctx, &k->stages.data[i])) return false;
+  return true;
+}
+
 static bool choose_serial(Module *m, Node *n, const PassOptions *o) {
   (void)m, (void)n, (void)o;
   return true;
@@ -42,6 +63,7 @@ static const ScheduleClass CLASSES[] = {
     {"row", choose_row, lower_vector, NULL},         // reductions over the same rows and what reads them
     {"reduce", choose_reduce, lower_vector, NULL},   // one reduction with its epilogue
     {"map", choose_map, lower_vector, NULL},         // element-wise
+    {"moves", choose_moves, lower_moves, NULL},      // element-wise, to moved places: what is appended
     {"serial", choose_serial, lower_serial, NULL},   // anything
     {"guarded", choose_serial, lower_guarded, NULL}, // anything, whatever can be proved of it
 };

@@ -108,7 +108,7 @@ void nest_of_stage(Lower *l, const Stage *s, int at, const Expr *const *shared, 
   const Var *inside = NULL;
   l->physical = false;
   *n = (Nest){.l = l, .c = c, .out = lower_storage(l, s->out)};
-  Split split = find_split(c, s, at);
+  Split split = s->index ? (Split){-1, 0} : find_split(c, s, at);
   for (int i = 0; i < s->ndims; i++) {
     const Var *v = s->dims[i];
     if (i < at) {
@@ -130,9 +130,11 @@ void nest_of_stage(Lower *l, const Stage *s, int at, const Expr *const *shared, 
     }
   }
   if (inside) n->axis[n->naxes++] = inside;
-  const Expr *value = mask_beyond(c, s, split, split.dim < 0 ? NULL : logical[split.dim]);
+  const Expr *value = mask_beyond(c, s, split, split.dim < 0 ? NULL : logical[split.dim]), *target[MAX_AXES];
   value = expr_subst(c, value, s->dims, logical, s->ndims);
-  n->nindex = lower_index(l, s->out, logical, n->index);
+  for (int i = 0; i < s->out->type.rank; i++)
+    target[i] = s->index ? expr_subst(c, s->index[i], s->dims, logical, s->ndims) : logical[i];
+  n->nindex = lower_index(l, s->out, target, n->index);
   n->value = lower_reads(l, value);
   l->physical = true; // what lower_value gets from here on
 }

@@ -82,15 +82,18 @@ enum ingot_symbol_kind {
   INGOT_SYM_INPUT = 0,   // an input's extent: extent = mul * value + add
   INGOT_SYM_DERIVED = 1, // computed from others by the model's `shapes` function
   INGOT_SYM_STEP = 2,    // found during the run (data-dependent); holds its bound until then
-  INGOT_SYM_CALLER =
-      3 // kept by the context between runs: starts at min, set by ingot_set_symbol or by a step
+  // Kept by the context between runs: starts at min, set by ingot_set_symbol or by a step.
+  INGOT_SYM_CALLER = 3,
+  // The extent of a state that grows. Kept as CALLER is; after a run that has ended well it is the value of
+  // symbol `input`, which is checked before the run starts. ingot_set_symbol can take it back, not forward.
+  INGOT_SYM_STATE = 4
 };
 
 struct ingot_symbol {
   const char *name;
   int64_t min, bound; // min <= value <= bound, checked
   int32_t kind;       // enum ingot_symbol_kind
-  int32_t input, dim; // INPUT: input number and dimension
+  int32_t input, dim; // INPUT: input number and dimension. STATE: number of the symbol that it becomes
   int32_t reserved;   // 0
   int64_t mul, add;   // INPUT: mul > 0
 };
@@ -291,7 +294,7 @@ INGOT_API int ingot_set_input(ingot_ctx *c, int32_t i, const void *data, int32_t
 INGOT_API int ingot_set_output(ingot_ctx *c, int32_t i, void *data, uint64_t bytes) {
   return INGOT_C(c)->set_output(c, i, data, bytes);
 }
-// Symbols of kind CALLER can be set; all can be read (after a run: the run's values).
+// Symbols of kind CALLER and STATE can be set; all can be read (after a run: the run's values).
 INGOT_API int ingot_set_symbol(ingot_ctx *c, int32_t sym, int64_t value) {
   return INGOT_C(c)->set_symbol(c, sym, value);
 }
@@ -318,7 +321,8 @@ INGOT_API const char *ingot_error_text(const ingot_model *m, int code) {
   return INGOT_M(m)->error_text(code);
 }
 
-// State: back to its initial values; copied out (ingot_state_bytes long); set from a copy made by a context
+// State: what a model keeps from run to run, in its context. A run that fails leaves it as it was. It can be set
+// back to its initial values; copied out (ingot_state_bytes long); set from a copy made by a context
 // of the same model. A copy of another model is refused with INGOT_E_FORMAT and leaves the state as it was.
 INGOT_API int ingot_state_reset(ingot_ctx *c) {
   return INGOT_C(c)->state_reset(c);

@@ -74,12 +74,23 @@ struct ingot_arg {
   int32_t flags;  // enum ingot_arg_flags
 };
 
+enum ingot_state_flags {
+  INGOT_STATE_GROWS = 1 // begins empty: what lies beyond its extent is never read
+};
+
 // A value that lives from run to run. Its place is [offset, offset + bytes) of the state block.
 struct ingot_state {
   int32_t tensor; // description, in ingot_model.tensors
-  int32_t reserved;
+  int32_t flags;  // enum ingot_state_flags
   int64_t offset;
   int64_t init; // offset of the initial value in the weights, or -1: zeros
+};
+
+// What ingot_state_save writes: this head, the values of the symbols of kind CALLER and STATE (i64, in table
+// order), the state block. Any alignment will do.
+struct ingot_state_head {
+  uint64_t model; // ingot_model.id
+  uint64_t bytes; // of the whole copy
 };
 
 // ---- steps -------------------------------------------------------------------------------------------

@@ -122,6 +122,9 @@ int ingot_bind_outputs(ingot_ctx *c);      // the same, and large enough for the
 int ingot_api_set_symbol(ingot_ctx *, int32_t sym, int64_t value);
 int ingot_api_get_symbol(const ingot_ctx *, int32_t sym, int64_t *value);
 void ingot_symbols_init(ingot_ctx *c);
+static inline bool ingot_symbol_kept(const struct ingot_model *m, int32_t s) {
+  return m->symbols[s].kind == INGOT_SYM_CALLER || m->symbols[s].kind == INGOT_SYM_STATE;
+}
 bool ingot_symbol_settled(const ingot_ctx *c, int32_t sym); // its value is known before a run starts
 int ingot_symbols_from_inputs(ingot_ctx *c);                // all symbols, with all checks
 // INPUT and CALLER symbols from the values given in table order, derived ones from them.
@@ -138,7 +141,8 @@ uint64_t ingot_api_state_bytes(const ingot_model *);
 int ingot_api_state_reset(ingot_ctx *);
 int ingot_api_state_save(const ingot_ctx *, void *to, uint64_t bytes);
 int ingot_api_state_restore(ingot_ctx *, const void *from, uint64_t bytes);
-void ingot_state_init(ingot_ctx *c);
+void ingot_state_init(ingot_ctx *c);  // at creation, when the block is zero
+void ingot_state_start(ingot_ctx *c); // back to the initial values
 
 // model.c
 const char *ingot_api_error_text(int code);

@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+// State has no place to live between such calls, which may come from anywhere: each begins with the initial values.
+
 // Contexts between two calls. As many per model as there were calls at the same time; all are freed when the
 // library is unloaded or the program ends.
 static pthread_mutex_t idle_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -50,6 +52,7 @@ static int bind_and_run(ingot_ctx *c, const void *const *inputs, const int64_t *
                         void *const *outputs) {
   const struct ingot_model *m = c->model;
   int64_t dims[INGOT_MAX_RANK];
+  if (m->n_states) ingot_state_start(c);
   int code = ingot_symbols_from_values(c, symbols);
   if (code) c->dirty = true; // the values of the last run are gone
   for (int32_t i = 0; i < m->n_inputs && !code; i++) {

@@ -4,21 +4,11 @@
 
 #include <string.h>
 
-// A copy is this head, the values of all symbols of kind CALLER and the state block. Any alignment will do.
-typedef struct StateHead {
-  uint64_t model; // ingot_model.id
-  uint64_t bytes; // of the whole copy
-} StateHead;
-
-static bool kept(const struct ingot_model *m, int32_t s) {
-  return m->symbols[s].kind == INGOT_SYM_CALLER;
-}
-
 uint64_t ingot_api_state_bytes(const ingot_model *head) {
   const ingot_model *m = ingot_api_pick(head);
   if (!m) return 0;
-  uint64_t bytes = sizeof(StateHead) + (uint64_t)m->state_bytes;
-  for (int32_t s = 0; s < m->n_symbols; s++) bytes += kept(m, s) ? sizeof(int64_t) : 0;
+  uint64_t bytes = sizeof(struct ingot_state_head) + (uint64_t)m->state_bytes;
+  for (int32_t s = 0; s < m->n_symbols; s++) bytes += ingot_symbol_kept(m, s) ? sizeof(int64_t) : 0;
   return bytes;
 }
 
@@ -33,23 +23,33 @@ void ingot_state_init(ingot_ctx *c) {
   }
 }
 
+// What grows is left as it is: its extent alone says how much of it there is.
+void ingot_state_start(ingot_ctx *c) {
+  const struct ingot_model *m = c->model;
+  for (int32_t i = 0; i < m->n_states; i++) {
+    const struct ingot_state *s = &m->states[i];
+    if (s->flags & INGOT_STATE_GROWS || s->init >= 0) continue;
+    memset(c->state + s->offset, 0, (size_t)m->tensors[s->tensor].bytes);
+  }
+  ingot_state_init(c);
+  for (int32_t s = 0; s < m->n_symbols; s++)
+    if (ingot_symbol_kept(m, s)) c->next_sym[s] = m->symbols[s].min;
+  c->dirty = true;
+}
+
 int ingot_api_state_reset(ingot_ctx *c) {
   if (!c) return INGOT_E_ARGUMENT;
   if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
-  if (c->model->state_bytes) memset(c->state, 0, (size_t)c->model->state_bytes);
-  ingot_state_init(c);
-  for (int32_t s = 0; s < c->model->n_symbols; s++)
-    if (kept(c->model, s)) c->next_sym[s] = c->model->symbols[s].min;
-  c->dirty = true;
+  ingot_state_start(c);
   return ingot_ctx_leave(c, INGOT_OK);
 }
 
 static void save(const ingot_ctx *c, char *to, uint64_t bytes) {
-  const StateHead head = {c->model->id, bytes};
+  const struct ingot_state_head head = {c->model->id, bytes};
   memcpy(to, &head, sizeof head);
   to += sizeof head;
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
-    if (!kept(c->model, s)) continue;
+    if (!ingot_symbol_kept(c->model, s)) continue;
     memcpy(to, &c->next_sym[s], sizeof(int64_t));
     to += sizeof(int64_t);
   }
@@ -70,7 +70,7 @@ int ingot_api_state_save(const ingot_ctx *c, void *to, uint64_t bytes) {
 
 // Checks the whole copy before anything is changed.
 static int check_copy(ingot_ctx *c, const char *from, uint64_t bytes, uint64_t want) {
-  StateHead head;
+  struct ingot_state_head head;
   if (bytes < want)
     return ingot_ctx_fail(c, INGOT_E_BYTES, "state: %llu bytes given, %llu needed", (unsigned long long)bytes,
                           (unsigned long long)want);
@@ -80,7 +80,7 @@ static int check_copy(ingot_ctx *c, const char *from, uint64_t bytes, uint64_t w
   from += sizeof head;
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
     int64_t value;
-    if (!kept(c->model, s)) continue;
+    if (!ingot_symbol_kept(c->model, s)) continue;
     memcpy(&value, from, sizeof value);
     from += sizeof value;
     if (value < c->model->symbols[s].min || value > c->model->symbols[s].bound)
@@ -94,9 +94,9 @@ int ingot_api_state_restore(ingot_ctx *c, const void *from, uint64_t bytes) {
   if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
   int code = check_copy(c, from, bytes, ingot_api_state_bytes(c->model));
   if (code) return ingot_ctx_leave(c, code);
-  const char *p = (const char *)from + sizeof(StateHead);
+  const char *p = (const char *)from + sizeof(struct ingot_state_head);
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
-    if (!kept(c->model, s)) continue;
+    if (!ingot_symbol_kept(c->model, s)) continue;
     memcpy(&c->next_sym[s], p, sizeof(int64_t));
     p += sizeof(int64_t);
   }

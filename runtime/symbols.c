@@ -75,7 +75,7 @@ int ingot_symbols_from_inputs(ingot_ctx *c) {
   int code = INGOT_OK;
   for (int32_t s = 0; s < c->model->n_symbols && !code; s++) {
     if (symbol(c, s)->kind == INGOT_SYM_INPUT) code = from_extent(c, s);
-    if (symbol(c, s)->kind == INGOT_SYM_CALLER) c->sym[s] = c->next_sym[s];
+    if (ingot_symbol_kept(c->model, s)) c->sym[s] = c->next_sym[s];
     if (symbol(c, s)->kind == INGOT_SYM_STEP) c->sym[s] = symbol(c, s)->bound;
   }
   if (!code) code = derive_checked(c);
@@ -94,6 +94,7 @@ int ingot_symbols_from_values(ingot_ctx *c, const int64_t *values) {
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
     int32_t kind = symbol(c, s)->kind;
     if (kind == INGOT_SYM_STEP) c->sym[s] = symbol(c, s)->bound;
+    if (kind == INGOT_SYM_STATE) c->sym[s] = c->next_sym[s];
     if (kind != INGOT_SYM_INPUT && kind != INGOT_SYM_CALLER) continue;
     if (!values) return ingot_ctx_fail(c, INGOT_E_ARGUMENT, "no value given for '%s'", symbol(c, s)->name);
     int code = check_value(c, s, *values);
@@ -128,7 +129,9 @@ int ingot_symbols_set(ingot_ctx *c, int32_t s, int64_t value, const char *step) 
 
 void ingot_symbols_end_run(ingot_ctx *c, bool ok) {
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
-    if (symbol(c, s)->kind != INGOT_SYM_CALLER || c->next_sym[s] == c->sym[s]) continue;
+    if (!ingot_symbol_kept(c->model, s)) continue;
+    if (symbol(c, s)->kind == INGOT_SYM_STATE && ok) c->next_sym[s] = c->sym[symbol(c, s)->input];
+    if (c->next_sym[s] == c->sym[s]) continue;
     if (!ok) c->next_sym[s] = c->sym[s];
     c->dirty |= ok;
   }
@@ -136,22 +139,28 @@ void ingot_symbols_end_run(ingot_ctx *c, bool ok) {
 
 // ---- the caller's view -------------------------------------------------------------------------------
 
+static int check_settable(ingot_ctx *c, int32_t s, int64_t value) {
+  if (!ingot_symbol_kept(c->model, s))
+    return ingot_ctx_fail(c, INGOT_E_ARGUMENT, "'%s' follows from inputs and cannot be set",
+                          symbol(c, s)->name);
+  if (symbol(c, s)->kind == INGOT_SYM_STATE && value > c->next_sym[s])
+    return ingot_ctx_fail(c, INGOT_E_ARGUMENT, "'%s' is %lld and can only be taken back, not set to %lld",
+                          symbol(c, s)->name, (long long)c->next_sym[s], (long long)value);
+  return check_value(c, s, value);
+}
+
 int ingot_api_set_symbol(ingot_ctx *c, int32_t s, int64_t value) {
   if (!c) return INGOT_E_ARGUMENT;
   if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
   if (s < 0 || s >= c->model->n_symbols)
     return ingot_ctx_leave(c, ingot_ctx_fail(c, INGOT_E_ARGUMENT, "no symbol number %d", s));
-  if (symbol(c, s)->kind != INGOT_SYM_CALLER)
-    return ingot_ctx_leave(c,
-                           ingot_ctx_fail(c, INGOT_E_ARGUMENT, "'%s' follows from inputs and cannot be set",
-                                          symbol(c, s)->name));
-  int code = check_value(c, s, value);
+  int code = check_settable(c, s, value);
   if (!code) c->next_sym[s] = value, c->dirty = true;
   return ingot_ctx_leave(c, code);
 }
 
 int ingot_api_get_symbol(const ingot_ctx *c, int32_t s, int64_t *value) {
   if (!c || !value || s < 0 || s >= c->model->n_symbols) return INGOT_E_ARGUMENT;
-  *value = symbol(c, s)->kind == INGOT_SYM_CALLER ? c->next_sym[s] : c->sym[s];
+  *value = ingot_symbol_kept(c->model, s) ? c->next_sym[s] : c->sym[s];
   return INGOT_OK;
 }

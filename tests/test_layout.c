@@ -13,9 +13,9 @@ static Ctx *new_ctx(void) {
 }
 
 static const LayoutPart NCHW8C[] = {
-    {0, 1, 0, 0, 0}, {1, 8, 0, 0, 0}, {2, 1, 0, 0, 0}, {3, 1, 0, 0, 0}, {1, 1, 8, 0, 0}};
-static const LayoutPart PADDED[] = {{0, 1, 0, 0, 0}, {1, 1, 0, 1, 2}};
-static const LayoutPart PANELS[] = {{0, 6, 0, 0, 0}, {1, 1, 0, 0, 0}, {0, 1, 6, 0, 0}};
+    {0, 1, 0, 0, 0, 0}, {1, 8, 0, 0, 0, 0}, {2, 1, 0, 0, 0, 0}, {3, 1, 0, 0, 0, 0}, {1, 1, 8, 0, 0, 0}};
+static const LayoutPart PADDED[] = {{0, 1, 0, 0, 0, 0}, {1, 1, 0, 1, 2, 0}};
+static const LayoutPart PANELS[] = {{0, 6, 0, 0, 0, 0}, {1, 1, 0, 0, 0, 0}, {0, 1, 6, 0, 0, 0}};
 
 static Tensor *counting(Ctx *c, Type type) {
   Tensor *t = tensor_new(c, &type);
@@ -29,7 +29,7 @@ Test(layout, shapes) {
   Dim shape[MAX_PHYS_RANK];
   const Layout *l = layout_new(c, NCHW8C, ARRAY_LEN(NCHW8C));
   layout_shape(c, l, &t, shape);
-  static const int64_t want[] = {2, 3, 5, 7, 8};
+  static const int64_t want[] = {2, 3, 5, 7, 8, 0};
   for (int i = 0; i < 5; i++) cr_expect_eq(shape[i].n, want[i]);
   cr_expect_eq(layout_bytes(c, l, &t), 2 * 3 * 5 * 7 * 8 * 4);
   cr_expect_eq(layout_bytes(c, NULL, &t), 2 * 20 * 5 * 7 * 4);

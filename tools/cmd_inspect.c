@@ -51,7 +51,8 @@ static cJSON *tensor_json(Tool *t, const ingot_model *m, bool output, int i) {
 }
 
 static cJSON *symbol_json(const ingot_model *m, int i) {
-  static const char *const kinds[] = {"input", "derived", "found in the run", "set by the caller"};
+  static const char *const kinds[] = {"input", "derived", "found in the run", "set by the caller",
+                                      "kept from run to run"};
   const struct ingot_symbol *s = ingot_symbol_info(m, i);
   cJSON *o = cJSON_CreateObject();
   cJSON_AddStringToObject(o, "name", s->name);
@@ -181,10 +182,17 @@ static void add_interface(Ctx *c, cJSON *o, const Module *m) {
   const Graph *g = m->main;
   cJSON *list = cJSON_AddArrayToObject(o, "inputs");
   for (int i = 0; i < g->inputs.n; i++)
-    cJSON_AddItemToArray(list, value_json(c, g->inputs.data[i]->name, g->inputs.data[i]));
+    if (!state_of_input(g, i))
+      cJSON_AddItemToArray(list, value_json(c, g->inputs.data[i]->name, g->inputs.data[i]));
   list = cJSON_AddArrayToObject(o, "outputs");
   for (int i = 0; i < g->outputs.n; i++)
-    cJSON_AddItemToArray(list, value_json(c, g->output_names.data[i], g->outputs.data[i]));
+    if (!state_of_output(g, i))
+      cJSON_AddItemToArray(list, value_json(c, g->output_names.data[i], g->outputs.data[i]));
+  list = g->states.n ? cJSON_AddArrayToObject(o, "states") : NULL;
+  for (int i = 0; i < g->states.n; i++) {
+    const Value *v = g->inputs.data[g->states.data[i].input];
+    cJSON_AddItemToArray(list, value_json(c, v->name, v));
+  }
   list = cJSON_AddArrayToObject(o, "symbols");
   for (int i = 0; i < m->syms.n; i++) cJSON_AddItemToArray(list, sym_json(m->syms.data[i]));
 }
@@ -322,6 +330,7 @@ static void print_text(Tool *t, const cJSON *o) {
   puts(item(o, "passes") ? "\n" : "");
   print_tensors(o, "inputs");
   print_tensors(o, "outputs");
+  print_tensors(o, "states");
   print_symbols(o);
   print_ops(t, o);
   print_kernels(t, o);

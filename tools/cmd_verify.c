@@ -94,6 +94,23 @@ static bool given_input(Verify *v, const Graph *g, const char *arg) {
   return false;
 }
 
+// What a state holds before the run: as much as leaves room for what the run adds.
+static Type filled_state(const Module *m, int input) {
+  const Graph *g = m->main;
+  Ctx *c = m->ctx;
+  Type t = g->inputs.data[input]->type;
+  const State *s = state_of_input(g, input);
+  const Sym *sym;
+  const Expr *next;
+  int axis = s ? state_growth(g, s, &sym, &next) : -1;
+  int64_t lo, hi;
+  if (axis < 0) return t;
+  const Expr *added = ex_sub(c, next, ex_sym(c, sym));
+  bool known = expr_bounds(c, added, NULL, &lo, &hi);
+  t.dim[axis] = dim_const(known && hi >= 0 && hi < sym->max ? sym->max - hi : 0);
+  return t;
+}
+
 static bool make_inputs(Verify *v, const Module *m) {
   const Graph *g = m->main;
   ImagePrep prep = image_prep_default();
@@ -102,7 +119,8 @@ static bool make_inputs(Verify *v, const Module *m) {
     if (!given_input(v, g, v->input_args.data[i])) return false;
   for (int i = 0; i < g->inputs.n; i++) {
     const Value *in = g->inputs.data[i];
-    if (!v->in[i]) v->in[i] = tensor_load(v->tool, in->name, "random", &in->type, &prep);
+    Type type = filled_state(m, i);
+    if (!v->in[i]) v->in[i] = tensor_load(v->tool, in->name, "random", &type, &prep);
     if (!v->in[i]) return false;
   }
   return true;

@@ -19,6 +19,7 @@ enum {
   OPT_TIME_PASSES,
   OPT_DIM,
   OPT_SHAPE,
+  OPT_STATE,
   OPT_THREADS,
   OPT_FP,
   OPT_WINOGRAD,
@@ -33,6 +34,8 @@ static const struct argp_option build_options[] = {
     {"name", OPT_NAME, "NAME", 0, "name of the model: prefix of the artefact's C symbols", 1},
     {"dim", OPT_DIM, "SYM=N", 0, "fix a symbolic dimension (SYM=4) or set its bound (SYM<=512)", 1},
     {"shape", OPT_SHAPE, "INPUT=D,D,...", 0, "fix an input's shape", 1},
+    {"state", OPT_STATE, "INPUT=OUTPUT", 0,
+     "an input and an output that are one value, kept from run to run; * stands for any text", 1},
     {"threads", OPT_THREADS, "N", 0,
      "threads to compile for and to run with (default: the target's cores, this machine's)", 1},
     {"fp", OPT_FP, "strict|fast", 0, "strict keeps the order of float operations (default: fast)", 1},
@@ -133,6 +136,7 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
   case OPT_NAME: return name_option(a, arg, state);
   case OPT_DIM: vec_push(arena, &a->frontend.dims, (const char *)arg); return 0;
   case OPT_SHAPE: vec_push(arena, &a->frontend.shapes, (const char *)arg); return 0;
+  case OPT_STATE: vec_push(arena, &a->frontend.states, (const char *)arg); return 0;
   case OPT_FP:
     a->pass.fp_strict = strcmp(arg, "strict") == 0;
     return choice_option(arg, "strict", "fast", state, "--fp");
@@ -183,6 +187,7 @@ char *build_options_text(const BuildArgs *a) {
   if (a->codegen.debug_info) str_puts(&s, " --debug");
   for (int i = 0; i < a->frontend.dims.n; i++) str_printf(&s, " --dim=%s", a->frontend.dims.data[i]);
   for (int i = 0; i < a->frontend.shapes.n; i++) str_printf(&s, " --shape=%s", a->frontend.shapes.data[i]);
+  for (int i = 0; i < a->frontend.states.n; i++) str_printf(&s, " --state=%s", a->frontend.states.data[i]);
   if (a->passes) str_printf(&s, " --passes=%s", a->passes);
   return str_text(&s);
 }
