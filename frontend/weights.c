@@ -46,6 +46,7 @@ static bool read_directory(WeightFile *f, Loc loc) {
     return zip_read_directory(f, loc);
   }
   if (f->size >= 9 && f->data[8] == '{') return safetensors_read_directory(f, loc);
+  if (llama2c_is(f)) return llama2c_read_directory(f, loc);
   diag_error(f->ctx->diag, loc, "'%s' is not a .npy, .npz or .safetensors file", f->path);
   return false;
 }

@@ -42,6 +42,8 @@ bool weights_shape_ok(const Type *t, int64_t *bytes);
 bool zip_read_directory(WeightFile *f, Loc loc);
 uint8_t *zip_inflate(WeightFile *f, Loc loc, const WeightEntry *e); // NULL after reporting
 bool safetensors_read_directory(WeightFile *f, Loc loc);
+bool llama2c_is(const WeightFile *f); // by its size: the form has no mark
+bool llama2c_read_directory(WeightFile *f, Loc loc);
 
 // Little-endian fields at unaligned places.
 static inline uint16_t get_le16(const uint8_t *p) {
