@@ -145,6 +145,10 @@ static Stmt *clone_one(Clone *k, const Stmt *s) {
     to->cond.otherwise = clone_stmt(k, s->cond.otherwise);
     break;
   case S_ALLOC: to->alloc = clone_value(k, s->alloc); break;
+  case S_PREFETCH:
+    to->prefetch.of = clone_value(k, s->prefetch.of);
+    to->prefetch.at = clone_expr(k, s->prefetch.at);
+    break;
   }
   return to;
 }

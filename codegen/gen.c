@@ -232,6 +232,7 @@ static void gen_stmt(Gen *g, const Stmt *s) {
   case S_LET: gen_let(g, s); break;
   case S_IF: gen_if(g, s); break;
   case S_ALLOC: gen_alloc(g, s->alloc); break;
+  case S_PREFETCH: gen_prefetch(g, s); break;
   }
   gen_cache_forget(g, 0); // stores may have changed what was read, branches may not dominate
 }

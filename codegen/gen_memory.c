@@ -361,3 +361,14 @@ void gen_store(Gen *g, const Stmt *s) {
   else
     gen_store_flat(g, slot, dst->type.dtype, flat, s->store.op, v);
 }
+
+// Into the second-level cache: what is prefetched is as large as that, and not needed at once.
+void gen_prefetch(Gen *g, const Stmt *s) {
+  const Slot *slot = gen_slot(g, s->prefetch.of);
+  if (!slot) return; // a constant that is only prefetched is not in the artefact
+  const Expr *flat = gen_subst(g, s->prefetch.at);
+  Access a = {.slot = slot, .elem = gen_type_memory(g, s->prefetch.of->type.dtype)};
+  LLVMValueRef at = address(g, &a, flat, 0);
+  LLVMValueRef args[] = {at, gen_i32(g, 0), gen_i32(g, 2), gen_i32(g, 1)};
+  gen_intrinsic(g, "llvm.prefetch", LLVMTypeOf(at), args, ARRAY_LEN(args));
+}

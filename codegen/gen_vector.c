@@ -33,7 +33,8 @@ static void widest_element(Gen *g, const Stmt *s, unsigned *bytes) {
       widest_element(g, s->cond.then, bytes);
       widest_element(g, s->cond.otherwise, bytes);
       break;
-    case S_ALLOC: break;
+    case S_ALLOC:
+    case S_PREFETCH: break;
     }
 }
 
@@ -150,7 +151,8 @@ static void note_reads(Gen *g, const Stmt *s) {
       note_reads(g, s->cond.then);
       note_reads(g, s->cond.otherwise);
       break;
-    case S_ALLOC: break;
+    case S_ALLOC:
+    case S_PREFETCH: break;
     }
 }
 

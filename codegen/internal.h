@@ -266,6 +266,7 @@ Slot *gen_slot(Gen *g, const Value *v); // NULL if there is none
 const Expr *gen_flat(Gen *g, const Slot *slot, const Expr *const *index, int n);
 LLVMValueRef gen_load(Gen *g, const Expr *read);
 void gen_store(Gen *g, const Stmt *s);
+void gen_prefetch(Gen *g, const Stmt *s);
 void gen_store_flat(Gen *g, const Slot *slot, DType t, const Expr *flat, StoreKind op, LLVMValueRef v);
 
 // gen_op.c: one operation on values that are already there; scalars meet vectors by splatting.

@@ -71,7 +71,8 @@ static void note_reads(ReadSet *r, const Stmt *s) {
       note_reads(r, s->cond.then);
       note_reads(r, s->cond.otherwise);
       break;
-    case S_ALLOC: break;
+    case S_ALLOC:
+    case S_PREFETCH: break;
     }
 }
 

@@ -219,6 +219,7 @@ static void compile_stmts(Compiler *k, Block *b, const Stmt *s) {
     case S_ALLOC:
       if (!eval_need(k->eval, s->alloc)) k->program->failed = true;
       break;
+    case S_PREFETCH: break;
     }
   }
 }

@@ -113,6 +113,10 @@ static Stmt *rename_stmts(Ctx *c, const Stmt *s, Rename *r) {
       t->cond.otherwise = rename_stmts(c, s->cond.otherwise, r);
       break;
     case S_ALLOC: t->alloc = r->fn(s->alloc, r->data); break;
+    case S_PREFETCH:
+      t->prefetch.of = r->fn(s->prefetch.of, r->data);
+      t->prefetch.at = rename_expr(c, s->prefetch.at, r);
+      break;
     }
   }
   return first;

@@ -713,7 +713,7 @@ struct Kernel {
 
 // ---- loops ----------------------------------------------------------------------------------------------
 
-typedef enum StmtKind { S_FOR, S_STORE, S_LET, S_IF, S_ALLOC } StmtKind;
+typedef enum StmtKind { S_FOR, S_STORE, S_LET, S_IF, S_ALLOC, S_PREFETCH } StmtKind;
 
 // Loop kinds never change what a loop nest means: executed one by one, in order, they give the same values
 // (up to the order of float additions that the schedule wrote down). A parallel loop is the outermost
@@ -748,6 +748,11 @@ struct Stmt {
       Stmt *then, *otherwise;
     } cond;
     Value *alloc; // space REG, STACK or SCRATCH; lives to the end of the enclosing block
+    // A hint that what lies at flat index `at` is read soon; `at` may lie outside of the buffer.
+    struct {
+      Value *of;
+      const Expr *at;
+    } prefetch;
   };
 };
 

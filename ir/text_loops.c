@@ -73,6 +73,15 @@ void note_line(Printer *p, int *line) {
   vec_push(p->ctx->arena, &p->lines, line);
 }
 
+static void print_prefetch(Printer *p, const Stmt *s, Loc enclosing) {
+  str_puts(p->out, "prefetch ");
+  print_value_ref(p, s->prefetch.of);
+  str_puts(p->out, "[");
+  print_expr(p, s->prefetch.at);
+  str_puts(p->out, "]");
+  print_loc(p, s->loc, enclosing);
+}
+
 void print_stmts(Printer *p, const Stmt *s, int indent, Loc enclosing) {
   for (; s; s = s->next) {
     note_line(p, &((Stmt *)s)->line);
@@ -83,6 +92,7 @@ void print_stmts(Printer *p, const Stmt *s, int indent, Loc enclosing) {
     case S_LET: print_let(p, s, enclosing); break;
     case S_IF: print_if(p, s, indent, enclosing); break;
     case S_ALLOC: print_alloc(p, s, enclosing); break;
+    case S_PREFETCH: print_prefetch(p, s, enclosing); break;
     }
     str_puts(p->out, "\n");
   }
@@ -176,12 +186,22 @@ static bool parse_alloc(Parser *p, Stmt *s, Loc enclosing) {
   return s->alloc && parse_loc(p, &s->alloc->loc, s->loc);
 }
 
+static bool parse_prefetch(Parser *p, Stmt *s, Loc enclosing) {
+  lex_next(&p->lx);
+  s->kind = S_PREFETCH;
+  s->prefetch.of = parse_value_ref(p);
+  if (!s->prefetch.of || !lex_expect(&p->lx, "[")) return false;
+  s->prefetch.at = parse_expr(p, DT_I64);
+  return s->prefetch.at && lex_expect(&p->lx, "]") && parse_loc(p, &s->loc, enclosing);
+}
+
 static bool parse_stmt(Parser *p, Stmt *s, Loc enclosing) {
   LoopKind kind;
   if (is_loop(&p->lx, &kind)) return parse_loop(p, s, kind, enclosing);
   if (lex_is(&p->lx, "let")) return parse_let(p, s, enclosing);
   if (lex_is(&p->lx, "if")) return parse_if(p, s, enclosing);
   if (lex_is(&p->lx, "alloc")) return parse_alloc(p, s, enclosing);
+  if (lex_is(&p->lx, "prefetch")) return parse_prefetch(p, s, enclosing);
   if (lex_is(&p->lx, "%")) return parse_store(p, s, enclosing);
   return lex_error(&p->lx, "expected a statement");
 }

@@ -98,6 +98,13 @@ static bool verify_alloc(Verify *v, const Stmt *s, Place at) {
   return verify_declare(v, x, ACCESS_READ | ACCESS_WRITE);
 }
 
+static bool verify_prefetch(Verify *v, const Stmt *s) {
+  if (s->prefetch.at->dtype != DT_I64) return verify_fail(v, s->loc, "the index of a prefetch is no i64");
+  if (!verify_access(v, s->prefetch.of))
+    return verify_fail(v, s->loc, "%%%s is not there to be prefetched", s->prefetch.of->name);
+  return verify_expr(v, s->prefetch.at, true, s->loc);
+}
+
 static bool verify_stmt(Verify *v, const Stmt *s, Place at) {
   switch (s->kind) {
   case S_FOR: return verify_loop(v, s, at);
@@ -105,6 +112,7 @@ static bool verify_stmt(Verify *v, const Stmt *s, Place at) {
   case S_LET: return verify_let(v, s);
   case S_IF: return verify_if(v, s, at);
   case S_ALLOC: return verify_alloc(v, s, at);
+  case S_PREFETCH: return verify_prefetch(v, s);
   }
   return verify_fail(v, s->loc, "unknown kind of statement");
 }

@@ -21,7 +21,7 @@ static double score_cycles(const Target *t, const Attention *a, int keys, int nv
   int64_t lanes = t->vector_bytes / dtype_bytes(DT_F32), rows = extent_of(a, a->lead[a->row]);
   double tiles = (double)ceil_div(rows, lanes * nv) * (double)ceil_div(extent_of(a, a->key), keys);
   double keys_from_cache = (double)keys * 4 / 32; // bytes of a step, by what the second-level cache delivers
-  double cycles = tile_cycles(t, keys, nv, false);
+  double cycles = tile_cycles(t, keys, nv, false, 1);
   return tiles * (double)extent_of(a, a->size) * (cycles > keys_from_cache ? cycles : keys_from_cache) *
          (1 + 0.02 / keys + 0.02 / nv);
 }
@@ -47,7 +47,7 @@ static void choose_values(const Target *t, const Attention *a, AttentionTile *r)
     if (vectors % nv) continue;
     for (int rows = 1; rows <= 12 && tile_fits(t, rows, nv, false); rows++) {
       if (r->queries % rows) continue;
-      double cycles = tile_cycles(t, rows, nv, false) / (rows * nv);
+      double cycles = tile_cycles(t, rows, nv, false, 1) / (rows * nv);
       if (best > 0 && cycles >= best) continue;
       best = cycles;
       r->rows = rows;

@@ -56,6 +56,7 @@ void lower_begin(Lower *l,
 void lower_end(Lower *l, LowerMark *mark);
 Value *lower_alloc(Lower *l, const char *name, Space space, DType t, int rank, const int64_t *shape);
 void lower_store(Lower *l, Value *dst, const Expr *const *index, int n, StoreKind op, const Expr *value);
+void lower_prefetch(Lower *l, Value *of, const Expr *at);
 const Expr *lower_let(Lower *l, const char *name, const Expr *value);
 const Var *lower_var(Lower *l, const char *name, int64_t extent);
 

@@ -69,6 +69,12 @@ void lower_store(Lower *l, Value *dst, const Expr *const *index, int n, StoreKin
   s->store.value = value;
 }
 
+void lower_prefetch(Lower *l, Value *of, const Expr *at) {
+  Stmt *s = emit(l, S_PREFETCH);
+  s->prefetch.of = of;
+  s->prefetch.at = at;
+}
+
 const Expr *lower_let(Lower *l, const char *name, const Expr *value) {
   if (value->nargs == 0 && value->op != E_READ) return value;
   Stmt *s = emit(l, S_LET);

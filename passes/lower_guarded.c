@@ -62,7 +62,8 @@ static void guard_stmts(Ctx *c, Stmt **list) {
       guard_stmts(c, &s->cond.then);
       guard_stmts(c, &s->cond.otherwise);
       break;
-    case S_ALLOC: break;
+    case S_ALLOC:
+    case S_PREFETCH: break;
     }
   }
 }

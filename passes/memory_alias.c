@@ -120,7 +120,7 @@ static bool prune(Ctx *c, Stmt **list, const Part *part, const Value *out) {
       }
       if (!otherwise || !then) s->cond.otherwise = NULL;
     }
-    stores |= keep && s->kind != S_LET && s->kind != S_ALLOC;
+    stores |= keep && s->kind != S_LET && s->kind != S_ALLOC && s->kind != S_PREFETCH;
     if (keep)
       at = &s->next;
     else

@@ -54,7 +54,8 @@ static bool stmts_ok(const InPlace *p, const Stmt *s) {
     case S_STORE:
       if (!store_ok(p, s)) return false;
       break;
-    case S_ALLOC: break;
+    case S_ALLOC:
+    case S_PREFETCH: break;
     }
   }
   return true;

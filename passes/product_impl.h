@@ -5,7 +5,10 @@
 
 #include "passes/product.h"
 
-enum { MAX_LOOP_DIMS = MAX_RANK + 4 };
+enum {
+  MAX_LOOP_DIMS = MAX_RANK + 4,
+  PRODUCT_UNROLL = 8, // steps of K in one iteration of the innermost loop, at most
+};
 
 // What an output variable is to the product: see product.h.
 typedef enum Role { ROLE_M, ROLE_N, ROLE_BATCH } Role;
@@ -53,10 +56,14 @@ typedef struct Tile {
   int mr, nv;   // rows and vectors of the largest tile
   bool n_outer; // parallel iterations go through the rows first, then the next columns; else columns first
   int rows;     // tiles of rows in one parallel iteration; 0: all of the tile dim
+  int cols;     // columns of tiles in one parallel iteration
+  int kc;       // iterations of the outermost loop over K in one block; 0: all
+  int ahead;    // cache lines of the next panel to prefetch in each iteration of the innermost loop
 } Tile;
 
-// Cycles that one step of K takes in an mr x nv tile, from the target's FMA and load throughput.
-double tile_cycles(const Target *t, int mr, int nv, bool depthwise);
+// Cycles that one of k steps takes in an mr x nv tile, from the throughput of FMAs, loads and the second-level cache.
+// k is 1 where the panel comes from the first level anyway.
+double tile_cycles(const Target *t, int mr, int nv, bool depthwise, int64_t k);
 bool tile_fits(const Target *t, int mr, int nv, bool depthwise); // no spills
 Tile tile_choose(const Product *p);
 // Lanes for whose elements of the read value there is room: more than the extent where blocks are rounded up.

@@ -4,19 +4,32 @@
 
 // What the model assumes of a core: two FMAs and two loads (vectors or broadcast scalars) a cycle, four
 // cycles from an FMA's start to its result and a little slack for the scheduler, a tenth of the loads in the
-// way of the FMAs. Close for Zen 3, Zen 5, Skylake and NEON cores.
-static const double FMA_PER_CYCLE = 2, LOADS_PER_CYCLE = 2, FMA_LATENCY = 4.4, LOAD_SHARE = 0.1;
+// way of the FMAs; half a vector a cycle from the second-level cache, a twentieth of that in the way. Close for
+// Zen 3, Zen 5, Skylake and NEON cores.
+static const double FMA_PER_CYCLE = 2, LOADS_PER_CYCLE = 2, FMA_LATENCY = 4.4, LOAD_SHARE = 0.1,
+                    L2_VECTORS_PER_CYCLE = 0.47, L2_SHARE = 0.05;
 
-double tile_cycles(const Target *t, int mr, int nv, bool depthwise) {
-  (void)t;
-  double fma = mr * nv / FMA_PER_CYCLE;
-  double loads = (depthwise ? mr * nv + nv : mr + nv) / LOADS_PER_CYCLE;
-  double cycles = fma > loads ? fma : loads;
-  return (cycles > FMA_LATENCY ? cycles : FMA_LATENCY) + LOAD_SHARE * loads;
+// Vectors that come from the second-level cache in each step of K: those of the vector operand, unless a panel of
+// it stays in the first level, and the rows'.
+static double l2_vectors(const Target *t, int mr, int nv, int64_t k) {
+  double rows = mr * 4.0 / t->vector_bytes;
+  return mul_sat(k, (int64_t)nv * t->vector_bytes) <= t->l1 / 2 ? rows : rows + nv;
 }
 
+double tile_cycles(const Target *t, int mr, int nv, bool depthwise, int64_t k) {
+  double fma = mr * nv / FMA_PER_CYCLE;
+  double loads = (depthwise ? mr * nv + nv : mr + nv) / LOADS_PER_CYCLE;
+  double l2 = depthwise ? 0 : l2_vectors(t, mr, nv, k) / L2_VECTORS_PER_CYCLE, cycles = fma;
+  if (cycles < loads) cycles = loads;
+  if (cycles < l2) cycles = l2;
+  return (cycles > FMA_LATENCY ? cycles : FMA_LATENCY) + LOAD_SHARE * loads + L2_SHARE * l2;
+}
+
+// Accumulators, the vector operand, and a scalar of the other one; with many registers the instruction scheduler
+// keeps two or three scalars, and spills if it cannot.
 bool tile_fits(const Target *t, int mr, int nv, bool depthwise) {
-  return mr * nv + (depthwise ? 2 : nv + 1) <= t->vector_regs;
+  int scalars = t->vector_regs < 32 ? 1 : nv < 3 ? 2 : 3;
+  return mr * nv + (depthwise ? 2 : nv + scalars) <= t->vector_regs;
 }
 
 RowSplit row_split(int64_t extent, int max_rows) {
@@ -55,16 +68,23 @@ static int lanes_of(const Product *p) {
   return lanes;
 }
 
-static double row_cycles(const Product *p, const RowSplit *r, int nv) {
-  double small = r->small > 0 ? (double)r->small * tile_cycles(p->target, r->mr - 1, nv, p->depthwise) : 0;
-  return (double)r->big * tile_cycles(p->target, r->mr, nv, p->depthwise) + small;
+static double row_cycles(const Product *p, const RowSplit *r, int nv, int64_t k) {
+  double small = r->small > 0 ? (double)r->small * tile_cycles(p->target, r->mr - 1, nv, p->depthwise, k) : 0;
+  return (double)r->big * tile_cycles(p->target, r->mr, nv, p->depthwise, k) + small;
+}
+
+static int64_t steps_of(const Product *p) {
+  int64_t k = 1;
+  for (int i = 0; i < p->nk; i++) k = mul_sat(k, p->k_extent[i]);
+  return k;
 }
 
 // Cycles per step of K for all rows and columns.
 static double total_cycles(const Product *p, int64_t rows, int64_t vectors, int mr, int nv) {
   RowSplit r = row_split(rows, mr);
-  double cycles = (double)(vectors / nv) * row_cycles(p, &r, nv);
-  if (vectors % nv) cycles += row_cycles(p, &r, (int)(vectors % nv));
+  int64_t k = steps_of(p);
+  double cycles = (double)(vectors / nv) * row_cycles(p, &r, nv, k);
+  if (vectors % nv) cycles += row_cycles(p, &r, (int)(vectors % nv), k);
   // Ties go to one kind of tile, and to the larger one: less code, fewer epilogues, less traffic from caches.
   double odd = (vectors % nv ? 0.02 : 0) + (r.small > 0 ? 0.005 : 0);
   return cycles * (1 + odd + 0.02 / mr + 0.02 / nv);
@@ -75,13 +95,18 @@ static int64_t rows_of(const Product *p) {
   return p->dim[p->tile].fixed ? p->dim[p->tile].extent : 1 << 12;
 }
 
+// Where the number of rows is known at run time only, the rest is done by ever smaller divisors of the tile.
+static bool suits_rest(const Product *p, int mr) {
+  return p->tile < 0 || p->dim[p->tile].fixed || mr < 4 || mr % 4 == 0 || mr == 6;
+}
+
 static void choose_registers(const Product *p, Tile *t) {
   int64_t rows = rows_of(p), vectors = ceil_div(p->dim[p->lane].extent, t->lanes);
   double best = 0;
   for (int nv = 1; nv <= 12 && nv <= vectors; nv++) {
     for (int mr = 1; mr <= 16 && mr <= rows && tile_fits(p->target, mr, nv, p->depthwise); mr++) {
       double cost = total_cycles(p, rows, vectors, mr, nv);
-      if (best > 0 && cost >= best) continue;
+      if (!suits_rest(p, mr) || (best > 0 && cost >= best)) continue;
       best = cost;
       t->mr = mr;
       t->nv = nv;
@@ -105,39 +130,101 @@ static int64_t operand_bytes(const Expr *operand, int64_t reads) {
   return whole < bytes ? whole : bytes;
 }
 
-// Rows first keeps one panel of the vector operand in cache and streams the other operand once per panel;
-// columns first does the opposite. The one that moves fewer bytes from beyond the second-level cache wins.
-static void choose_order(const Product *p, Tile *t) {
-  int64_t k = 1;
-  for (int i = 0; i < p->nk; i++) k = mul_sat(k, p->k_extent[i]);
-  int64_t m = dims_product(p, ROLE_M), n = dims_product(p, ROLE_N);
-  int64_t l2 = p->target->l2 / 2;
-  int64_t a_bytes = operand_bytes(p->a, mul_sat(m, k)), b_bytes = operand_bytes(p->b, mul_sat(n, k));
-  int64_t panel = mul_sat(k, 4 * t->nv * t->lanes), strip = mul_sat(k, 4 * t->mr);
+// ---- blocks -------------------------------------------------------------------------------------------------
+
+// A product in numbers, for the choice of blocks.
+typedef struct Sizes {
+  int64_t m, n, k; // rows of all M dims; columns; steps
+  int64_t tile_m;  // rows of the tile dim
+  int64_t a, b;    // bytes of the operands
+  int64_t columns; // panels of the vector operand
+  int64_t l2;      // bytes
+  bool blocks;     // rows and K can be cut in blocks
+  KLoop outer;     // outermost loop over K
+} Sizes;
+
+static Sizes sizes_of(const Product *p, const Tile *t) {
+  KLoop loop[MAX_RANK + 4];
+  Sizes z = {.m = dims_product(p, ROLE_M), .n = dims_product(p, ROLE_N), .k = steps_of(p)};
+  z.tile_m = p->tile < 0 ? 1 : p->dim[p->tile].extent;
+  z.a = operand_bytes(p->a, mul_sat(z.m, z.k));
+  z.b = operand_bytes(p->b, mul_sat(z.n, z.k));
+  z.columns = ceil_div(p->dim[p->lane].extent, (int64_t)t->nv * t->lanes);
+  z.l2 = p->target->l2;
+  z.blocks = !p->guard && p->tile >= 0 && p->dim[p->tile].fixed && z.tile_m == z.m;
+  if (product_k_loops(p, loop) > 0) z.outer = loop[0];
+  return z;
+}
+
+// An even number of parts, at least `least`, so that two threads share the work evenly; 1 for 1.
+static int64_t even_parts(int64_t least) {
+  return least > 1 ? round_up(least, 2) : 1;
+}
+
+// Largest divisor of n that is at most `most`; 1 at least.
+static int64_t divisor_below(int64_t n, int64_t most) {
+  for (int64_t d = most < n ? most : n; d > 1; d--)
+    if (n % d == 0) return d;
+  return 1;
+}
+
+// Blocks of rows for which the rows stay in the second-level cache while all panels of the vector operand pass by.
+// Returns the bytes that come from beyond that cache.
+static int64_t block_rows(const Sizes *z, Tile *t) {
+  int64_t tiles = ceil_div(z->tile_m, t->mr), fit = z->l2 * 2 / 5 / mul_sat(z->k, 4 * t->mr);
+  int64_t parts = even_parts(ceil_div(tiles, fit > 0 ? fit : 1));
+  if (parts > tiles) parts = tiles;
+  t->rows = (int)ceil_div(tiles, parts);
+  t->cols = (int)z->columns;
+  return mul_sat(z->b, parts) + z->a;
+}
+
+// Blocks of K for which all rows stay there, and groups of columns whose sums do.
+static int64_t block_k(const Sizes *z, Tile *t) {
+  if (z->outer.extent < 2) return INT64_MAX;
+  int64_t grain = z->k / z->outer.extent, steps = z->l2 * 2 / 5 / mul_sat(z->m, 4);
+  int64_t size = divisor_below(z->outer.extent, steps / grain);
+  // Short blocks would move more sums than operands.
+  if (size * grain < z->l2 / 8192 || size == z->outer.extent) return INT64_MAX;
+  int64_t column = mul_sat(z->m, 4 * t->nv * t->lanes),
+          groups = even_parts(ceil_div(z->columns * column, z->l2 / 4));
+  if (groups > z->columns) groups = z->columns;
+  t->kc = (int)size;
+  t->cols = (int)ceil_div(z->columns, groups);
   t->rows = 0;
-  if (p->depthwise || b_bytes <= l2) {
-    t->n_outer = false;
-    t->rows = 8;
-  } else if (a_bytes <= l2) {
-    t->n_outer = true;
-    t->rows = 32;
-  } else {
-    // Neither fits: either strips of rows that do, the vector operand read once per strip, or the rows read
-    // once per column of tiles.
-    int64_t fit = (l2 > panel ? l2 - panel : l2 / 4) / (strip > 0 ? strip : 1);
-    fit = fit < 1 ? 1 : fit > 64 ? 64 : fit;
-    int64_t strips = ceil_div(m, fit * t->mr), columns = ceil_div(n, (int64_t)t->nv * t->lanes);
-    int64_t by_strips = mul_sat(b_bytes, strips) / 2 + a_bytes / 2;
-    int64_t by_columns = mul_sat(a_bytes, columns) / 2 + b_bytes / 2;
-    t->n_outer = by_columns < by_strips;
-    t->rows = t->n_outer ? 32 : (int)fit;
-  }
+  return z->b + mul_sat(z->a, groups);
+}
+
+// Columns first, where the vector operand stays in the second-level cache: it is read again for every few rows.
+// Else each of its panels is read once for all rows, or for as many as stay in that cache.
+static void choose_order(const Product *p, Tile *t) {
+  Sizes z = sizes_of(p, t);
+  t->n_outer = !p->depthwise && z.b > z.l2 / 2;
+  t->rows = t->n_outer ? 0 : 8;
+  if (!t->n_outer || z.a <= z.l2 / 2 || !z.blocks) return;
+  Tile by_rows = *t, by_k = *t;
+  int64_t rows_bytes = block_rows(&z, &by_rows), k_bytes = block_k(&z, &by_k);
+  *t = k_bytes < rows_bytes ? by_k : by_rows;
+}
+
+// How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while the tiles of
+// this one are computed. Not where so few rows use a panel that there is no time for it.
+static void choose_ahead(const Product *p, Tile *t) {
+  enum { LEAST_TILES = 3, LINE = 64, MOST = 8 };
+  if (!t->n_outer || !product_read(p->b)) return;
+  int64_t rows = t->cols > 1 && t->rows ? t->rows : ceil_div(dims_product(p, ROLE_M), t->mr);
+  if (rows < LEAST_TILES) return;
+  int64_t bytes =
+      PRODUCT_UNROLL * (int64_t)t->nv * t->lanes * dtype_bytes(product_read(p->b)->value->type.dtype);
+  int64_t lines = ceil_div(ceil_div(bytes, LINE), rows);
+  t->ahead = (int)(lines < MOST ? lines : MOST);
 }
 
 Tile tile_choose(const Product *p) {
-  Tile t = {.lanes = lanes_of(p), .mr = 1, .nv = 1};
+  Tile t = {.lanes = lanes_of(p), .mr = 1, .nv = 1, .cols = 1};
   choose_registers(p, &t);
   choose_order(p, &t);
+  choose_ahead(p, &t);
   return t;
 }
 
@@ -149,6 +236,9 @@ void tile_save(Ctx *c, Kernel *k, const Tile *t) {
   schedule_set(c, k, "nv", t->nv);
   schedule_set(c, k, "rows", t->rows);
   schedule_set(c, k, "n_outer", t->n_outer);
+  if (t->cols != 1) schedule_set(c, k, "cols", t->cols);
+  if (t->kc) schedule_set(c, k, "kc", t->kc);
+  if (t->ahead) schedule_set(c, k, "ahead", t->ahead);
 }
 
 // Parameters may come from a text: out of range ones are brought into range.
@@ -162,5 +252,8 @@ Tile tile_load(const Kernel *k) {
                 .mr = clamp_param(k, "mr", 1, 32),
                 .nv = clamp_param(k, "nv", 1, 32),
                 .rows = clamp_param(k, "rows", 0, 1 << 20),
+                .cols = clamp_param(k, "cols", 1, 1 << 20),
+                .kc = clamp_param(k, "kc", 0, 1 << 30),
+                .ahead = clamp_param(k, "ahead", 0, 16),
                 .n_outer = clamp_param(k, "n_outer", 0, 1)};
 }

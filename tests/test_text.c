@@ -286,6 +286,7 @@ Test(text, loops_level) {
                "      }\n"
                "    }\n"
                "    parallel io<13 {\n"
+               "      prefetch %a[io * 8 + 64]\n"
                "      vector v<8 {\n"
                "        if io * 8 + v < 100 {\n"
                "          let x: f32 = %a[io * 8 + v]\n"

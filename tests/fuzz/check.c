@@ -79,10 +79,20 @@ static void stage(Check *k, const char *fmt, ...) {
   va_end(ap);
 }
 
+// The target, half of the time with caches so small that products are cut in blocks.
+static const Target *target_for(Check *k, World *w, const Target *t) {
+  Rng r = {k->options->choice ^ 0x5eed};
+  if (rng_chance(&r, 50)) return t;
+  Target *small = arena_dup(w->arena, t, sizeof *t);
+  small->l1 = 512;
+  small->l2 = 4096;
+  return small;
+}
+
 static Module *parse(Check *k, World *w) {
   Module *m = module_parse(w->c, source_from_text(w->arena, "model.ing", k->text));
   if (!m) fail(k, w, "does not parse");
-  if (m && !m->target) m->target = target_default(w->c);
+  if (m && !m->target) m->target = target_for(k, w, target_default(w->c));
   return m;
 }
 
@@ -281,7 +291,7 @@ static bool run_compiled(Check *k, World *w, int opt, const char *target, int ma
   stage(k, "O%d %s compile", opt, target);
   Module *m = parse(k, w);
   if (!m) return false;
-  m->target = target_find(w->c, target);
+  m->target = target_for(k, w, target_find(w->c, target));
   if (!passes_run(m, &o, NULL, NULL, NULL)) return fail(k, w, "the passes fail");
   Jit *jit = jit_compile(m, &co);
   if (!jit) return fail(k, w, "does not compile");

@@ -1,0 +1,40 @@
+// product_choose.c: takes sums of products for the class: tile, packing of the constant operand.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/product_impl.h"
+
+// The kernel reads `to` instead of `from`.
+static const Expr *swap_value(Ctx *c, const Expr *e, void *data) {
+  Value **pair = data;
+  return e->op == E_READ && e->value == pair[0] ? ex_read(c, pair[1], e->args, e->nargs) : e;
+}
+
+// Gives the constant the layout, or, where others use it too, a copy of its own.
+static void pack_constant(Module *m, Node *n, Value *w, const Layout *layout) {
+  if (layout_equal(w->layout, layout)) return;
+  if (w->uses <= 1 && !w->layout) {
+    w->layout = layout;
+    return;
+  }
+  Value *copy = graph_const(n->graph, w->name, w->data, w->loc), *pair[] = {w, copy};
+  copy->layout = layout;
+  copy->uses = 1;
+  w->uses--;
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] == w) n->in[i] = copy;
+  Stage *s = &n->kernel->stages.data[0];
+  s->value = expr_rewrite(m->ctx, s->value, swap_value, pair);
+}
+
+bool product_choose(Module *m, Node *n, const PassOptions *o) {
+  Product p;
+  if (o->opt_level < 2 || !product_match(m, n->kernel, &p)) return false;
+  if (p.depthwise && p.tile < 0) return false;
+  product_collapse(&p);
+  KLoop loops[MAX_RANK + 4];
+  if (product_k_loops(&p, loops) == 0) return false;
+  Tile t = tile_choose(&p);
+  const Layout *layout;
+  if (product_pack(&p, &t, &layout)) pack_constant(m, n, product_read(p.b)->value, layout);
+  tile_save(m->ctx, n->kernel, &t);
+  return true;
+}

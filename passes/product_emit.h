@@ -1,0 +1,69 @@
+// product_emit.h: the state of lowering one product: the loops around tiles set it, the tile's loops read it.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef INGOT_PASSES_PRODUCT_EMIT_H
+#define INGOT_PASSES_PRODUCT_EMIT_H
+
+#include "passes/product_impl.h"
+
+enum { MAX_CONJUNCTS = 16 };
+
+// K in blocks: a parallel iteration walks all its tiles for one block after the other; in between the sums lie in
+// scratch memory.
+typedef struct KBlocks {
+  int64_t count, size; // size: iterations of the outermost loop over K in one block
+  const Expr *at;      // number of the block
+  Value *sums;         // [columns, tiles of rows, mr, nv * lanes]; NULL: all of K at once
+} KBlocks;
+
+// Each step of K prefetches a part of the next panel of the vector operand, so that it comes from memory while the
+// tiles of this one are computed.
+typedef struct Ahead {
+  int64_t lines;     // cache lines in one iteration of the innermost loop; 0: no prefetching
+  int64_t steps;     // iterations of the innermost loop for one tile
+  const Expr *first; // tiles of rows in the parallel iterations before this one
+} Ahead;
+
+// `at[d]` is what dim d stands for at the current place; NULL: not yet.
+typedef struct Emit {
+  Lower *l;
+  Ctx *c;
+  Product *p;
+  Tile tile;
+  const Expr *at[MAX_LOOP_DIMS];
+  const Expr *k_at[MAX_RANK + 2];
+  int nguards;
+  const Expr *guard[MAX_CONJUNCTS];
+  KLoop loop[MAX_RANK + 4];
+  int nloops;
+  KBlocks blocks;
+  Ahead ahead;
+} Emit;
+
+// One tile: rows row0 .. row0+mr-1 of the tile dim, nv vectors from lane0 on.
+typedef struct TileAt {
+  const Expr *row0, *lane0;
+  const Expr *column, *number; // which column and which tile of rows it is in its parallel iteration
+  int mr, nv;
+  bool masked; // the last vectors reach beyond the lane dim's extent
+  Value *acc;  // [mr, nv * lanes]
+} TileAt;
+
+// e with every dim and K variable replaced by what it stands for here (those that are set).
+const Expr *product_place(const Emit *s, const Expr *e);
+bool product_is_true(const Expr *e);
+
+// A loop that disappears when it runs once, or a branch that does when its condition is known.
+typedef struct EmitLoop {
+  LowerMark mark;
+  bool open;
+} EmitLoop;
+const Expr *emit_loop(Emit *s, EmitLoop *loop, const char *name, LoopKind kind, const Expr *extent);
+void emit_if(Emit *s, EmitLoop *loop, const Expr *cond); // NULL: true
+void emit_end(Emit *s, EmitLoop *loop);
+
+// All of a tile. border: it touches the padding, and its place is constant, so that guards decide themselves.
+void product_emit_tile(Emit *s, TileAt t, bool border);
+// Iterations of the innermost loop over K, unrolled ones counted once, for one tile (and one block of K).
+int64_t product_k_steps(const Emit *s);
+
+#endif
