@@ -33,6 +33,9 @@ typedef struct CodegenOptions {
 // Compiles the module and writes the artefact (and its header) at `path`. Reports and returns false on any
 // failure; nothing partial is left behind.
 bool codegen_write(Module *m, const CodegenOptions *o, const char *path);
+// Several forms of one model in one artefact, compiled for different processors of one architecture: the best that
+// runs is chosen when it is used. Best first.
+bool codegen_write_forms(Module *const *forms, int n, const CodegenOptions *o, const char *path);
 
 // In-process compilation (ORC): for constant folding, verify, tests and tuning.
 typedef struct Jit Jit;

@@ -57,7 +57,7 @@ static bool add_rodata(Pieces *k) {
   return f && finish_piece(k, f, object_write(k->plan, file_stream(f)), false);
 }
 
-static bool add_runtime(Pieces *k, bool whole) {
+static bool add_runtime(Pieces *k) {
   const Plan *p = k->plan;
   size_t size;
   const char *name = p->m->target->runtime;
@@ -70,7 +70,7 @@ static bool add_runtime(Pieces *k, bool whole) {
     return false;
   }
   OutFile *f = new_piece(k, "runtime");
-  return f && finish_piece(k, f, fwrite(archive, size, 1, file_stream(f)) == 1, whole);
+  return f && finish_piece(k, f, fwrite(archive, size, 1, file_stream(f)) == 1, false);
 }
 
 static void drop_pieces(Pieces *k) {
@@ -99,11 +99,13 @@ static const char *version_script(Pieces *k) {
 
 // Everything that is linked, as inputs of the linker.
 static bool add_all(Pieces *k, TablesKind tables) {
-  Compiled objects = {0};
-  if (!workers_compile(k->plan, COMPILE_OBJECT, tables, &objects)) return false;
-  bool ok = add_objects(k, &objects) && add_rodata(k) && add_runtime(k, false);
-  compiled_free(&objects);
-  return ok;
+  for (const Plan *p = k->plan; p; p = p->next) {
+    Compiled objects = {0};
+    bool ok = workers_compile(p, COMPILE_OBJECT, tables, &objects) && add_objects(k, &objects);
+    compiled_free(&objects);
+    if (!ok) return false;
+  }
+  return add_rodata(k) && add_runtime(k);
 }
 
 static bool is_wasm(const Plan *p) {
@@ -199,7 +201,7 @@ static bool put_module(const Plan *p, LLVMModuleRef module, FILE *out) {
 static bool write_companion(Pieces *k) {
   const Plan *p = k->plan;
   k->beside = file_create(p->arena, p->c->diag, arena_printf(p->arena, "%s.data.o", file_stem(p, k->out)));
-  if (!k->beside || !add_rodata(k) || !add_runtime(k, true)) return false;
+  if (!k->beside || !add_rodata(k) || !add_runtime(k)) return false;
   return link_relocatable(p, k->inputs.data, k->inputs.n, file_temp_path(k->beside));
 }
 
@@ -253,7 +255,10 @@ static bool write_weights(Pieces *k) {
   w->file = slash ? slash + 1 : path;
   k->beside = file_create(p->arena, p->c->diag, path);
   if (!k->beside) return false;
-  if (rodata_write_file(p, file_stream(k->beside), &w->hash)) return true;
+  if (rodata_write_file(p, file_stream(k->beside), &w->hash)) {
+    for (Plan *other = p->next; other; other = other->next) other->model.weights = *w;
+    return true;
+  }
   diag_error(p->c->diag, NO_LOC, "cannot write '%s': %s", path, strerror(errno));
   return false;
 }
@@ -270,6 +275,11 @@ static bool check_options(const Plan *p) {
                "for wasm32 there are modules only: --emit=so, or a file name that ends in .wasm");
   else if (p->options->weights_beside && e >= EMIT_LLVM_IR)
     diag_error(p->c->diag, NO_LOC, "--weights-file goes with libraries, objects and executables");
+  else if (p->next && p->bare)
+    diag_error(p->c->diag, NO_LOC,
+               "several instruction sets need an operating system that tells which are there");
+  else if (p->next && e >= EMIT_LLVM_IR)
+    diag_error(p->c->diag, NO_LOC, "--isa goes with libraries, objects and executables");
   else
     return true;
   return false;
@@ -294,7 +304,11 @@ static bool commit_all(Pieces *k, OutFile *out, OutFile *header) {
 }
 
 bool codegen_write(Module *m, const CodegenOptions *o, const char *path) {
-  Plan *p = plan_make(m, o);
+  return codegen_write_forms(&m, 1, o, path);
+}
+
+bool codegen_write_forms(Module *const *forms, int n, const CodegenOptions *o, const char *path) {
+  Plan *p = plan_make(forms, n, o);
   if (!p || !check_options(p)) return false;
   OutFile *out = file_create(p->arena, p->c->diag, path), *header = NULL;
   Pieces pieces = {.plan = p, .out = path};

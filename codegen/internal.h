@@ -88,6 +88,12 @@ typedef struct Constant {
   int64_t offset, bytes;
 } Constant;
 
+// What the forms of a model for different processors share: each constant that lies alike in several, once.
+typedef struct ConstantPool {
+  Vec(Constant *) list; // by rising offset
+  Map *by_hash;
+} ConstantPool;
+
 typedef struct Plan {
   Arena *arena;
   Ctx *c;
@@ -103,16 +109,19 @@ typedef struct Plan {
   Vec(const Unit *) step_unit;    // by step; NULL: not a kernel
   Vec(const char *) step_routine; // by step; NULL: not a routine
   Vec(Unit *) units;
-  Vec(Constant *) constants; // by rising offset
-  int64_t arena_bytes;       // the memory plan's, and what control flow needs beyond it
-  bool bare;                 // no libc, no threads, memory of its own
-  Map *unit_by_text, *constant_by_hash;
+  ConstantPool *pool;
+  int variant;         // 0: the first, which is tried before the others
+  struct Plan *next;   // the variant to try after this one; NULL: none
+  int64_t arena_bytes; // the memory plan's, and what control flow needs beyond it
+  bool bare;           // no libc, no threads, memory of its own
+  Map *unit_by_text;
   PMap tensor_of;   // Value -> number + 1
   PMap constant_of; // Value -> Constant
 } Plan;
 
-// Reports and returns NULL if the module cannot be put into tables.
-Plan *plan_make(Module *m, const CodegenOptions *o);
+// Reports and returns NULL if a module cannot be put into tables. The modules are forms of one model for different
+// processors, best first; the result is the plan of the first, with the others behind it.
+Plan *plan_make(Module *const *forms, int n, const CodegenOptions *o);
 
 // plan.c
 Space plan_space(const Value *v);
@@ -149,7 +158,7 @@ void plan_symbols(Plan *p);          // those of the module
 int32_t plan_dtype(DType t);         // enum ingot_dtype
 int plan_run_symbols(const Plan *p); // how many the entry function takes
 // JSON text.
-const char *plan_metadata(Plan *p);
+const char *plan_metadata(Plan *p, const Plan *first);
 
 // ---- gen*.c: loops -> LLVM IR ---------------------------------------------------------------------------
 

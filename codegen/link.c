@@ -273,12 +273,23 @@ bool link_executable(const Plan *p, const LinkInput *in, int n, const char *out)
   return false;
 }
 
+// What tables and the entry function refer to, which are not among the inputs of every object.
+static void add_roots(Link *k) {
+  const Plan *p = k->plan;
+  option(k, "--undefined=ingot_runtime_api");
+  option(k, "--undefined=ingot_run_simple");
+  for (int i = 0; i < p->step_routine.n; i++)
+    if (p->step_routine.data[i])
+      option(k, arena_printf(p->arena, "--undefined=ingot_rt_%s", p->step_routine.data[i]));
+}
+
 // One object of several.
 bool link_relocatable(const Plan *p, const LinkInput *in, int n, const char *out) {
   Link k;
   if (!begin(&k, p, out)) return false;
   if (k.driver) arg(&k.command, "-nostdlib");
   arg(&k.command, "-r");
+  add_roots(&k);
   add_inputs(&k, in, n);
   return finish(&k);
 }

@@ -36,22 +36,25 @@ static bool same_constant(const Constant *k, const Value *v) {
          tensor_equal(k->tensor, v->data);
 }
 
+static const Constant *last_constant(const ConstantPool *pool) {
+  return pool->list.n ? pool->list.data[pool->list.n - 1] : NULL;
+}
+
 // Equal bytes in the same layout are stored once; `salt` keeps different ones with one hash apart.
 static Constant *constant_find(Plan *p, const Value *v) {
   const Tensor *t = v->data;
   for (int salt = 0;; salt++) {
     char *key = arena_printf(p->arena, "%016llx %s %s %d", (unsigned long long)tensor_hash(t),
                              type_text(p->c, &t->type), v->layout ? layout_text(p->c, v->layout) : "", salt);
-    Constant *k = map_get(p->constant_by_hash, key);
+    Constant *k = map_get(p->pool->by_hash, key);
     if (k && !same_constant(k, v)) continue;
     if (k) return k;
-    int n = p->constants.n;
-    const Constant *last = n ? p->constants.data[n - 1] : NULL;
+    const Constant *last = last_constant(p->pool);
     k = NEW(p->arena, Constant);
     *k = (Constant){t, v->layout, last ? round_up(last->offset + last->bytes, INGOT_ALIGN) : 0,
                     plan_bytes(p, v)};
-    vec_push(p->arena, &p->constants, k);
-    map_put(p->constant_by_hash, key, k);
+    vec_push(p->arena, &p->pool->list, k);
+    map_put(p->pool->by_hash, key, k);
     return k;
   }
 }
@@ -218,6 +221,7 @@ static const char *unit_text(Plan *p, const Unit *u) {
 // A name for the symbol table, from the kernel's own.
 static const char *unit_symbol(Plan *p, const Kernel *k) {
   char *name = arena_printf(p->arena, "k%d_%.60s", p->units.n, k->name ? k->name : "");
+  if (p->variant) name = arena_printf(p->arena, "v%d%s", p->variant, name);
   for (char *c = name; *c; c++)
     if (!((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9'))) *c = '_';
   return name;
@@ -265,8 +269,6 @@ static void finish(Plan *p) {
   m->n_args = p->args.n;
   m->n_steps = p->steps.n;
   m->arena_bytes = p->arena_bytes;
-  const Constant *last = p->constants.n ? p->constants.data[p->constants.n - 1] : NULL;
-  m->weights.bytes = last ? last->offset + last->bytes : 0;
   for (int i = 0; i < p->steps.n; i++) {
     const struct ingot_step *s = &p->steps.data[i];
     if (s->scratch > m->scratch_bytes) m->scratch_bytes = s->scratch;
@@ -279,28 +281,46 @@ static void identify(Plan *p) {
   Str s = {.arena = p->arena};
   str_printf(&s, "%s\n%s\n", p->m->target->name, p->model.metadata);
   for (int i = 0; i < p->units.n; i++) str_puts(&s, p->units.data[i]->text);
-  for (int i = 0; i < p->constants.n; i++)
-    str_printf(&s, "%016llx %lld\n", (unsigned long long)tensor_hash(p->constants.data[i]->tensor),
-               (long long)p->constants.data[i]->offset);
+  for (int i = 0; i < p->pool->list.n; i++)
+    str_printf(&s, "%016llx %lld\n", (unsigned long long)tensor_hash(p->pool->list.data[i]->tensor),
+               (long long)p->pool->list.data[i]->offset);
   p->model.id = hash_bytes(s.s, s.n);
 }
 
-Plan *plan_make(Module *m, const CodegenOptions *o) {
+static Plan *plan_form(Module *m, const CodegenOptions *o, ConstantPool *pool, int variant) {
   Arena *a = m->ctx->arena;
   Plan *p = NEW(a, Plan);
-  *p = (Plan){.arena = a, .c = m->ctx, .m = m, .options = o};
+  *p = (Plan){.arena = a, .c = m->ctx, .m = m, .options = o, .pool = pool, .variant = variant};
   p->bare = o->freestanding || m->target->bare;
   p->tensor_of = p->constant_of = (PMap){.arena = a};
   p->unit_by_text = map_new(a);
-  p->constant_by_hash = map_new(a);
-  int errors = diag_errors(m->ctx->diag);
   plan_symbols(p);
   plan_interface(p);
   plan_states(p);
   p->arena_bytes = m->arena_bytes;
   plan_main(p);
   finish(p);
-  p->model.metadata = plan_metadata(p);
-  identify(p);
-  return diag_errors(m->ctx->diag) == errors ? p : NULL;
+  return p;
+}
+
+// What is known only when all forms are planned.
+static void complete(Plan *first) {
+  const Constant *last = last_constant(first->pool);
+  for (Plan *p = first; p; p = p->next) {
+    p->model.weights.bytes = last ? last->offset + last->bytes : 0;
+    p->model.metadata = plan_metadata(p, first);
+    identify(p);
+  }
+}
+
+Plan *plan_make(Module *const *forms, int n, const CodegenOptions *o) {
+  Arena *a = forms[0]->ctx->arena;
+  const Diag *diag = forms[0]->ctx->diag;
+  int errors = diag_errors(diag);
+  ConstantPool *pool = NEW(a, ConstantPool);
+  pool->by_hash = map_new(a);
+  Plan *first = NULL, **at = &first;
+  for (int i = 0; i < n; at = &(*at)->next, i++) *at = plan_form(forms[i], o, pool, i);
+  complete(first);
+  return diag_errors(diag) == errors ? first : NULL;
 }

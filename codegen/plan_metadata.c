@@ -112,7 +112,18 @@ static void put_meta(Str *s, const Module *m) {
   str_puts(s, "}");
 }
 
-const char *plan_metadata(Plan *p) {
+// The forms for different processors, best first; nothing where there is only one.
+static void put_variants(Str *s, const Plan *first) {
+  if (!first->next) return;
+  str_puts(s, ",\"variants\":[");
+  for (const Plan *v = first; v; v = v->next) {
+    if (v != first) str_puts(s, ",");
+    put_string(s, v->m->target->name);
+  }
+  str_puts(s, "]");
+}
+
+const char *plan_metadata(Plan *p, const Plan *first) {
   Str s = {.arena = p->arena};
   const CodegenOptions *o = p->options;
   str_puts(&s, "{");
@@ -126,6 +137,7 @@ const char *plan_metadata(Plan *p) {
   str_printf(&s, ",\"arena_bytes\":%lld,\"scratch_bytes\":%lld,\"weights_bytes\":%lld,\"flops\":%lld",
              (long long)p->model.arena_bytes, (long long)p->model.scratch_bytes,
              (long long)p->model.weights.bytes, (long long)p->model.flops);
+  put_variants(&s, first);
   str_puts(&s, ",\"passes\":[");
   for (int i = 0; i < p->m->passes.n; i++) {
     if (i) str_puts(&s, ",");

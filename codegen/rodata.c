@@ -12,8 +12,8 @@
 // ---- bytes ------------------------------------------------------------------------------------------------------
 
 void rodata_fill(const Plan *p, void *to) {
-  for (int i = 0; i < p->constants.n; i++) {
-    const Constant *k = p->constants.data[i];
+  for (int i = 0; i < p->pool->list.n; i++) {
+    const Constant *k = p->pool->list.data[i];
     layout_pack(p->c, k->layout, k->tensor, (char *)to + k->offset);
   }
 }
@@ -41,8 +41,8 @@ static bool put_constant(const Plan *p, const Constant *k, FILE *out) {
 
 bool rodata_stream(const Plan *p, FILE *out) {
   int64_t at = 0;
-  for (int i = 0; i < p->constants.n; i++) {
-    const Constant *k = p->constants.data[i];
+  for (int i = 0; i < p->pool->list.n; i++) {
+    const Constant *k = p->pool->list.data[i];
     if (!put_zeros(out, k->offset - at) || !put_constant(p, k, out)) return false;
     at = k->offset + k->bytes;
   }

@@ -262,6 +262,12 @@ static void put_room(Tables *t, Row *r) {
   put_i64(t, r, (int64_t)m->room_bytes);
 }
 
+// The first form is what users see.
+static const char *model_symbol(Tables *t, const Plan *p) {
+  if (p->variant == 0) return arena_printf(t->arena, "ingot_model_%s", p->model.name);
+  return arena_printf(t->arena, "ingot_form%d_%s", p->variant, p->model.name);
+}
+
 static LLVMValueRef model_row(Tables *t, LLVMValueRef shapes) {
   const struct ingot_model *m = &t->plan->model;
   Row r = {.n = 0};
@@ -273,7 +279,10 @@ static LLVMValueRef model_row(Tables *t, LLVMValueRef shapes) {
   put_text(t, &r, m->name);
   put_text(t, &r, m->target);
   put_text(t, &r, m->cpu_features);
-  put_null(t, &r); // next_variant
+  if (t->plan->next)
+    put(&r, external(t, model_symbol(t, t->plan->next)));
+  else
+    put_null(t, &r);
   put_text(t, &r, m->metadata);
   put(&r, tensor_table(t, "inputs", m->inputs, m->n_inputs));
   put(&r, tensor_table(t, "outputs", m->outputs, m->n_outputs));
@@ -407,9 +416,12 @@ LLVMModuleRef tables_build(Worker *w, const Plan *p, TablesKind kind) {
   t->i32 = LLVMInt32TypeInContext(t->llvm);
   t->i64 = LLVMInt64TypeInContext(t->llvm);
   LLVMValueRef shapes = gen_shapes(w, t->module, p);
-  LLVMValueRef model = constant(t, arena_printf(t->arena, "ingot_model_%s", p->model.name),
-                                model_row(t, shapes ? shapes : LLVMConstNull(t->ptr)));
+  LLVMValueRef model = constant(t, model_symbol(t, p), model_row(t, shapes ? shapes : LLVMConstNull(t->ptr)));
   LLVMSetLinkage(model, LLVMExternalLinkage);
+  if (p->variant > 0) {
+    LLVMSetVisibility(model, LLVMHiddenVisibility);
+    return t->module;
+  }
   if (kind == TABLES_SHARED) add_artefact(t, model);
   if (kind == TABLES_SHARED) add_unload(t);
   if (kind == TABLES_EXECUTABLE) {

@@ -13,13 +13,13 @@ static int64_t least_block(const Module *m) {
 }
 
 // Channels of one block: as many as the target's lanes, or half of that where no more blocks are needed; the last
-// block may have unused ones. 0: too few channels.
+// block may have unused ones. 0: too few channels, or no vectors.
 static int64_t channel_block(const Module *m, const Value *v) {
   const Type *t = &v->type;
   if (t->rank < 3 || !dtype_is_float(t->dtype) || t->dim[1].sym) return 0;
   int64_t n = t->dim[1].n, block = lanes_of(m);
   while (block > least_block(m) && ceil_div(n, block / 2) == ceil_div(n, block)) block /= 2;
-  return n > block / 2 ? block : 0;
+  return block > 1 && n > block / 2 ? block : 0;
 }
 
 // [n, c, h, w] as [n, c/b, h, w, c%b].

@@ -188,7 +188,7 @@ bool product_pack(const Product *p, const Tile *t, const Layout **out) {
   }
   for (int i = 0; i < r->nargs; i++)
     if (!done[i]) return false;
-  part[n++] = (LayoutPart){.dim = lane, .div = 1, .mod = width};
+  if (width > 1) part[n++] = (LayoutPart){.dim = lane, .div = 1, .mod = width};
   *out = layout_new(p->c, part, n);
   return true;
 }

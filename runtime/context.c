@@ -130,7 +130,11 @@ static int32_t thread_count(const struct ingot_options *o) {
 static int draft_context(ingot_ctx *draft, const struct ingot_model *head, const struct ingot_options *o) {
   memset(draft, 0, sizeof *draft);
   if (!head || read_options(&draft->options, o)) return INGOT_E_ARGUMENT;
-  const struct ingot_model *m = draft->model = ingot_api_pick(head);
+  const char *isa = draft->options.isa;
+  const struct ingot_model *m = draft->model = isa ? ingot_pick_isa(head, isa) : ingot_api_pick(head);
+  if (!m && isa)
+    return refuse(&draft->options, INGOT_E_CPU, "model '%s' has no form for '%s' that this processor can run",
+                  head->name, isa);
   if (!m)
     return refuse(&draft->options, INGOT_E_CPU, "model '%s': %s", head->name,
                   ingot_api_error_text(INGOT_E_CPU));

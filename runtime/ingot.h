@@ -157,7 +157,8 @@ struct ingot_options {
   int32_t spin_us;     // how long idle workers spin before they sleep; 0: default
   int32_t n_cpus;      // of `cpus`
   const int32_t *cpus; // worker i stays on processor cpus[i % n_cpus]; read at creation only; NULL: see flags
-  void *memory;        // the whole context's memory, ingot_ctx_bytes long, aligned to INGOT_CTX_ALIGN; NULL:
+  const char *isa; // the form to run, of those for several processors ("x86-64-v2"); NULL: the best that fits
+  void *memory;    // the whole context's memory, ingot_ctx_bytes long, aligned to INGOT_CTX_ALIGN; NULL:
   uint64_t memory_bytes; // allocated
 };
 
@@ -199,6 +200,8 @@ struct ingot_api {
   int (*check_cpu)(const ingot_model *, char *missing, uint64_t size);
   const ingot_model *(*pick)(const ingot_model *); // first variant this processor can run, or NULL
   const ingot_model *(*ctx_model)(const ingot_ctx *);
+  // since ABI 1.1
+  const char *(*model_isa)(const ingot_model *);
 };
 
 // The first words of every context and, after its header, of every model (see ingot_abi.h).
@@ -219,6 +222,12 @@ struct ingot_model_head {
 
 INGOT_API const char *ingot_model_name(const ingot_model *m) {
   return INGOT_M(m)->model_name(m);
+}
+// The instruction set that this form of the model was compiled for ("x86-64-v3"); "" if the artefact is older than
+// that was told.
+INGOT_API const char *ingot_model_isa(const ingot_model *m) {
+  const struct ingot_api *a = INGOT_M(m);
+  return a->size > offsetof(struct ingot_api, model_isa) ? a->model_isa(m) : "";
 }
 // JSON text: options, source hash, kernels, memory plan.
 INGOT_API const char *ingot_model_metadata(const ingot_model *m) {

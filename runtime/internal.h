@@ -146,6 +146,7 @@ void ingot_state_start(ingot_ctx *c); // back to the initial values
 
 // model.c
 const char *ingot_api_error_text(int code);
+const ingot_model *ingot_pick_isa(const ingot_model *, const char *isa);
 const ingot_model *ingot_api_pick(const ingot_model *); // first variant that this processor can run, or NULL
 
 static inline uint64_t round_up_64(uint64_t n) {

@@ -2,10 +2,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "internal.h"
 
-const ingot_model *ingot_api_pick(const ingot_model *m) {
+#include <stdlib.h>
+
+// The first form that this processor can run.
+static const ingot_model *first_fit(const ingot_model *m) {
   char missing[64];
   while (m && ingot_cpu_check(m->cpu_features, missing, sizeof missing)) m = m->next_variant;
   return m;
+}
+
+static const ingot_model *find_form(const ingot_model *m, const char *isa) {
+  while (m && !(m->isa && ingot_same_text(m->isa, isa))) m = m->next_variant;
+  return m;
+}
+
+// The form of that name if this processor can run it, else NULL.
+const ingot_model *ingot_pick_isa(const ingot_model *m, const char *isa) {
+  char missing[64];
+  m = find_form(m, isa);
+  return m && !ingot_cpu_check(m->cpu_features, missing, sizeof missing) ? m : NULL;
+}
+
+// The environment variable INGOT_ISA names the form to take of models that have it.
+const ingot_model *ingot_api_pick(const ingot_model *m) {
+  const char *isa = getenv("INGOT_ISA");
+  return isa && find_form(m, isa) ? ingot_pick_isa(m, isa) : first_fit(m);
 }
 
 const char *ingot_api_error_text(int code) {
@@ -82,6 +103,10 @@ static const ingot_model *ctx_model(const ingot_ctx *c) {
   return c->model;
 }
 
+static const char *model_isa(const ingot_model *m) {
+  return m->isa ? m->isa : "";
+}
+
 static int check_cpu(const ingot_model *m, char *missing, uint64_t size) {
   return ingot_cpu_check(m->cpu_features, missing, (size_t)size);
 }
@@ -118,4 +143,5 @@ const struct ingot_api ingot_runtime_api = {
     .check_cpu = check_cpu,
     .pick = ingot_api_pick,
     .ctx_model = ctx_model,
+    .model_isa = model_isa,
 };

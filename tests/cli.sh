@@ -108,6 +108,82 @@ case_emit() {
   expect 0 compile "$model" --emit=obj -o odd.name; head -c 4 odd.name | grep -q ELF || fail "no object"
 }
 
+# Programs that are linked with nothing but what compile wrote.
+case_links_alone() {
+  cat >app.c <<'EOF'
+#include <stdio.h>
+#include "one.h"
+#include "two.h"
+int main(void) {
+  float x[4] = {1, 2, 3, 4}, y[4], z[4];
+  if (one_run(x, y) || two_run(x, z)) return 1;
+  for (int i = 0; i < 4; i++) printf("%g %g\n", y[i], z[i]);
+  return y[0] != z[0];
+}
+EOF
+  expect 0 compile "$model" --name=one -o one.o; expect 0 compile "$model" --name=two -o libtwo.a
+  cc app.c one.o libtwo.a -o app >err 2>&1 || fail "object and archive do not link"
+  ./app >first || fail "the program fails"
+  expect 0 compile "$model" --name=one -o one.s; expect 0 compile "$model" --name=two -o two.s
+  [ -e one.data.o ] || fail "no one.data.o"
+  cc app.c one.s one.data.o libtwo.a -o app >err 2>&1 || fail "assembly does not link"
+  ./app >second || fail "the program of assembly fails"; same first second
+  nm --defined-only --extern-only one.o | awk '{print $3}' | sort >out
+  printf 'ingot_model_one\none_run\n' | cmp -s - out || fail "other symbols than the documented"
+}
+
+case_executable() {
+  expect 0 compile "$model" --emit=exe -o net; silent; only net
+  printf '\223NUMPY\1\0\166\0%-117s\n\0\0\200\77\0\0\0\100\0\0\100\100\0\0\200\100' \
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4), }" >x.npy
+  ./net x.npy >out 2>err || fail "the executable fails"
+  expect 0 run "$model" -i x.npy -o y=want.npy; same y.npy want.npy
+  mkdir d; ./net x=x.npy -d d --threads=1 || fail "the executable fails"; same d/y.npy want.npy
+  ./net --help >out || fail "no help"; prints "input  x: f32[1,4]"; prints "Exit codes"
+  ./net 2>err; [ $? -eq 2 ] || fail "not 2 without an input"
+  ./net --frob 2>err; [ $? -eq 2 ] || fail "not 2 for an unknown option"; says "--frob"
+  ./net missing.npy 2>err; [ $? -eq 1 ] || fail "not 1 for a missing file"; says "missing.npy"
+  ./net z=x.npy 2>err; [ $? -eq 2 ] || fail "not 2 for an unknown input"; says "'z'"
+  head -c 130 x.npy >cut.npy; ./net cut.npy 2>err; [ $? -eq 1 ] || fail "not 1 for a cut file"; says "truncated"
+  sed 's/(1, 4)/(4, 1)/' x.npy >turned.npy; ./net turned.npy 2>err; [ $? -eq 1 ] || fail "not 1"; says "wanted [1, 4]"
+  ./net x.npy -d no/such 2>err; [ $? -eq 1 ] || fail "not 1"; says "no/such"
+}
+
+case_weights_file() {
+  local trained=$source/models/lenet_fashion.yaml image=$source/models/images/bag_18.png
+  expect 0 compile "$trained" -o inside.so; expect 0 run inside.so -i "$image"; mv out want
+  expect 0 compile "$trained" -o net.so --weights-file; silent; only inside.so inside.h net.so net.h net.weights want
+  expect 0 run net.so -i "$image"; same out want
+  mv net.weights away; expect 1 run net.so -i "$image"; says "net.weights"
+  head -c 70000 away >net.weights; expect 1 run net.so -i "$image"; says truncated
+  head -c 70000 /dev/zero >net.weights; truncate -s 2M net.weights; expect 1 run net.so -i "$image"; says "not a weights file"
+  expect 0 compile "$trained" -o other.so -O0 --weights-file=net.weights; expect 0 run other.so -i "$image"
+  if ! cmp -s net.weights away; then # of another build
+    mv net.so third.so; expect 1 run third.so -i "$image"; says "another build"
+  fi
+  expect 2 compile "$trained" --weights-file=a/b; says "plain file name"
+  expect 1 compile "$trained" --weights-file -o x.ll; says "--weights-file"
+}
+
+case_isa() {
+  grep -q avx2 /proc/cpuinfo || skip "no AVX2"
+  local trained=$source/models/lenet_fashion.yaml image=$source/models/images/bag_18.png v
+  expect 0 compile "$trained" --isa=x86-64,x86-64-v3,x86-64-v2 -o all.so; silent
+  for v in x86-64 x86-64-v2 x86-64-v3; do
+    expect 0 compile "$trained" --target=$v -o one.so; expect 0 run one.so -i "$image" -o logits=want.npy
+    INGOT_ISA=$v expect 0 run all.so -i "$image" -o logits=$v.npy; same $v.npy want.npy
+    INGOT_ISA=$v expect 0 inspect all.so; grep -q "^target  *$v\$" out || fail "not the form of $v"
+  done
+  expect 0 run all.so -i "$image" -o logits=best.npy; same best.npy x86-64-v3.npy
+  INGOT_CPU=nothing expect 0 run all.so -i "$image" -o logits=least.npy; same least.npy x86-64.npy
+  expect 0 inspect --json all.so; prints '"x86-64-v3", "x86-64-v2", "x86-64"'
+  local all one; all=$(stat -c %s all.so) one=$(stat -c %s one.so)
+  [ "$all" -lt $((3 * one)) ] || fail "nothing is shared"
+  expect 1 compile "$trained" --isa=x86-64-v3,aarch64; says "different architectures"
+  expect 1 compile "$trained" --isa=x86-64-v3,pdp11; says "unknown target 'pdp11'"
+  expect 1 compile "$trained" --isa=x86-64-v3,x86-64 -o x.o --freestanding; says "operating system"
+}
+
 case_compile_bad_input() {
   expect 1 compile missing.yaml; says "missing.yaml"; only
   expect 1 compile .; only

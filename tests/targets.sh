@@ -103,7 +103,7 @@ for spec in "$@"; do
   freestanding riscv64-v riscv64-none-elf $rvv=512 -- $riscv
   freestanding riscv64-v256 riscv64-none-elf $rvv=256 -- $riscv
   case $model in
-  *fashion* | *lstm*)
+  *fashion*)
     all_pool=$pool pool=$((1 << 20))
     freestanding cortex-m4 thumbv7em-none-eabihf qemu-system-arm -M mps2-an386 -nographic -semihosting-config \
       enable=on -kernel -- -mcpu=cortex-m4 -T"$source/tests/targets/cortex_m.ld"

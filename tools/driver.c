@@ -137,7 +137,7 @@ bool driver_passes(BuildArgs *a, Module *m) {
   PassRun r = {.args = a, .module = m, .dumps = dumps_new(a)};
   PassHooks hooks = {.after = after_pass, .data = &r};
   CodegenOptions fold = a->codegen;
-  fold.debug_info = false;
+  fold.debug_info = fold.freestanding = false;
   a->pass.compiled_eval = jit_eval_values;
   a->pass.compiled_eval_data = &(JitEval){.options = &fold, .lower = lower_slice, .lower_data = a};
   bool ok = dump_after(r.dumps, m, "input", true) &&
@@ -169,24 +169,79 @@ static bool write_debug_dump(BuildArgs *a, Module *m, const char *out) {
   return true;
 }
 
-bool driver_emit(BuildArgs *a, Module *m, const char *out) {
+bool driver_emit(BuildArgs *a, Module *const *forms, int n, const char *out) {
+  Module *m = forms[0];
   if (a->codegen.debug_info && !write_debug_dump(a, m, out)) return false;
   PassRun r = {.args = a, .module = m};
   progress(&r, "generating code");
   double start = seconds_now();
   a->codegen.source_path = meta_get(m, "source");
   a->codegen.options_text = meta_get(m, "options");
-  bool ok = codegen_write(m, &a->codegen, out);
+  bool ok = codegen_write_forms(forms, n, &a->codegen, out);
   progress_end(&r);
   if (a->time_passes)
     fprintf(stderr, "%9.3f ms  code generation and linking\n", (seconds_now() - start) * 1e3);
   return ok && diag_errors(a->tool->diag) == 0;
 }
 
+// ---- several instruction sets -----------------------------------------------------------------------------
+
+// A target that has longer vectors, or else needs more, is tried before.
+static bool is_better(const Target *a, const Target *b) {
+  if (a->vector_bytes != b->vector_bytes) return a->vector_bytes > b->vector_bytes;
+  return strlen(a->needs) > strlen(b->needs);
+}
+
+enum { ISA_MAX = 16 };
+
+// The targets of --isa, best first; 0 after reporting.
+static int list_isas(BuildArgs *a, const Target **list) {
+  Tool *t = a->tool;
+  int n = 0;
+  char *save = NULL, *names = arena_strdup(t->arena, a->isas);
+  for (char *name = strtok_r(names, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+    const Target *target = target_find(t->ctx, name);
+    if (!target)
+      diag_error(t->diag, NO_LOC, "unknown target '%s'; `--target=help` lists them", name);
+    else if (n == ISA_MAX)
+      diag_error(t->diag, NO_LOC, "more instruction sets than %d", ISA_MAX);
+    else if (n > 0 && strcmp(target->runtime, list[0]->runtime) != 0)
+      diag_error(t->diag, NO_LOC, "--isa: '%s' and '%s' are different architectures", name, list[0]->name);
+    else
+      list[n++] = target;
+  }
+  for (int i = 1; i < n; i++)
+    for (int k = i; k > 0 && is_better(list[k], list[k - 1]); k--) {
+      const Target *swap = list[k];
+      list[k] = list[k - 1], list[k - 1] = swap;
+    }
+  return diag_errors(t->diag) ? 0 : n;
+}
+
+// The model goes through all passes once for each instruction set: their layouts may differ.
+static bool compile_forms(BuildArgs *a, const char *path, const char *out) {
+  const Target *list[ISA_MAX];
+  Module *forms[ISA_MAX];
+  int n = list_isas(a, list);
+  if (n > 0 && a->codegen.debug_info) {
+    diag_error(a->tool->diag, NO_LOC, "-g and --isa do not go together: debug it for one of them");
+    return false;
+  }
+  const char *dump_dir = a->dump_dir;
+  for (int i = 0; i < n; i++) {
+    a->target = list[i]->name;
+    if (dump_dir) a->dump_dir = tool_printf(a->tool, "%s-%s", dump_dir, a->target);
+    forms[i] = driver_load(a, path);
+    if (!forms[i] || !driver_passes(a, forms[i])) return false;
+  }
+  return n > 0 && (a->stop_after || driver_emit(a, forms, n, out));
+}
+
 bool driver_compile(BuildArgs *a, const char *path, const char *out) {
+  if (a->isas) return compile_forms(a, path, out);
   Module *m = driver_load(a, path);
   if (!m || !driver_passes(a, m)) return false;
-  return a->stop_after ? true : driver_emit(a, m, out);
+  return a->stop_after ? true : driver_emit(a, &m, 1, out);
 }
 
 bool driver_write_ir(Tool *t, const Module *m, const char *path) {

@@ -25,12 +25,15 @@ enum {
   OPT_WINOGRAD,
   OPT_LINKER,
   OPT_NAME,
+  OPT_ISA,
 };
 
 static const struct argp_option build_options[] = {
     {NULL, 0, NULL, 0, "Compilation:", 1},
     {NULL, 'O', "LEVEL", 0, "0: unscheduled code, 1: graph passes only, 2: everything (default)", 1},
     {"target", OPT_TARGET, "NAME", 0, "x86-64-v3 (default), native, ...; `--target=help` lists them", 1},
+    {"isa", OPT_ISA, "NAME,...", 0,
+     "several targets in one artefact; the best that runs is chosen at run time", 1},
     {"name", OPT_NAME, "NAME", 0, "name of the model: prefix of the artefact's C symbols", 1},
     {"dim", OPT_DIM, "SYM=N", 0, "fix a symbolic dimension (SYM=4) or set its bound (SYM<=512)", 1},
     {"shape", OPT_SHAPE, "INPUT=D,D,...", 0, "fix an input's shape", 1},
@@ -147,6 +150,7 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
     if (strcmp(arg, "help") != 0) return 0;
     list_targets();
     return ECANCELED; // tool_parse knows it
+  case OPT_ISA: a->isas = arg; return 0;
   case OPT_PASSES: pass_list_option(a, arg, state); return 0;
   case OPT_STOP_AFTER:
     pass_option(arg, state);
@@ -180,7 +184,10 @@ BuildArgs build_args(Tool *t) {
 char *build_options_text(const BuildArgs *a) {
   Str s = {.arena = a->tool->arena};
   str_printf(&s, "-O%d", a->pass.opt_level);
-  if (a->target) str_printf(&s, " --target=%s", a->target);
+  if (a->isas)
+    str_printf(&s, " --isa=%s", a->isas);
+  else if (a->target)
+    str_printf(&s, " --target=%s", a->target);
   if (a->pass.threads) str_printf(&s, " --threads=%d", a->pass.threads);
   if (a->pass.fp_strict) str_puts(&s, " --fp=strict");
   if (strcmp(a->pass.winograd, "auto") != 0) str_printf(&s, " --winograd=%s", a->pass.winograd);

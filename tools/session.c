@@ -21,13 +21,18 @@ bool session_open(BuildArgs *a, const char *path, const SessionOptions *o, Sessi
   s->threads = a->pass.threads ? a->pass.threads : available_cores();
   const char *prep = o->prep ? o->prep : model_meta(t, s->model, "preprocess");
   if (prep && !image_prep_parse(t, prep, &s->prep)) return false;
-  struct ingot_options options = {
-      .size = sizeof options, .threads = s->threads, .hook = o->hook, .hook_user = o->hook_user};
+  char why[512] = "";
+  struct ingot_options options = {.size = sizeof options,
+                                  .threads = s->threads,
+                                  .hook = o->hook,
+                                  .hook_user = o->hook_user,
+                                  .error = why,
+                                  .error_size = sizeof why};
   double start = seconds_now();
   int e = ingot_ctx_create(s->model, &options, &s->ctx);
   s->create_ms = (seconds_now() - start) * 1e3;
   if (e != INGOT_OK) {
-    diag_error(t->diag, NO_LOC, "cannot set up '%s': %s", path, ingot_error_text(s->model, e));
+    diag_error(t->diag, NO_LOC, "cannot set up '%s': %s", path, *why ? why : ingot_error_text(s->model, e));
     return false;
   }
   arena_defer(t->arena, destroy_ctx, s->ctx);

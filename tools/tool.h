@@ -47,6 +47,7 @@ typedef struct BuildArgs {
   PassOptions pass;
   CodegenOptions codegen;
   const char *target; // name, NULL: default
+  const char *isas;   // --isa=: names of targets for one artefact, comma-separated; NULL: one
   const char *passes; // --passes=
   const char *stop_after;
   bool stop_at_level; // passes end with the last one that leaves a module at `level`
@@ -74,7 +75,7 @@ Module *driver_load(BuildArgs *a, const char *path);
 // Runs the passes with dumps, checks, timing and progress as the options say.
 bool driver_passes(BuildArgs *a, Module *m);
 // Generates code and writes the artefact at `out`.
-bool driver_emit(BuildArgs *a, Module *m, const char *out);
+bool driver_emit(BuildArgs *a, Module *const *forms, int n, const char *out);
 // Load, passes, emit.
 bool driver_compile(BuildArgs *a, const char *path, const char *out);
 // Writes the module as text, large constants into the folder PATH.weights; NULL or "-": all to standard output.

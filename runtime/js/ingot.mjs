@@ -11,7 +11,7 @@
 const arrays = [null, Uint8Array, Int8Array, Uint8Array, Int16Array, Uint16Array, Int32Array, Uint32Array,
   BigInt64Array, BigUint64Array, Uint16Array, Uint16Array, Float32Array, Float64Array];
 const dtypes = ['none', 'bool', 'i8', 'u8', 'i16', 'u16', 'i32', 'u32', 'i64', 'u64', 'f16', 'bf16', 'f32', 'f64'];
-const OPTIONS_SIZE = 96, MAX_RANK = 16, PAGE = 65536;
+const OPTIONS_SIZE = 104, MAX_RANK = 16, PAGE = 65536;
 
 const bytesOf = async (source) => {
   source = await source;
@@ -82,7 +82,7 @@ export class Model {
       set32(48, at);
     }
     const bytes = this.x.ingot_ctx_bytes(this.model, options), memory = this.take(bytes);
-    set32(84, memory), set64(88, bytes);
+    set32(88, memory), set64(96, bytes);
     for (const t of [...this.inputs, ...this.outputs]) t.at = this.take(t.bytes);
     const code = this.x.ingot_ctx_create(this.model, options, handle);
     if (code) throw new Error(this.text(error) || this.text(this.x.ingot_error_text(this.model, code)));
