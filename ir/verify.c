@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Runs between passes (--verify-each) and on every text that is read: what it accepts, the later stages can
-// rely on, whoever wrote it. At loops level every access to memory is proved to stay inside its buffer.
+// rely on, whoever wrote it. At loops level every access to memory is proved to stay inside its buffer; at
+// kernels level an index may be left that is only not known to be wrong.
 #include "ir/expr_impl.h"
 #include "ir/verify.h"
 

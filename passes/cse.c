@@ -36,11 +36,20 @@ static void add_entry(Arena *a, PtrMap *m, uint64_t h, void *item) {
   ptr_put(a, m, (const void *)(uintptr_t)(h | 1), e);
 }
 
+enum { SMALL_BYTES = 256 }; // contents that are cheaper to hash than to compare with others of the type
+
+static uint64_t const_key(const Value *v) {
+  uint64_t h = type_key(&v->type);
+  if (v->data->bytes > SMALL_BYTES) return h;
+  uint64_t pair[2] = {h, hash_bytes(v->data->data, v->data->bytes)};
+  return hash_bytes(pair, sizeof pair);
+}
+
 static void merge_consts(Ctx *c, Graph *g) {
   PtrMap seen = {0};
   for (int i = 0; i < g->consts.n; i++) {
     Value *v = g->consts.data[i];
-    uint64_t h = type_key(&v->type);
+    uint64_t h = const_key(v);
     Entry *e = bucket(&seen, h);
     while (e && !same_const(e->item, v)) e = e->next;
     if (e)
@@ -84,8 +93,22 @@ static bool same_node(const Node *a, const Node *b) {
   return true;
 }
 
+static uint64_t attr_key(const Attr *a) {
+  switch (a->kind) {
+  case ATTR_INT:
+  case ATTR_FLOAT: return (uint64_t)a->i;
+  case ATTR_INTS: return hash_bytes(a->ints, (size_t)a->n * sizeof *a->ints);
+  case ATTR_FLOATS: return hash_bytes(a->floats, (size_t)a->n * sizeof *a->floats);
+  default: return 0; // compared only
+  }
+}
+
 static uint64_t node_key(const Node *n) {
   uint64_t h = (uint64_t)(uintptr_t)n->op;
+  for (int i = 0; i < n->op->nattr; i++) {
+    uint64_t pair[2] = {h, attr_key(&n->attr[i])};
+    h = hash_bytes(pair, sizeof pair);
+  }
   for (int i = 0; i < n->nin; i++) {
     uint64_t pair[2] = {h, (uint64_t)(uintptr_t)n->in[i]};
     h = hash_bytes(pair, sizeof pair);

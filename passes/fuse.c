@@ -55,16 +55,26 @@ bool fuse_define(Fuse *f, Node *n, int k, Stage *s) {
 
 // ---- groups -------------------------------------------------------------------------------------------------
 
+enum { FEW_READERS = 8 };
+
+static bool is_reader(const FuseInfo *info, const Group *g) {
+  if (info->readers.n > FEW_READERS && ptr_get(&info->known, g)) return true;
+  for (int k = 0; k < info->readers.n && k < FEW_READERS; k++)
+    if (info->readers.data[k] == g) return true;
+  return false;
+}
+
+static void note_reader(Fuse *f, FuseInfo *info, Group *g) {
+  if (is_reader(info, g)) return;
+  vec_push(f->c->arena, &info->readers, g);
+  if (info->readers.n > FEW_READERS) ptr_put(f->c->arena, &info->known, g, g);
+}
+
 // Enters the group as a reader of everything its stage reads.
 static void note_reads(Fuse *f, Group *g, const Expr *e) {
   const Expr **reads;
   int n = expr_read_list(f->c, e, &reads);
-  for (int i = 0; i < n; i++) {
-    FuseInfo *info = fuse_info(f, reads[i]->value);
-    bool known = false;
-    for (int k = 0; k < info->readers.n; k++) known |= info->readers.data[k] == g;
-    if (!known) vec_push(f->c->arena, &info->readers, g);
-  }
+  for (int i = 0; i < n; i++) note_reader(f, fuse_info(f, reads[i]->value), g);
 }
 
 static void note_stage(Fuse *f, Group *g, const Stage *s) {

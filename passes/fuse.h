@@ -47,6 +47,7 @@ typedef enum Rides { RIDES_UNKNOWN, RIDES_ON_NOTHING, RIDES_ON_REDUCTION, RIDES_
 typedef struct FuseInfo {
   bool must;            // needs a buffer: an output, or read by something that is not an expression
   Vec(Group *) readers; // may hold groups that have stopped reading it
+  PtrMap known;         // the same, once they are many
   Rides rides;
 } FuseInfo;
 
@@ -60,7 +61,8 @@ void fuse_uses(Fuse *f, const Value *v, UseList *out);
 typedef struct Work {
   double ops;
   int nodes; // distinct
-  bool reduces, guards;
+  int guards;
+  bool reduces;
 } Work;
 Work fuse_work(Ctx *c, const Expr *e);
 // Does the stage read its operands many times over, as products do?

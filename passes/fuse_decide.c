@@ -4,6 +4,7 @@
 
 enum {
   MAX_NODES = 512,         // of a composed expression: larger ones only cost compile time
+  MAX_GUARDS = 40,         // of one, composed of two that have some: each is decided under all around it
   MAX_LOCAL_BYTES = 65536, // of one row's locals: what stays in the second-level cache
   MIN_ROWS = 8,            // fewer rows cannot be spread over threads
   SMALL_WORK = 65536,      // operations that one thread does in passing
@@ -63,6 +64,7 @@ static bool fits_size(Fuse *f, const Work *w, const UseList *uses) {
     const Use *u = &uses->data[i];
     Work all = fuse_work(f->c, u->group->stages.data[u->stage].value);
     if (all.nodes + w->nodes > MAX_NODES) return false;
+    if (w->guards && all.guards && w->guards + all.guards > MAX_GUARDS) return false;
   }
   return true;
 }

@@ -29,7 +29,7 @@ static bool add_work(const Expr *e, void *data) {
   w->ops += op_cost(e);
   w->nodes++;
   w->reduces |= e->op == E_REDUCE;
-  w->guards |= e->op == E_GUARD;
+  w->guards += e->op == E_GUARD;
   return true;
 }
 
