@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -104,13 +105,26 @@ static bool generate(Report *r, uint64_t seed, const char *only) {
   return ok;
 }
 
+enum { WAITING = 20 }; // times as long when other processes have the cores
+
+// Ends the process after so many seconds of its own; what waits for ever ends too. 0: no more.
+static void limit_time(int seconds) {
+  struct itimerval t = {.it_value.tv_sec = seconds};
+  setitimer(ITIMER_PROF, &t, NULL);
+  alarm((unsigned)seconds * WAITING);
+}
+
+static bool is_timeout(int signal) {
+  return signal == SIGALRM || signal == SIGPROF;
+}
+
 static void check_seed(const Args *a, Report *r, uint64_t seed) {
   Options o = options_of(a, seed);
   r->seed = seed;
   r->failed = false;
-  alarm(SECONDS_PER_MODEL);
+  limit_time(SECONDS_PER_MODEL);
   if (generate(r, seed, a->only)) fuzz_check(r, r->text, &o);
-  alarm(0);
+  limit_time(0);
 }
 
 // ---- children -------------------------------------------------------------------------------------------------------
@@ -124,7 +138,7 @@ static void collect(Report *r, pid_t pid) {
   r->failed = true;
   if (WIFSIGNALED(status))
     snprintf(r->detail, sizeof r->detail, "%s",
-             WTERMSIG(status) == SIGALRM ? "takes too long" : strsignal(WTERMSIG(status)));
+             is_timeout(WTERMSIG(status)) ? "takes too long" : strsignal(WTERMSIG(status)));
   else
     snprintf(r->detail, sizeof r->detail, "exit code %d", WEXITSTATUS(status));
 }
@@ -159,7 +173,7 @@ static bool check_text_in_child(Report *r, const char *text, const Options *o, i
   r->failed = false;
   pid_t pid = start();
   if (pid == 0) {
-    alarm((unsigned)seconds);
+    limit_time(seconds);
     fuzz_check(r, text, o);
     _exit(0);
   }
@@ -177,7 +191,7 @@ static int try_step(Report *r, const char *text, int step, const char *wanted, c
   if (pid == 0) {
     jmp_buf oom;
     bool end;
-    alarm(SECONDS_PER_MODEL);
+    limit_time(SECONDS_PER_MODEL);
     Arena *a = arena_new(&oom);
     if (setjmp(oom)) _exit(3);
     FILE *sink = fopen("/dev/null", "w");
