@@ -1,6 +1,6 @@
 // gen_expr.c: expressions -> LLVM values. What does not depend on the lane stays a scalar.
 // SPDX-License-Identifier: Apache-2.0
-#include "codegen/internal.h"
+#include "codegen/math.h"
 
 // ---- the cache: each node of the DAG is emitted once per statement and branch -----------------------------------
 
@@ -155,11 +155,23 @@ static LLVMValueRef gen_var(Gen *g, const Expr *e) {
   return LLVMGetUndef(gen_type_register(g, e->dtype));
 }
 
+// x / (exp(y) + c), as in the logistic function and what is made of it: where exp(y) is tiny c hides it, and where it
+// is all but infinite so is the sum. NULL: something else.
+static LLVMValueRef logistic_node(Gen *g, const Expr *e) {
+  const Expr *sum = e->args[1];
+  if (e->op != E_DIV || sum->op != E_ADD || (e->dtype != DT_F32 && e->dtype != DT_F64)) return NULL;
+  int k = sum->args[0]->op == E_EXP ? 0 : 1;
+  const Expr *c = sum->args[1 - k];
+  if (sum->args[k]->op != E_EXP || c->op != E_CONST || !(c->float_value >= 0x1p-60)) return NULL;
+  LLVMValueRef y = math_exp_coarse(g, gen_expr(g, sum->args[k]->args[0]));
+  LLVMValueRef below = gen_binary(g, E_ADD, e->dtype, y, gen_expr(g, c));
+  return gen_binary(g, E_DIV, e->dtype, gen_expr(g, e->args[0]), below);
+}
+
 static LLVMValueRef binary_node(Gen *g, const Expr *e) {
-  if (g->lane) {
-    LLVMValueRef m = lane_compare(g, e);
-    if (m) return m;
-  }
+  LLVMValueRef special = g->lane ? lane_compare(g, e) : NULL;
+  if (!special) special = logistic_node(g, e);
+  if (special) return special;
   LLVMValueRef a = gen_expr(g, e->args[0]), b = gen_expr(g, e->args[1]);
   LLVMValueRef v = gen_binary(g, e->op, e->args[0]->dtype, a, b);
   if (v) return v;

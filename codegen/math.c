@@ -9,9 +9,9 @@ bool is_f64(LLVMValueRef x) {
 }
 
 const Format *math_format(LLVMValueRef x) {
-  static const Format f32 = {23, 127, 0x1.8p23, 0x1.62e4p-1, 0x1.7f7d1cf79abcap-20, 0x1p-126, -104, 89};
-  static const Format f64 = {52,        1023, 0x1.8p52, 0x1.62e42fefa3p-1, 0x1.3de6af278ece6p-42,
-                             0x1p-1022, -746, 710};
+  static const Format f32 = {23, 127, 0x1.8p23, 0x1.62e4p-1, 0x1.7f7d1cf79abcap-20, 0x1p-126, -104, 89, -87};
+  static const Format f64 = {52,   1023, 0x1.8p52, 0x1.62e42fefa3p-1, 0x1.3de6af278ece6p-42, 0x1p-1022,
+                             -746, 710,  -708};
   return is_f64(x) ? &f64 : &f32;
 }
 
@@ -90,11 +90,15 @@ LLVMValueRef m_power_of_two(Gen *g, LLVMValueRef n, LLVMValueRef like) {
 }
 
 // By the sum with 1.5 * 2^mantissa: no instruction beyond an addition, no call on any target.
-LLVMValueRef m_nearest(Gen *g, LLVMValueRef x, LLVMValueRef *n) {
+LLVMValueRef m_nearest_of(Gen *g, LLVMValueRef x, double factor, LLVMValueRef *n) {
   LLVMValueRef magic = num(x, math_format(x)->round);
-  LLVMValueRef sum = m_add(g, x, magic);
+  LLVMValueRef sum = factor == 1 ? m_add(g, x, magic) : m_fma_num(g, x, factor, magic);
   if (n) *n = LLVMBuildSub(g->b, m_bits(g, sum), m_bits(g, magic), "");
   return m_sub(g, sum, magic);
+}
+
+LLVMValueRef m_nearest(Gen *g, LLVMValueRef x, LLVMValueRef *n) {
+  return m_nearest_of(g, x, 1, n);
 }
 
 LLVMValueRef m_by_f64(Gen *g, MathFn fn, LLVMValueRef x) {

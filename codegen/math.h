@@ -12,6 +12,7 @@ typedef struct Format {
   double round;                           // adding it leaves the integer in the low bits
   double ln2_hi, ln2_lo;                  // hi times any exponent is exact
   double smallest_normal, exp_lo, exp_hi; // beyond the last two exp is 0 and infinite
+  double exp_normal_lo;                   // from here on it is normal
 } Format;
 const Format *math_format(LLVMValueRef x);
 bool is_f64(LLVMValueRef x);
@@ -40,6 +41,7 @@ LLVMValueRef m_from_bits(Gen *g, LLVMValueRef bits, LLVMValueRef like);
 LLVMValueRef m_power_of_two(Gen *g, LLVMValueRef n, LLVMValueRef like); // n within the normal exponents
 // The nearest integer of |x| < 2^22 (2^51), as a float, and as an int of the same width in *n.
 LLVMValueRef m_nearest(Gen *g, LLVMValueRef x, LLVMValueRef *n);
+LLVMValueRef m_nearest_of(Gen *g, LLVMValueRef x, double factor, LLVMValueRef *n); // of the product
 
 // The same function of doubles, for an f32 argument.
 typedef LLVMValueRef (*MathFn)(Gen *g, LLVMValueRef x);
@@ -49,6 +51,9 @@ LLVMValueRef m_or_libm(Gen *g, LLVMValueRef slow, LLVMValueRef fast, const char 
                        LLVMValueRef y);
 
 LLVMValueRef math_exp(Gen *g, LLVMValueRef x);
+// For sums with something like 1: what is below the normal numbers is the smallest of them instead, and the upper
+// half of the last binade infinite.
+LLVMValueRef math_exp_coarse(Gen *g, LLVMValueRef x);
 LLVMValueRef math_expm1(Gen *g, LLVMValueRef x);
 LLVMValueRef math_sinh(Gen *g, LLVMValueRef x);
 LLVMValueRef math_cosh(Gen *g, LLVMValueRef x);

@@ -12,7 +12,7 @@ typedef struct Reduced {
 static Reduced reduce(Gen *g, LLVMValueRef x) {
   const Format *f = math_format(x);
   Reduced d;
-  LLVMValueRef n = m_nearest(g, m_mul(g, x, num(x, 0x1.71547652b82fep+0)), &d.n);
+  LLVMValueRef n = m_nearest_of(g, x, 0x1.71547652b82fep+0, &d.n);
   d.r = m_fma_num(g, n, -f->ln2_hi, x);
   d.r = m_fma_num(g, n, -f->ln2_lo, d.r);
   return d;
@@ -48,6 +48,11 @@ static LLVMValueRef exp_normal(Gen *g, LLVMValueRef x) {
   Reduced d = reduce(g, x);
   LLVMValueRef y = exp_of_rest(g, d.r);
   return m_mul(g, y, m_power_of_two(g, d.n, y));
+}
+
+LLVMValueRef math_exp_coarse(Gen *g, LLVMValueRef x) {
+  const Format *f = math_format(x);
+  return exp_normal(g, clamp(g, x, f->exp_normal_lo, f->exp_hi)); // 2^(bias + 1) has the bits of infinity
 }
 
 // 2^n expm1(r) + (2^n - 1), with 2^n in two factors; below -40 the result is -1.
