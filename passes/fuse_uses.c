@@ -187,15 +187,21 @@ double fuse_points(Ctx *c, const Stage *s) {
   return (double)vars_product(c, s->dims, s->ndims) * (r.largest ? r.points : 1);
 }
 
+// Elements of weights, and terms of a sum with them, that make it a product worth its own schedule (which packs the
+// weights), even where each weight is used once.
+enum { LARGE_WEIGHTS = 1024, LONG_SUM = 16 };
+
 bool fuse_is_heavy(Ctx *c, const Stage *s) {
   Reduction r = largest_reduction(c, s);
   if (!r.largest) return false;
   const Expr **reads;
   int n = expr_read_list(c, r.largest->args[0], &reads);
   double elements = 1;
+  bool weights = false;
   for (int i = 0; i < n; i++) {
     double e = (double)type_elements(&reads[i]->value->type);
     if (e > elements) elements = e;
+    weights |= const_of(reads[i]->value) && e >= LARGE_WEIGHTS && r.points >= LONG_SUM;
   }
-  return n >= 2 && fuse_points(c, s) > 4 * elements;
+  return n >= 2 && (weights || fuse_points(c, s) > 4 * elements);
 }

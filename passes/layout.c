@@ -204,6 +204,19 @@ static void turn_on(Value *v) {
   if (b && b->block) b->on = true;
 }
 
+// Does the kernel read v at the channels of its own result? Then blocks of the two should be the same.
+static bool same_channels(Ctx *c, const Kernel *k, const Value *v) {
+  for (int i = 0; i < k->stages.n; i++) {
+    const Stage *s = &k->stages.data[i];
+    const Expr **reads;
+    bool result = s->ndims > 1 && s->out->info; // not a local
+    int n = result ? expr_read_list(c, s->value, &reads) : 0;
+    for (int j = 0; j < n; j++)
+      if (reads[j]->value == v && expr_uses_var(c, reads[j]->args[1], s->dims[1])) return true;
+  }
+  return false;
+}
+
 // Products with channels as lanes want blocks; other kernels pass on what they read.
 static void spread(LayoutPass *l, Node *n) {
   Kernel *k = n->kernel;
@@ -213,12 +226,15 @@ static void spread(LayoutPass *l, Node *n) {
     if (p.dim[p.lane].out_dim == 1 && p.stage->out->type.rank >= 3) turn_on(p.stage->out);
     return;
   }
-  int64_t block = 0; // the smallest of what is read
+  int64_t block = INT64_MAX; // the smallest of what is read
+  bool any = false;
   for (int i = 0; i < n->nin; i++) {
     const Blocking *b = n->in[i] ? n->in[i]->info : NULL;
-    if (b && b->on && b->block && (!block || b->block < block)) block = b->block;
+    if (!b || !b->on || !b->block) continue;
+    any = true;
+    if (b->block < block && same_channels(l->m->ctx, k, n->in[i])) block = b->block;
   }
-  for (int i = 0; block && i < n->nout; i++) {
+  for (int i = 0; any && i < n->nout; i++) {
     Blocking *b = blocking_of(n->out[i]);
     if (b && b->block > block) b->block = block;
     turn_on(n->out[i]);
