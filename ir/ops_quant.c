@@ -2,14 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/ops.h"
 
-// Scale and zero point may be scalars, hold one number per index along axis, or (block > 0) have the rank of x
+// Scale and zero point may be scalars (of rank 0 if there are blocks), hold one number per index along axis, or (block > 0) have the rank of x
 // and one number per block along axis.
 static bool check_params(Ctx *c, const Node *n, int k) {
   const Value *v = op_in(n, k);
   const Type *x = in_type(n, 0);
   int axis;
   int64_t block = attr_int(n, "block");
-  if (!v || (type_elements(&v->type) == 1 && block == 0)) return true;
+  if (!v || (type_elements(&v->type) == 1 && (block == 0 || v->type.rank == 0))) return true;
   if (!op_axis(c, n, "axis", attr_int(n, "axis"), x->rank, &axis)) return false;
   if (block < 0) return op_fail(c, n, "block is %lld", (long long)block);
   bool fits = block ? v->type.rank == x->rank : v->type.rank == 1;
@@ -89,7 +89,45 @@ static bool dynamic_decompose(Builder *b, const Node *n, Value **out) {
   return out[0] != NULL;
 }
 
+// ---- numbers of a few bits ----------------------------------------------------------------------------------------
+
+static bool unpack_infer(Ctx *c, Node *n) {
+  const Type *x = in_type(n, 0);
+  int64_t bits = attr_int(n, "bits");
+  int axis;
+  Dim dims[MAX_RANK];
+  if (!op_axis(c, n, "axis", attr_int(n, "axis"), x->rank, &axis)) return false;
+  if (bits != 1 && bits != 2 && bits != 4 && bits != 8)
+    return op_fail(c, n, "bits is %lld, must be 1, 2, 4 or 8", (long long)bits);
+  memcpy(dims, x->dim, sizeof dims);
+  dims[axis] = dim_binary(c, E_MUL, dims[axis], dim_const(32 / bits));
+  return op_set(c, n, 0, x->rank, dims);
+}
+
+static const Expr *unpack_define(Ctx *c, const Node *n, int out, const Expr *const *index) {
+  int64_t bits = attr_int(n, "bits");
+  int rank = in_rank(n, 0), axis = op_axis_of(n, "axis", rank);
+  const Expr *at[MAX_RANK], *each = ex_idx(c, 32 / bits);
+  for (int d = 0; d < rank; d++) at[d] = d == axis ? ex_binary(c, E_FDIV, index[d], each) : index[d];
+  const Expr *place = ex_mul(c, ex_binary(c, E_MOD, index[axis], each), ex_idx(c, bits));
+  const Expr *x = ex_binary(c, E_SHR, ex_read_at(c, n->in[0], at), ex_cast(c, DT_U32, place));
+  x = ex_binary(c, E_AND, x, ex_int(c, DT_U32, ((int64_t)1 << bits) - 1));
+  return ex_cast(c, n->out[out]->type.dtype, x);
+}
+
 const OpInfo OPS_QUANT[] = {
+    {.name = "unpack_bits",
+     .group = "quantisation",
+     .ins = "x:u32",
+     .outs = "u8",
+     .t = "any",
+     .attrs = "axis:int=0, bits:int=4",
+     .infer = unpack_infer,
+     .define = unpack_define,
+     .doc = "Numbers of a few bits (1, 2, 4 or 8), of which each element of x holds as many as fit, one "
+            "behind the "
+            "other along axis, the first in the lowest bits.",
+     .sample = "unpack_bits(u32[2,3]); unpack_bits(u32[2,3], axis=1, bits=2)"},
     {.name = "quantize_linear",
      .group = "quantisation",
      .ins = "x:T, scale:U, zero:V?",

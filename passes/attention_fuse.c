@@ -259,33 +259,10 @@ static const Expr *inline_prologue(Ctx *c, const Expr *e, void *data) {
   return s ? expr_subst(c, s->value, s->dims, e->args, s->ndims) : e;
 }
 
-// Number factors of a product: e = *factor * (what is returned).
-static const Expr *take_factor(Ctx *c, const Expr *e, double *factor) {
-  for (int i = 0; e->op == E_MUL && i < 2; i++)
-    if (e->args[i]->op == E_CONST) {
-      *factor *= e->args[i]->float_value;
-      return take_factor(c, e->args[1 - i], factor);
-    }
-  return e;
-}
-
-// sum(d) q * c * k becomes c * sum(d) q * k.
-static const Expr *hoist_factors(Ctx *c, const Expr *e, void *data) {
-  (void)data;
-  if (e->op != E_REDUCE || e->reduce.kind != R_SUM || e->args[0]->op != E_MUL) return e;
-  double factor = 1;
-  const Expr *body = take_factor(c, e->args[0], &factor);
-  if (body->op != E_MUL) return e;
-  const Expr *a = take_factor(c, body->args[0], &factor), *b = take_factor(c, body->args[1], &factor);
-  if (factor == 1) return e;
-  const Expr *sum = ex_reduce(c, R_SUM, e->reduce.vars, e->reduce.nvars, ex_mul(c, a, b));
-  return ex_mul(c, sum, ex_num(c, e->dtype, factor));
-}
-
 static void compose_scores(Merge *x) {
   Stage *s = &x->k->stages.data[0];
   for (int i = 0; i < 4; i++) s->value = expr_rewrite(x->c, s->value, inline_prologue, x);
-  s->value = expr_rewrite(x->c, s->value, hoist_factors, NULL);
+  s->value = fuse_hoist(x->c, s->value);
 }
 
 // ---- the merged kernel ------------------------------------------------------------------------------------------

@@ -224,7 +224,7 @@ static bool fuse_graph(Fuse *f, Graph *g);
 static bool fuse_regions(Fuse *f, Node *n) {
   for (int i = 0; i < n->nregions; i++) {
     must_have_region(f, n->region[i]);
-    Fuse inner = {f->c, f->m, n->region[i], f->opt, f->names, {0}};
+    Fuse inner = {f->c, f->m, n->region[i], f->opt, f->strict, f->names, {0}};
     if (!fuse_graph(&inner, n->region[i])) return false;
   }
   for (int i = 0; i < n->nin; i++) must_have(f, n->in[i]);
@@ -327,7 +327,7 @@ static bool clear_info(Graph *g, void *data) {
 }
 
 bool pass_fuse(Module *m, const PassOptions *o) {
-  Fuse f = {m->ctx, m, m->main, o->opt_level, map_new(m->ctx->arena), {0}};
+  Fuse f = {m->ctx, m, m->main, o->opt_level, o->fp_strict, map_new(m->ctx->arena), {0}};
   each_graph(m->main, clear_info, NULL);
   if (!fuse_graph(&f, m->main)) return false;
   each_graph(m->main, clear_info, NULL);

@@ -36,6 +36,7 @@ typedef struct Fuse {
   Module *m;
   Graph *g;
   int opt;
+  bool strict;         // float operations keep their order
   Map *names;          // of kernels
   Vec(Group *) groups; // of the graph at hand, last first
 } Fuse;
@@ -80,6 +81,11 @@ FuseInfo *fuse_info(Fuse *f, Value *v);
 
 // The read e of constant t as an expression of its indices; NULL: t is no such constant.
 const Expr *fuse_read_const(Ctx *c, const Expr *e, const Tensor *t);
+
+// ---- fuse_hoist.c ---------------------------------------------------------------------------------------------
+
+// Takes factors that do not vary out of the sums in e. Changes how results are rounded.
+const Expr *fuse_hoist(Ctx *c, const Expr *e);
 
 // ---- fuse_decide.c ------------------------------------------------------------------------------------------
 

@@ -296,6 +296,27 @@ static double index_ops(Fuse *f, const Value *v) {
   return ops;
 }
 
+// Bytes of the constants that v is made of by element-wise operations and views; -1: of other things too.
+static int64_t const_bytes(Fuse *f, const Value *v) {
+  if (const_of(v)) return type_bytes(&v->type);
+  const Node *n = v->def;
+  Stage s;
+  if (!n || n->nout != 1 || n->graph != f->g || !is_expression(n) || n->nin == 0) return -1;
+  int64_t sum = 0;
+  for (int i = 0; i < n->nin && sum >= 0; i++) {
+    int64_t bytes = n->in[i] ? const_bytes(f, n->in[i]) : 0;
+    sum = bytes < 0 ? -1 : sum + bytes;
+  }
+  if (sum < 0 || !fuse_define(f, v->def, 0, &s) || expr_has(f->c, s.value, E_REDUCE)) return -1;
+  return sum;
+}
+
+// Constants that are kept small become numbers only in the registers of what reads them.
+static bool is_unpacked(Fuse *f, const Value *v) {
+  int64_t bytes = const_bytes(f, v);
+  return bytes > 0 && bytes < type_bytes(&v->type);
+}
+
 Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at) {
   const FuseInfo *info = v->info;
   if (uses->n == 0) return info->must ? FATE_ROOT : FATE_DEAD;
@@ -305,6 +326,7 @@ Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses,
   if (fuse_joins_in_place(v->def)) return FATE_ROOT;
   if (is_view(def->value)) return view_fits(f, v, def, uses) ? FATE_INLINE : FATE_ROOT;
   if (info->must) return FATE_ROOT;
+  if (is_unpacked(f, v)) return FATE_INLINE;
   if (index_ops(f, v) <= MAX_INDEX_OPS) return FATE_INLINE; // less than the memory it would lie in
   bool apart = better_as_epilogue(f, v, &w, uses);
   if (apart && rides_on_product(f, v)) return FATE_ROOT;

@@ -100,6 +100,7 @@ bool fuse_build(Fuse *f, Group *g) {
   for (int i = 0; i < g->stages.n; i++) {
     Stage *s = &g->stages.data[i];
     if (f->opt >= 1 && expr_has(c, s->value, E_GUARD)) s->value = expr_assume(c, s->value, NULL);
+    if (f->opt >= 2 && !f->strict) s->value = fuse_hoist(c, s->value);
     add_inputs(f, g, s->value, &ins);
     for (int d = 0; s->index && d < s->out->type.rank; d++) add_inputs(f, g, s->index[d], &ins);
     vec_push(c->arena, &k->stages, *s);

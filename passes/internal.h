@@ -16,6 +16,7 @@ bool pass_decompose(Module *m, const PassOptions *o);
 bool pass_cse(Module *m, const PassOptions *o);
 bool pass_dce(Module *m, const PassOptions *o);
 bool pass_states(Module *m, const PassOptions *o);
+bool pass_quantize_weights(Module *m, const PassOptions *o);
 bool pass_fuse(Module *m, const PassOptions *o);
 bool pass_attention(Module *m, const PassOptions *o);
 bool pass_layout(Module *m, const PassOptions *o);

@@ -45,6 +45,11 @@ static const Pass PASSES[] = {
      "Before "
      "fusion, which would compose a concat into its readers.",
      pass_states},
+    {"quantize_weights", LEVEL_GRAPH, LEVEL_GRAPH, 0,
+     "With `--weights`: keeps weights of matrix products and tables in fewer bits; what reads them gets the "
+     "ops that "
+     "make f32 of them, which fusion puts into the products. Behind everything that folds constants.",
+     pass_quantize_weights},
     {"fuse", LEVEL_GRAPH, LEVEL_KERNELS, 0,
      "Turns the graph into kernels: composes the tensor expressions of views, element-wise chains, products "
      "with what follows them, and reductions over the same rows. At -O0 one kernel per node.",

@@ -13,11 +13,25 @@
 // that produce `want` from constants only. codegen provides it; NULL: the reference evaluator is used.
 typedef bool (*CompiledEval)(void *data, Module *m, Value *const *want, int n, const Tensor **out);
 
+// How weights of matrix products and tables are kept (--weights).
+typedef enum WeightKind { WEIGHTS_F32, WEIGHTS_F16, WEIGHTS_BF16, WEIGHTS_INT8, WEIGHTS_INT4 } WeightKind;
+typedef struct WeightFormat {
+  WeightKind kind;
+  int group; // int4: elements along K that share a scale
+  bool asym; // int4: and a zero point
+} WeightFormat;
+// "f16", "bf16", "int8", "int4", "int4:32", "int4:64:asym" ...; false: none of these.
+bool weight_format_parse(const char *text, WeightFormat *f);
+
 typedef struct PassOptions {
   int opt_level;        // 0: no optimisation, unscheduled code; 1: graph passes only; 2: everything
   int threads;          // the artefact's default number of threads, for the cost model; 0: target's cores
   bool fp_strict;       // keep the order of float operations
   const char *winograd; // "off" or "auto"
+  WeightFormat weights;
+  // A line for the user about what was done to a weight, or, if `total`, to all of them. May be NULL.
+  void (*report)(void *data, bool total, const char *line);
+  void *report_data;
   CompiledEval compiled_eval;
   void *compiled_eval_data;
 } PassOptions;

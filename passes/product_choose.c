@@ -34,7 +34,10 @@ bool product_choose(Module *m, Node *n, const PassOptions *o) {
   if (product_k_loops(&p, loops) == 0) return false;
   Tile t = tile_choose(&p);
   const Layout *layout;
-  if (product_pack(&p, &t, &layout)) pack_constant(m, n, product_read(p.b)->value, layout);
+  const Expr **reads;
+  int nreads = expr_read_list(m->ctx, p.b, &reads);
+  for (int i = 0; i < nreads; i++)
+    if (product_pack(&p, &t, reads[i], &layout)) pack_constant(m, n, reads[i]->value, layout);
   tile_save(m->ctx, n->kernel, &t);
   return true;
 }

@@ -149,12 +149,20 @@ static bool has_room(const Emit *s, const TileAt *t, const Expr *read) {
   return expr_bounds(s->c, last, NULL, &first, &end) && end <= product_lane_room(s->p, read);
 }
 
+// Is all of the tile there to be read, although some lanes of it are of no use?
+static bool is_padded(const Emit *s, const TileAt *t, const Expr *operand) {
+  const Expr **reads;
+  int n = expr_read_list(s->c, operand, &reads);
+  for (int i = 0; i < n; i++)
+    if (!padded_to_tile(s, reads[i]) && reads[i]->nargs > 0 && !has_room(s, t, reads[i])) return false;
+  return true;
+}
+
 // An operand that varies over the lanes, 0 where `cond` (NULL: true) fails or the lane is beyond the extent.
 // Constants are padded with zeros there, but nothing else may be touched.
 static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand, const Expr *cond) {
   const Expr *e = place_reads(s, operand);
-  const Expr *r = product_read(operand);
-  if (t->masked && !padded_to_tile(s, r) && !(r && has_room(s, t, r))) {
+  if (t->masked && !is_padded(s, t, operand)) {
     const ProductDim *lane = &s->p->dim[s->p->lane];
     const Expr *inside = ex_binary(s->c, E_LT, s->at[s->p->lane], ex_idx(s->c, lane->extent));
     cond = cond ? ex_binary(s->c, E_AND, inside, cond) : inside;

@@ -47,6 +47,9 @@ typedef struct Product {
 // Recognises the kernel; false: it is no product these schedules handle.
 bool product_match(Module *m, Kernel *k, Product *p);
 // The one READ in an operand if the operand is nothing but that (perhaps cast), else NULL.
+const Expr *product_plain_read(const Expr *operand);
+// The same, or, of an operand that is made of constants only (weights in few bits, their scales), the READ of the
+// largest of them.
 const Expr *product_read(const Expr *operand);
 
 // ---- tile choice ------------------------------------------------------------------------------------------
@@ -97,8 +100,8 @@ typedef struct KLoop {
 } KLoop;
 // The loops over K from the outside in, in the order in which the broadcast operand lies in memory.
 int product_k_loops(const Product *p, KLoop *out);
-// The layout in which the constant vector operand is read front to back; false: it cannot be packed.
-bool product_pack(const Product *p, const Tile *t, const Layout **out);
+// The layout in which a constant that the vector operand reads is read front to back; false: it cannot be packed.
+bool product_pack(const Product *p, const Tile *t, const Expr *read, const Layout **out);
 
 // The tiles of `columns` columns of tiles from `first` on, for all rows, with dim d fixed at at[d] (NULL for the
 // lanes and the rows): for schedules that have products inside.

@@ -38,9 +38,31 @@ static const Expr *strip_guards(Ctx *c, const Expr *e, const Expr **guard) {
   return e;
 }
 
-const Expr *product_read(const Expr *e) {
+// The largest constant that e reads; *other: it reads something that is none.
+static const Expr *largest_const(const Expr *e, bool *other) {
+  if (e->op == E_READ) {
+    *other |= !const_of(e->value);
+    return e;
+  }
+  const Expr *most = NULL;
+  for (int i = 0; i < e->nargs; i++) {
+    const Expr *r = largest_const(e->args[i], other);
+    if (r && (!most || type_elements(&r->value->type) > type_elements(&most->value->type))) most = r;
+  }
+  return most;
+}
+
+const Expr *product_plain_read(const Expr *e) {
   while (e->op == E_CAST) e = e->args[0];
   return e->op == E_READ ? e : NULL;
+}
+
+const Expr *product_read(const Expr *e) {
+  bool other = false;
+  const Expr *r = product_plain_read(e);
+  if (r) return r;
+  r = largest_const(e, &other);
+  return other ? NULL : r;
 }
 
 static bool split_operands(Product *p, const Expr *body) {

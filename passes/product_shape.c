@@ -137,10 +137,13 @@ int product_k_loops(const Product *p, KLoop *out) {
 
 // ---- packing ----------------------------------------------------------------------------------------------------
 
-// Which dimension of the constant is indexed by variable v alone (times nothing); -1: none.
+// Which dimension of the constant is indexed by variable v alone (times nothing), or by v // n; -1: none.
 static int dim_of_var(const Expr *read, const Var *v) {
-  for (int i = 0; i < read->nargs; i++)
-    if (read->args[i]->op == E_VAR && read->args[i]->var == v) return i;
+  for (int i = 0; i < read->nargs; i++) {
+    const Expr *e = read->args[i];
+    if (e->op == E_FDIV && e->args[1]->op == E_CONST) e = e->args[0]; // several numbers in one element
+    if (e->op == E_VAR && e->var == v) return i;
+  }
   return -1;
 }
 
@@ -159,8 +162,7 @@ static int lane_dim(const Product *p, const Expr *read, bool *grouped) {
   return -1;
 }
 
-bool product_pack(const Product *p, const Tile *t, const Layout **out) {
-  const Expr *r = product_read(p->b);
+bool product_pack(const Product *p, const Tile *t, const Expr *r, const Layout **out) {
   if (!r || !const_of(r->value) || r->value->type.rank == 0) return false;
   bool grouped = false, done[MAX_RANK] = {0};
   int n = 0, lane = lane_dim(p, r, &grouped);
@@ -181,6 +183,7 @@ bool product_pack(const Product *p, const Tile *t, const Layout **out) {
   for (int i = 0; i < nloops; i++) {
     int d = dim_of_var(r, p->k_var[loop[i].k]);
     if (d < 0) continue; // not an index of the constant: a sum over other operand's elements only
+    if (loop[i].block && r->args[d]->op != E_VAR) return false;
     LayoutPart whole = {.dim = d, .div = loop[i].block && !loop[i].inner ? loop[i].block : 1};
     if (loop[i].inner) whole.mod = loop[i].block;
     part[n++] = whole;

@@ -455,7 +455,7 @@ bool winograd_lower(Lower *l) {
   w.v = scratch_tiles(&w, "V", w.ci, w.lanes_in);
   w.m = scratch_tiles(&w, "M", w.co, w.lanes_out);
   make_product(&w, u, &stage, &q);
-  if (!product_pack(&q, &w.tile, &u->layout)) u->layout = NULL;
+  if (!product_pack(&q, &w.tile, product_read(q.b), &u->layout)) u->layout = NULL;
   const Expr *block = ex_binary(c, E_FDIV, ex_var(c, task), idx(&w, w.splits));
   const Expr *split = ex_binary(c, E_MOD, ex_var(c, task), idx(&w, w.splits));
   const Expr *first = ex_mul(c, block, idx(&w, w.block));

@@ -53,6 +53,7 @@ case_usage() {
   expect 2 compile --emit=elf x.yaml; says "--emit is"
   expect 2 compile --fp=loose x.yaml; says "--fp is strict or fast"
   expect 2 compile --winograd=on x.yaml; says "--winograd is off or auto"
+  expect 2 compile --weights=int9 x.yaml; says "--weights is f32, f16, bf16, int8 or int4"
   expect 2 compile --name=1x x.yaml; says "C identifier"
   expect 2 compile --dump=before:fuse x.yaml; says "--dump takes"
   expect 2 compile --dump=after:fsue x.yaml; says "did you mean 'fuse'"

@@ -121,7 +121,13 @@ static bool lower_slice(void *data, Module *m) {
   PassOptions o = a->pass;
   o.opt_level = 0;
   o.compiled_eval = NULL;
+  o.weights = (WeightFormat){0};
   return passes_run(m, &o, NULL, NULL, NULL);
+}
+
+static void report_weights(void *data, bool total, const char *line) {
+  const BuildArgs *a = data;
+  if (total || a->verbose) fprintf(stderr, "%s\n", line);
 }
 
 // The last pass of the standard list that leaves a module at `level`.
@@ -138,6 +144,8 @@ bool driver_passes(BuildArgs *a, Module *m) {
   PassHooks hooks = {.after = after_pass, .data = &r};
   CodegenOptions fold = a->codegen;
   fold.debug_info = fold.freestanding = false;
+  a->pass.report = report_weights;
+  a->pass.report_data = a;
   a->pass.compiled_eval = jit_eval_values;
   a->pass.compiled_eval_data = &(JitEval){.options = &fold, .lower = lower_slice, .lower_data = a};
   bool ok = dump_after(r.dumps, m, "input", true) &&

@@ -23,6 +23,7 @@ enum {
   OPT_THREADS,
   OPT_FP,
   OPT_WINOGRAD,
+  OPT_WEIGHTS,
   OPT_LINKER,
   OPT_NAME,
   OPT_ISA,
@@ -43,6 +44,9 @@ static const struct argp_option build_options[] = {
      "threads to compile for and to run with (default: the target's cores, this machine's)", 1},
     {"fp", OPT_FP, "strict|fast", 0, "strict keeps the order of float operations (default: fast)", 1},
     {"winograd", OPT_WINOGRAD, "off|auto", 0, "Winograd convolutions where their error bound allows", 1},
+    {"weights", OPT_WEIGHTS, "f16|bf16|int8|int4[:32|64|128][:asym]", 0,
+     "keep weights of matrix products in fewer bits; int4 in groups that share a scale (default: 32)", 1},
+    {"verbose", 'v', NULL, 0, "with --weights: the error of every tensor", 1},
     {"jobs", 'j', "N", 0, "threads of the compiler (default: all cores); the output is the same", 1},
     {"linker", OPT_LINKER, "PROGRAM", 0, "linker to use instead of ld", 1},
     {"debug", 'g', NULL, 0, "line information that points into the loop dump", 1},
@@ -144,6 +148,12 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
     a->pass.fp_strict = strcmp(arg, "strict") == 0;
     return choice_option(arg, "strict", "fast", state, "--fp");
   case OPT_WINOGRAD: a->pass.winograd = arg; return choice_option(arg, "off", "auto", state, "--winograd");
+  case OPT_WEIGHTS:
+    a->weights = arg;
+    if (!weight_format_parse(arg, &a->pass.weights))
+      argp_error(state, "--weights is f32, f16, bf16, int8 or int4[:32|64|128][:asym], not '%s'", arg);
+    return 0;
+  case 'v': a->verbose = true; return 0;
   case OPT_LINKER: a->codegen.linker = arg; return 0;
   case OPT_TARGET:
     a->target = arg;
@@ -191,6 +201,7 @@ char *build_options_text(const BuildArgs *a) {
   if (a->pass.threads) str_printf(&s, " --threads=%d", a->pass.threads);
   if (a->pass.fp_strict) str_puts(&s, " --fp=strict");
   if (strcmp(a->pass.winograd, "auto") != 0) str_printf(&s, " --winograd=%s", a->pass.winograd);
+  if (a->weights) str_printf(&s, " --weights=%s", a->weights);
   if (a->codegen.debug_info) str_puts(&s, " --debug");
   for (int i = 0; i < a->frontend.dims.n; i++) str_printf(&s, " --dim=%s", a->frontend.dims.data[i]);
   for (int i = 0; i < a->frontend.shapes.n; i++) str_printf(&s, " --shape=%s", a->frontend.shapes.data[i]);

@@ -57,6 +57,8 @@ typedef struct BuildArgs {
   const char *dump_kernel; // this one only; NULL: everything
   bool dump_diff;          // the change, not the whole
   bool verify_each, time_passes;
+  const char *weights; // --weights=; NULL: as they are
+  bool verbose;
 } BuildArgs;
 
 // argp child for the options above; its input is a BuildArgs made by build_args.

@@ -1,0 +1,331 @@
+// quantize_weights.c: weights in fewer bits: constants that matrix products and gathers read become constants of
+// f16, bf16, or of integers with scales, behind the ops that make f32 of them again.
+// SPDX-License-Identifier: Apache-2.0
+#include <math.h>
+#include <stdlib.h>
+
+#include "passes/rewrite.h"
+
+enum { MIN_ELEMENTS = 2048, DEFAULT_GROUP = 32, PACKED = 8 }; // smaller constants stay; numbers of one u32
+
+// What became of a constant.
+typedef struct Small {
+  Value *value;    // f32 again
+  WeightKind kind; // int4 where the extent allows, else int8
+  double max_error, norm_error;
+  int64_t bytes;
+} Small;
+
+typedef struct Quantize {
+  Module *m;
+  Ctx *c;
+  const PassOptions *o;
+  PtrMap done; // constant -> Small
+  int tensors;
+  int64_t before, after;
+  double worst, worst_norm, sum_error, sum_norm;
+} Quantize;
+
+bool weight_format_parse(const char *text, WeightFormat *f) {
+  static const char *const names[] = {"f32", "f16", "bf16", "int8"};
+  *f = (WeightFormat){0};
+  for (int i = 0; i < ARRAY_LEN(names); i++)
+    if (strcmp(text, names[i]) == 0) return f->kind = (WeightKind)i, true;
+  if (strncmp(text, "int4", 4) != 0) return false;
+  *f = (WeightFormat){.kind = WEIGHTS_INT4, .group = DEFAULT_GROUP};
+  text += 4;
+  if (text[0] == ':' && text[1] >= '1' && text[1] <= '9') {
+    char *end;
+    f->group = (int)strtol(text + 1, &end, 10);
+    text = end;
+    if (f->group != 32 && f->group != 64 && f->group != 128) return false;
+  }
+  f->asym = strcmp(text, ":asym") == 0;
+  return f->asym || !*text;
+}
+
+// ---- tensors ----------------------------------------------------------------------------------------------------
+
+static float element(const Tensor *t, int64_t i) {
+  float v;
+  memcpy(&v, (const char *)t->data + 4 * i, 4);
+  return v;
+}
+
+// A matrix with K along dim `axis`: element k of channel n.
+typedef struct Matrix {
+  const Tensor *t;
+  int axis;
+  int64_t k, n;
+} Matrix;
+
+static int64_t place_of(const Matrix *w, int64_t rows, int64_t k, int64_t n) {
+  return w->axis == 0 ? k * w->n + n : n * rows + k;
+}
+
+static float weight(const Matrix *w, int64_t k, int64_t n) {
+  return element(w->t, place_of(w, w->k, k, n));
+}
+
+// A tensor like w with K divided by `by`.
+static Tensor *divided(Ctx *c, const Matrix *w, DType t, int64_t by) {
+  int64_t dims[2] = {w->axis == 0 ? w->k / by : w->n, w->axis == 0 ? w->n : w->k / by};
+  Type type = type_make(t, 2, dims);
+  return tensor_new(c, &type);
+}
+
+static Value *add_const(Builder *b, const Value *like, const char *what, const Tensor *t) {
+  return graph_const(b->graph, arena_printf(b->ctx->arena, "%s.%s", like->name, what), t, like->loc);
+}
+
+// ---- one float less ----------------------------------------------------------------------------------------------
+
+static Value *narrow(Builder *b, const Value *w, DType t) {
+  Type type = w->type;
+  type.dtype = t;
+  Tensor *small = tensor_new(b->ctx, &type);
+  for (int64_t i = 0; i < type_elements(&type); i++) tensor_set(small, i, element(w->data, i));
+  return build(b, "cast", IN(add_const(b, w, dtype_name(t), small)), ATTRS(A_DTYPE("dtype", DT_F32)));
+}
+
+// ---- int8: a scale for each channel ----------------------------------------------------------------------------
+
+static Value *per_channel(Builder *b, const Value *v, const Matrix *w) {
+  Ctx *c = b->ctx;
+  Tensor *q = divided(c, w, DT_I8, 1);
+  Type type = type_make(DT_F32, 1, &w->n);
+  Tensor *scales = tensor_new(c, &type);
+  int8_t *to = tensor_data(q);
+  for (int64_t n = 0; n < w->n; n++) {
+    float most = 0;
+    for (int64_t k = 0; k < w->k; k++) most = fmaxf(most, fabsf(weight(w, k, n)));
+    float scale = most / 127;
+    tensor_set(scales, n, scale);
+    for (int64_t k = 0; k < w->k; k++)
+      to[place_of(w, w->k, k, n)] = (int8_t)(scale > 0 ? rintf(weight(w, k, n) / scale) : 0);
+  }
+  Value *in[] = {add_const(b, v, "int8", q), add_const(b, v, "scale", scales), NULL};
+  return build(b, "dequantize_linear", in, 2, ATTRS(A_INT("axis", 1 - w->axis)));
+}
+
+// ---- int4: a scale, perhaps a zero point, for each group along K -----------------------------------------------------
+
+typedef struct Group {
+  float scale;
+  int zero;
+} Group;
+
+// Scales are kept as f16 where that loses little.
+static float f16_scale(float s) {
+  return f16_to_f32(f16_from_f32(s));
+}
+
+// The number of largest magnitude is met exactly by -8, or, with a zero point, both ends by 0 and 15.
+static Group group_of(const Matrix *w, int64_t first, int size, int64_t n, bool asym) {
+  float low = 0, high = 0;
+  for (int i = 0; i < size; i++) {
+    float v = weight(w, first + i, n);
+    low = fminf(low, v);
+    high = fmaxf(high, v);
+  }
+  if (!asym) return (Group){f16_scale((high > -low ? high : low) / -8), 8};
+  float scale = f16_scale((high - low) / 15);
+  return (Group){scale, scale > 0 ? (int)rintf(-low / scale) : 0};
+}
+
+static uint32_t nibble(float v, Group g) {
+  float q = g.scale != 0 ? rintf(v / g.scale) + (float)g.zero : (float)g.zero;
+  return (uint32_t)(q < 0 ? 0 : q > 15 ? 15 : q);
+}
+
+static void pack_group(const Matrix *w, uint32_t *to, int64_t first, int size, int64_t n, Group g) {
+  for (int i = 0; i < size; i += PACKED) {
+    uint32_t word = 0;
+    for (int j = 0; j < PACKED; j++) word |= nibble(weight(w, first + i + j, n), g) << (4 * j);
+    to[place_of(w, w->k / PACKED, (first + i) / PACKED, n)] = word;
+  }
+}
+
+static Value *per_group(Builder *b, const Value *v, const Matrix *w, const WeightFormat *f) {
+  Ctx *c = b->ctx;
+  Tensor *q = divided(c, w, DT_U32, PACKED), *scales = divided(c, w, DT_F16, f->group);
+  Tensor *zeros = f->asym ? divided(c, w, DT_U8, f->group) : tensor_scalar(c, DT_U8, 8);
+  for (int64_t n = 0; n < w->n; n++)
+    for (int64_t g = 0; g < w->k / f->group; g++) {
+      Group x = group_of(w, g * f->group, f->group, n, f->asym);
+      int64_t at = place_of(w, w->k / f->group, g, n);
+      tensor_set(scales, at, x.scale);
+      if (f->asym) tensor_set(zeros, at, x.zero);
+      pack_group(w, tensor_data(q), g * f->group, f->group, n, x);
+    }
+  Value *packed = add_const(b, v, "int4", q), *scale = add_const(b, v, "scale", scales);
+  packed = build(b, "unpack_bits", IN(packed), ATTRS(A_INT("axis", w->axis)));
+  scale = build(b, "cast", IN(scale), ATTRS(A_DTYPE("dtype", DT_F32)));
+  Value *in[] = {packed, scale, add_const(b, v, "zero", zeros)};
+  return build(b, "dequantize_linear", in, 3, ATTRS(A_INT("axis", w->axis), A_INT("block", f->group)));
+}
+
+// ---- errors ------------------------------------------------------------------------------------------------------
+
+static int64_t const_bytes(const Value *v) {
+  int64_t n = const_of(v) ? type_bytes(&v->type) : 0;
+  for (int i = 0; v->def && i < v->def->nin; i++) n += v->def->in[i] ? const_bytes(v->def->in[i]) : 0;
+  return n;
+}
+
+// Element i of what the built ops make of their constants, for those that are built here.
+static float restored(const Value *v, int64_t i) {
+  const Node *n = v->def;
+  if (op_is(n, "cast")) return (float)tensor_get(n->in[0]->data, i);
+  int64_t cols = v->type.dim[1].n, at[2] = {i / cols, i % cols}, block = attr_int(n, "block");
+  int axis = (int)attr_int(n, "axis");
+  if (!block) return (float)tensor_get_int(n->in[0]->data, i) * (float)tensor_get(n->in[1]->data, at[axis]);
+  int64_t group[2] = {at[0], at[1]}, word[2] = {at[0], at[1]};
+  group[axis] /= block;
+  word[axis] /= PACKED;
+  int64_t g = group[0] * n->in[1]->type.dim[1].n + group[1];
+  const Value *q = n->in[0]->def->in[0];
+  int64_t bits = tensor_get_int(q->data, word[0] * q->type.dim[1].n + word[1]);
+  int64_t zero = tensor_get_int(n->in[2]->data, n->in[2]->type.rank ? g : 0);
+  float scale = (float)tensor_get(n->in[1]->def->in[0]->data, g);
+  return (float)((bits >> (at[axis] % PACKED * 4) & 15) - zero) * scale;
+}
+
+static void measure(Quantize *q, const Value *w, Small *s) {
+  double most = 0, diff = 0, sum = 0, square = 0;
+  for (int64_t i = 0; i < type_elements(&w->type); i++) {
+    double v = element(w->data, i), d = fabs(v - restored(s->value, i));
+    most = fabs(v) > most ? fabs(v) : most;
+    diff = d > diff ? d : diff;
+    sum += d * d;
+    square += v * v;
+  }
+  s->max_error = most > 0 ? diff / most : 0;
+  s->norm_error = square > 0 ? sqrt(sum / square) : 0;
+  q->sum_error += sum;
+  q->sum_norm += square;
+  q->worst = fmax(q->worst, s->max_error);
+  q->worst_norm = fmax(q->worst_norm, s->norm_error);
+}
+
+static const char *kind_name(WeightKind k) {
+  static const char *const names[] = {"f32", "f16", "bf16", "int8", "int4"};
+  return names[k];
+}
+
+static void report(Quantize *q, bool total, const char *line) {
+  if (q->o->report) q->o->report(q->o->report_data, total, line);
+}
+
+static void report_one(Quantize *q, const Value *w, const Small *s) {
+  q->tensors++;
+  q->before += type_bytes(&w->type);
+  q->after += s->bytes;
+  report(q, false,
+         arena_printf(q->c->arena, "%s %s: %s, largest error %.2g of the largest weight, normwise %.2g",
+                      w->name, type_text(q->c, &w->type), kind_name(s->kind), s->max_error, s->norm_error));
+}
+
+static void report_all(Quantize *q) {
+  double all = q->sum_norm > 0 ? sqrt(q->sum_error / q->sum_norm) : 0;
+  report(
+      q, true,
+      arena_printf(q->c->arena,
+                   "%d weights as %s: %.1f MB of %.1f MB; largest error %.2g of a tensor's largest weight; "
+                   "normwise error %.2g, of one tensor at most %.2g",
+                   q->tensors, kind_name(q->o->weights.kind), (double)q->after / 1e6, (double)q->before / 1e6,
+                   q->worst, all, q->worst_norm));
+}
+
+// ---- which constants -----------------------------------------------------------------------------------------------
+
+static Value *make_small(Quantize *q, Value *v, int axis, Node *before) {
+  Small *s = ptr_get(&q->done, v);
+  if (s) return s->value;
+  const WeightFormat *f = &q->o->weights;
+  Builder b = builder_at(before->graph, before, v->loc);
+  b.made_by = "quantize_weights";
+  Matrix w = {v->data, axis, v->type.dim[axis].n, v->type.dim[1 - axis].n};
+  s = NEW(q->c->arena, Small);
+  s->kind = f->kind == WEIGHTS_INT4 && w.k % f->group ? WEIGHTS_INT8 : f->kind;
+  switch (s->kind) {
+  case WEIGHTS_F16: s->value = narrow(&b, v, DT_F16); break;
+  case WEIGHTS_BF16: s->value = narrow(&b, v, DT_BF16); break;
+  case WEIGHTS_INT8: s->value = per_channel(&b, v, &w); break;
+  default: s->value = per_group(&b, v, &w, f); break;
+  }
+  if (!s->value) return NULL;
+  s->bytes = const_bytes(s->value);
+  measure(q, v, s);
+  report_one(q, v, s);
+  ptr_put(q->c->arena, &q->done, v, s);
+  return s->value;
+}
+
+static bool is_matrix(const Value *v) {
+  return const_of(v) && v->type.rank == 2 && v->type.dtype == DT_F32 && type_is_static(&v->type) &&
+         type_elements(&v->type) >= MIN_ELEMENTS;
+}
+
+// The constant that an operand is, perhaps transposed: *axis is where K lies in it.
+static Value **matrix_of(Value **operand, int *axis) {
+  Node *n = (*operand)->def;
+  if (!n || !op_is(n, "transpose") || n->out[0]->type.rank != 2) return operand;
+  const int64_t *perm;
+  int count;
+  perm = attr_ints(n, "perm", &count);
+  if (count == 2 && perm[0] == 0) return operand;
+  *axis = 1 - *axis;
+  return &n->in[0];
+}
+
+static bool quantize_node(Quantize *q, Node *n) {
+  int axis = 0;
+  Value **w;
+  if (op_is(n, "matmul")) {
+    w = matrix_of(&n->in[1], &axis);
+  } else if (op_is(n, "linear")) {
+    axis = attr_bool(n, "transpose_w") ? 1 : 0;
+    w = matrix_of(&n->in[1], &axis);
+  } else if (op_is(n, "gather") && attr_int(n, "axis") == 0) {
+    w = &n->in[0];
+    axis = 1; // a row is what is taken
+  } else {
+    return true;
+  }
+  if (!is_matrix(*w)) return true;
+  Value *small = make_small(q, *w, axis, n->graph->first);
+  if (small) *w = small;
+  return small != NULL;
+}
+
+typedef struct Round {
+  Quantize *q;
+  bool gathers;
+} Round;
+
+static bool quantize_graph(Graph *g, void *data) {
+  Round *r = data;
+  for (Node *n = g->first; n; n = n->next)
+    if (op_is(n, "gather") == r->gathers && !quantize_node(r->q, n)) return false;
+  return true;
+}
+
+// Constants of an outer graph that a region reads are made small in the region: each has its own graph's.
+static bool quantize_region(Graph *g, void *data) {
+  Round *r = data;
+  r->q->done = (PtrMap){0};
+  r->gathers = false;
+  if (!quantize_graph(g, r)) return false;
+  r->gathers = true; // tables that are products' weights too keep their form
+  return quantize_graph(g, r);
+}
+
+bool pass_quantize_weights(Module *m, const PassOptions *o) {
+  if (o->weights.kind == WEIGHTS_F32) return true;
+  Quantize q = {.m = m, .c = m->ctx, .o = o};
+  Round r = {.q = &q};
+  if (!each_graph(m->main, quantize_region, &r)) return false;
+  report_all(&q);
+  return pass_dce(m, o);
+}

@@ -1,0 +1,141 @@
+// test_small_weights.c: weights in fewer bits: what is stored, how far it departs, and that compiled kernels mean the
+// ops that make f32 of it.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/passes.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+static jmp_buf oom; // never set: running out of memory crashes the test
+
+static Ctx *ctx_make(void) {
+  Arena *a = arena_new(&oom);
+  return ctx_new(a, diag_new(a, stderr, false));
+}
+
+static Tensor *numbers(Ctx *c, const Type *t, uint32_t seed) {
+  Tensor *x = tensor_new(c, t);
+  for (int64_t i = 0; i < type_elements(t); i++) {
+    seed = seed * 1664525u + 1013904223u;
+    tensor_set(x, i, (seed >> 8) / 8388608.0 - 1);
+  }
+  return x;
+}
+
+enum { ROWS = 3, K = 64, N = 70 };
+
+// y = x w, rows of the result also taken from a table that is w itself if `tied`.
+static Module *model(Ctx *c, bool transposed, bool tied) {
+  Module *m = module_new(c, "m");
+  m->target = target_default(c);
+  Graph *g = m->main;
+  Value *x = graph_input(g, "x", type_make(DT_F32, 2, (int64_t[]){ROWS, K}), NO_LOC);
+  Type t = type_make(DT_F32, 2, transposed ? (int64_t[]){N, K} : (int64_t[]){K, N});
+  Value *w = graph_const(g, "w", numbers(c, &t, 7), NO_LOC);
+  Builder b = builder_at(g, NULL, NO_LOC);
+  Value *y = build(&b, "linear", IN(x, w), ATTRS(A_BOOL("transpose_w", transposed)));
+  graph_output(g, "y", y);
+  if (!tied) return m;
+  Value *ids = graph_input(g, "ids", type_make(DT_I64, 1, (int64_t[]){2}), NO_LOC);
+  graph_output(g, "rows", build(&b, "gather", IN(w, ids), NO_ATTRS));
+  return m;
+}
+
+static double largest_difference(const Tensor *a, const Tensor *b) {
+  double most = 0;
+  for (int64_t i = 0; i < type_elements(&a->type); i++)
+    most = fmax(most, fabs(tensor_get(a, i) - tensor_get(b, i)));
+  return most;
+}
+
+// Is there a constant of this type, large enough for the weights?
+static bool holds_weights(const Module *m, DType t) {
+  for (int i = 0; i < m->main->consts.n; i++) {
+    const Type *x = &m->main->consts.data[i]->type;
+    if (x->dtype == t && type_elements(x) >= K * N / 8) return true;
+  }
+  return false;
+}
+
+static int products(const Module *m) {
+  int n = 0;
+  for (const Node *x = m->main->first; x; x = x->next)
+    n += x->kernel && x->kernel->schedule.kind && strcmp(x->kernel->schedule.kind, "product") == 0;
+  return n;
+}
+
+typedef struct Case {
+  const char *format;
+  DType stored;
+  double error; // of a result, at most
+} Case;
+
+static void check(const Case *k, bool transposed, bool tied) {
+  Ctx *c = ctx_make();
+  Module *exact = model(c, transposed, tied), *plain = model(c, transposed, tied),
+         *m = model(c, transposed, tied);
+  PassOptions o = {.opt_level = 2};
+  cr_assert(weight_format_parse(k->format, &o.weights));
+  Type t = exact->main->inputs.data[0]->type;
+  const Tensor *in[2] = {numbers(c, &t, 99), tensor_ints(c, (int64_t[]){5, 69}, 2)};
+  cr_assert(passes_run(plain, &o, "quantize_weights", NULL, NULL));
+  cr_assert(passes_run(m, &o, NULL, NULL, &(PassHooks){.verify_each = true}));
+  cr_assert(holds_weights(plain, k->stored) && holds_weights(m, k->stored) && !holds_weights(m, DT_F32), "%s",
+            k->format);
+  cr_assert_eq(products(m), 1, "%s: the weights are unpacked by the product", k->format);
+  Tensor *want[2], *small[2], *got[2];
+  cr_assert(eval_module(exact, in, want) && eval_module(plain, in, small) && eval_module(m, in, got));
+  for (int i = 0; i < 1 + tied; i++) {
+    cr_expect_lt(largest_difference(small[i], got[i]), 1e-5, "%s", k->format);
+    cr_expect_lt(largest_difference(want[i], got[i]), k->error, "%s: %g", k->format,
+                 largest_difference(want[i], got[i]));
+  }
+  arena_free(c->arena);
+}
+
+static const Case CASES[] = {
+    {"f16", DT_F16, 0.003},        {"bf16", DT_BF16, 0.02},  {"int8", DT_I8, 0.04},
+    {"int4", DT_U32, 0.9},         {"int4:64", DT_U32, 0.9}, {"int4:32:asym", DT_U32, 0.7},
+    {"int4:64:asym", DT_U32, 0.7},
+};
+
+Test(small_weights, products_read_them) {
+  for (int i = 0; i < ARRAY_LEN(CASES); i++) {
+    check(&CASES[i], false, false);
+    check(&CASES[i], true, false);
+  }
+}
+
+Test(small_weights, a_table_that_is_a_products_weights_too) {
+  for (int i = 0; i < ARRAY_LEN(CASES); i++) check(&CASES[i], true, true);
+}
+
+Test(small_weights, formats) {
+  WeightFormat f;
+  cr_expect(weight_format_parse("int4:128:asym", &f) && f.kind == WEIGHTS_INT4 && f.group == 128 && f.asym);
+  cr_expect(weight_format_parse("int4:asym", &f) && f.group == 32 && f.asym);
+  cr_expect(weight_format_parse("f32", &f) && f.kind == WEIGHTS_F32);
+  static const char *const wrong[] = {"",         "int9",        "int4:",   "int4:33",
+                                      "int4:32:", "int4:32:sym", "int8:32", "f16x"};
+  for (int i = 0; i < ARRAY_LEN(wrong); i++) cr_expect(!weight_format_parse(wrong[i], &f), "%s", wrong[i]);
+}
+
+typedef struct Lines {
+  int each, total;
+} Lines;
+
+static void count_line(void *data, bool total, const char *line) {
+  Lines *l = data;
+  total ? l->total++ : l->each++;
+  cr_expect(strstr(line, "error"), "%s", line);
+}
+
+Test(small_weights, errors_are_reported) {
+  Ctx *c = ctx_make();
+  Module *m = model(c, false, false);
+  Lines l = {0};
+  PassOptions o = {.weights = {.kind = WEIGHTS_INT8}, .report = count_line, .report_data = &l};
+  cr_assert(passes_run(m, &o, "quantize_weights", NULL, NULL));
+  cr_expect(l.each == 1 && l.total == 1);
+  arena_free(c->arena);
+}
