@@ -46,14 +46,18 @@ static int map_file(Weights *w, int fd, const struct ingot_model *m, const char 
   uint64_t want = INGOT_WEIGHTS_HEADER + (uint64_t)m->weights.bytes;
   if (fstat(fd, &st) != 0) return fail(err, size, path, strerror(errno));
   if (!S_ISREG(st.st_mode)) return fail(err, size, path, "not a regular file");
+  struct ingot_weights_header head;
+  if (pread(fd, &head, sizeof head, 0) != (ssize_t)sizeof head)
+    return fail(err, size, path, "not a weights file");
+  const char *why = check_header(&head, m);
+  if (why) return fail(err, size, path, why);
   if ((uint64_t)st.st_size < want || want > SIZE_MAX) return fail(err, size, path, "truncated");
   void *map = mmap(NULL, (size_t)want, PROT_READ, MAP_SHARED, fd, 0);
   if (map == MAP_FAILED) return fail(err, size, path, strerror(errno));
   w->map = map;
   w->map_bytes = want;
   w->data = (const char *)map + INGOT_WEIGHTS_HEADER;
-  const char *why = check_header(map, m);
-  return why ? fail(err, size, path, why) : INGOT_OK;
+  return INGOT_OK;
 }
 
 static int open_file(Weights *w, const struct ingot_model *m, const struct ingot_options *o, char *err,
