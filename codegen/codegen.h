@@ -25,9 +25,11 @@ typedef struct CodegenOptions {
   const char *source_path;  // of the model, for the self-description
   const char *options_text; // command line options, for the self-description
   const char *linker;       // NULL: ld, ld.lld, cc in this order
-  bool freestanding;        // an object that needs no libc, no threads and no heap
-  bool weights_beside;      // constants in a file of their own
-  const char *weights_file; // its plain name; NULL: after the output
+  int64_t max_arena, max_stack, max_size; // bytes; more is an error. 0: no limit
+  bool real_time;                         // a run neither allocates nor waits nor calls the system
+  bool freestanding;                      // an object that needs no libc, no threads and no heap
+  bool weights_beside;                    // constants in a file of their own
+  const char *weights_file;               // its plain name; NULL: after the output
 } CodegenOptions;
 
 // Compiles the module and writes the artefact (and its header) at `path`. Reports and returns false on any

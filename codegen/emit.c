@@ -21,7 +21,7 @@ static const char *file_stem(const Plan *p, const char *out) {
 // ---- pieces -----------------------------------------------------------------------------------------------------
 
 typedef struct Pieces {
-  const Plan *plan;
+  Plan *plan;
   const char *out;
   Vec(OutFile *) files;
   Vec(LinkInput) inputs;
@@ -99,13 +99,13 @@ static const char *version_script(Pieces *k) {
 
 // Everything that is linked, as inputs of the linker.
 static bool add_all(Pieces *k, TablesKind tables) {
-  for (const Plan *p = k->plan; p; p = p->next) {
+  for (Plan *p = k->plan; p; p = p->next) {
     Compiled objects = {0};
     bool ok = workers_compile(p, COMPILE_OBJECT, tables, &objects) && add_objects(k, &objects);
     compiled_free(&objects);
     if (!ok) return false;
   }
-  return add_rodata(k) && add_runtime(k);
+  return limit_stack(k->plan) && add_rodata(k) && add_runtime(k);
 }
 
 static bool is_wasm(const Plan *p) {
@@ -207,7 +207,7 @@ static bool write_companion(Pieces *k) {
 
 // LLVM IR, bitcode or assembly of everything but the constants.
 static bool write_module(Pieces *k, OutFile *out) {
-  const Plan *p = k->plan;
+  Plan *p = k->plan;
   Compiled parts = {0};
   if (!workers_compile(p, COMPILE_BITCODE, TABLES_STATIC, &parts)) return false;
   LLVMContextRef llvm = LLVMContextCreate();
@@ -243,7 +243,7 @@ static bool wants_header(const Plan *p) {
 
 // The weights file, before anything that knows its name and hash is compiled.
 static bool write_weights(Pieces *k) {
-  Plan *p = (Plan *)(uintptr_t)k->plan;
+  Plan *p = k->plan;
   struct ingot_weights *w = &p->model.weights;
   if (!p->options->weights_beside || w->bytes == 0) return true;
   const char *path = arena_printf(p->arena, "%s.weights", file_stem(p, k->out)),
@@ -287,7 +287,8 @@ static bool check_options(const Plan *p) {
 
 static bool write_all(Pieces *k, OutFile *out, OutFile **header) {
   const Plan *p = k->plan;
-  if (!out || !write_weights(k) || !write_output(k, out)) return false;
+  if (!out || !limit_arena(p) || !write_weights(k) || !write_output(k, out)) return false;
+  if (!limit_size(p, file_temp_path(out))) return false;
   if (!wants_header(p)) return true;
   *header = file_create(p->arena, p->c->diag, header_path(p, k->out));
   if (*header) header_print(p, file_stream(*header));

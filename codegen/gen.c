@@ -277,6 +277,7 @@ static void make_function(Gen *g, const char *symbol) {
   // Registers are at least so long: vectors of that many bytes fit one.
   if (target->vscale) enum_attribute(g, "vscale_range", (uint64_t)target->vscale << 32);
   enum_attribute(g, "nounwind", 0);
+  set_attribute(g, "warn-stack-size", "0"); // LLVM tells the frame's size: workers.c
   for (unsigned p = 0; p < 5; p++)
     if (p != 2 && p != 3) param_attribute(g, p, "noalias");
   g->scratch = LLVMGetParam(g->fn, 4);

@@ -114,6 +114,20 @@ static void print_param(const Plan *p, FILE *out, const Param *q) {
     fprintf(out, "%s[%lldll]", q->name, (long long)n);
 }
 
+// The name of a symbol as a parameter.
+static const char *symbol_param(const Plan *p, int32_t s) {
+  return identifier(p, p->model.symbols[s].name, "sym", s);
+}
+
+// All extents are numbers or symbols that the caller knows.
+static bool sizes_follow(const Plan *p, const struct ingot_tensor_info *t) {
+  for (int d = 0; d < t->rank; d++) {
+    int32_t s = t->dims[d].sym, kind = s < 0 ? INGOT_SYM_INPUT : p->model.symbols[s].kind;
+    if (kind != INGOT_SYM_INPUT && kind != INGOT_SYM_CALLER) return false;
+  }
+  return true;
+}
+
 static void print_function(const Plan *p, FILE *out, const Param *list, int n) {
   fprintf(out, "int %s_run(", p->model.name);
   for (int i = 0; i < n; i++) {
@@ -163,14 +177,59 @@ static void print_intro(const Plan *p, FILE *out, const Param *list, int n) {
           (long long)m->arena_bytes, (long long)m->weights.bytes, (long long)m->flops);
 }
 
+static int64_t arena_bytes(const struct ingot_model *m) {
+  return m->arena_bytes;
+}
+static int64_t context_bytes(const struct ingot_model *m) {
+  return (int64_t)ingot_ctx_bound(m);
+}
+static int64_t state_bytes(const struct ingot_model *m) {
+  return m->state_bytes;
+}
+static int64_t stack_bytes(const struct ingot_model *m) {
+  return m->stack_bytes;
+}
+
+// Whichever form of the model is chosen.
+static int64_t worst(const Plan *p, int64_t (*of)(const struct ingot_model *m)) {
+  int64_t most = 0;
+  for (; p; p = p->next)
+    if (of(&p->model) > most) most = of(&p->model);
+  return most;
+}
+
+// The sizes of inputs and outputs whose extents are symbols, as functions of these.
+static void print_sizes(const Plan *p, FILE *out, const Param *list, int n) {
+  for (int i = 0; i < n; i++) {
+    const struct ingot_tensor_info *t = list[i].info;
+    if (!t || is_fixed(t) || !sizes_follow(p, t)) continue;
+    fprintf(out, "\n// Elements of '%s'.\nstatic inline int64_t %s_%s_size(", list[i].name, p->model.name,
+            list[i].name);
+    bool seen[INGOT_MAX_RANK] = {0}, comma = false;
+    for (int d = 0; d < t->rank; d++) {
+      for (int e = 0; e < d; e++) seen[d] |= t->dims[e].sym == t->dims[d].sym;
+      if (t->dims[d].sym < 0 || seen[d]) continue;
+      fprintf(out, "%sint64_t %s", comma ? ", " : "", symbol_param(p, t->dims[d].sym));
+      comma = true;
+    }
+    fputs(") {\n  return 1", out);
+    for (int d = 0; d < t->rank; d++) {
+      if (t->dims[d].sym < 0)
+        fprintf(out, " * INT64_C(%lld)", (long long)t->dims[d].n);
+      else
+        fprintf(out, " * %s", symbol_param(p, t->dims[d].sym));
+    }
+    fputs(";\n}\n", out);
+  }
+}
+
 static void print_constants(const Plan *p, FILE *out, const Param *list, int n) {
   const char *model = upper(p, p->model.name);
   fputs("enum {\n", out);
   for (int i = 0; i < n; i++) {
     if (!list[i].info) continue;
     const char *name = upper(p, list[i].name);
-    int64_t size = dtype_bytes(DT_U8), elem = ingot_dtype_size(list[i].info->dtype);
-    (void)size;
+    int64_t elem = ingot_dtype_size(list[i].info->dtype);
     fprintf(out, "  %s_%s_ALIGN = %d,\n", model, name, list[i].info->align);
     if (list[i].info->bytes < INT32_MAX)
       fprintf(out, "  %s_%s_SIZE = %lld, // elements\n", model, name,
@@ -178,9 +237,17 @@ static void print_constants(const Plan *p, FILE *out, const Param *list, int n) 
   }
   fprintf(out, "  %s_INPUTS = %d,\n  %s_OUTPUTS = %d\n};\n", model, p->model.n_inputs, model,
           p->model.n_outputs);
-  fprintf(out, "#define %s_ARENA_BYTES %lldll\n", model, (long long)p->model.arena_bytes);
-  fprintf(out, "#define %s_WEIGHT_BYTES %lldll\n", model, (long long)p->model.weights.bytes);
-  fprintf(out, "#define %s_FLOPS %lldll\n", model, (long long)p->model.flops);
+  const struct {
+    const char *name, *meaning;
+    long long value;
+  } row[] = {{"ARENA_BYTES", "working memory", worst(p, arena_bytes)},
+             {"CTX_BYTES", "memory of a context of one thread, arena included", worst(p, context_bytes)},
+             {"STATE_BYTES", "kept from run to run", worst(p, state_bytes)},
+             {"STACK_BYTES", "at most, of the calling thread", worst(p, stack_bytes)},
+             {"WEIGHT_BYTES", "constants", p->model.weights.bytes},
+             {"FLOPS", "of a run, at the bounds", p->model.flops}};
+  for (int i = 0; i < ARRAY_LEN(row); i++)
+    fprintf(out, "#define %s_%s %lldll // %s\n", model, row[i].name, row[i].value, row[i].meaning);
 }
 
 void header_print(const Plan *p, FILE *out) {
@@ -191,6 +258,7 @@ void header_print(const Plan *p, FILE *out) {
   fprintf(out, "#ifndef INGOT_MODEL_%s_H\n#define INGOT_MODEL_%s_H\n\n#include <stdint.h>\n\n", guard, guard);
   fputs("#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n", out);
   print_constants(p, out, list, n);
+  print_sizes(p, out, list, n);
   fputs("\n// Returns 0, or an error code (enum ingot_error of ingot.h). Inputs are only read; extents that "
         "symbols\n"
         "// give are those of the call. May be called from several threads at once.\n",

@@ -110,10 +110,12 @@ typedef struct Plan {
   Vec(const char *) step_routine; // by step; NULL: not a routine
   Vec(Unit *) units;
   ConstantPool *pool;
-  int variant;         // 0: the first, which is tried before the others
-  struct Plan *next;   // the variant to try after this one; NULL: none
-  int64_t arena_bytes; // the memory plan's, and what control flow needs beyond it
-  bool bare;           // no libc, no threads, memory of its own
+  int variant;          // 0: the first, which is tried before the others
+  int64_t frame_bytes;  // the largest stack frame of a kernel, once compiled
+  const char *frame_of; // whose it is
+  struct Plan *next;    // the variant to try after this one; NULL: none
+  int64_t arena_bytes;  // the memory plan's, and what control flow needs beyond it
+  bool bare;            // no libc, no threads, memory of its own
   Map *unit_by_text;
   PMap tensor_of;   // Value -> number + 1
   PMap constant_of; // Value -> Constant
@@ -157,6 +159,7 @@ struct ingot_dim plan_dim(Plan *p, Dim d);
 void plan_symbols(Plan *p);          // those of the module
 int32_t plan_dtype(DType t);         // enum ingot_dtype
 int plan_run_symbols(const Plan *p); // how many the entry function takes
+int64_t plan_stack(const Plan *p);   // what a run needs of the calling thread's, kernels compiled
 // JSON text.
 const char *plan_metadata(Plan *p, const Plan *first);
 
@@ -334,7 +337,7 @@ typedef enum TablesKind { TABLES_NONE, TABLES_STATIC, TABLES_SHARED, TABLES_EXEC
 LLVMModuleRef tables_build(Worker *w, const Plan *p, TablesKind kind);
 typedef Vec(LLVMMemoryBufferRef) Compiled; // in an order that depends on the plan alone
 // Compiles all kernels and the tables on options->jobs threads. Reports and returns false on failure.
-bool workers_compile(const Plan *p, CompileForm form, TablesKind tables, Compiled *out);
+bool workers_compile(Plan *p, CompileForm form, TablesKind tables, Compiled *out);
 void compiled_free(Compiled *c);
 
 // ---- rodata.c: constants --------------------------------------------------------------------------------
@@ -371,6 +374,13 @@ bool link_shared(const Plan *p, const LinkInput *in, int n, const char *version_
 bool link_executable(const Plan *p, const LinkInput *in, int n, const char *out);
 bool link_relocatable(const Plan *p, const LinkInput *in, int n, const char *out);
 bool link_wasm(const Plan *p, const LinkInput *in, int n, const char *out);
+
+// ---- limits.c: what the caller has set limits to ----------------------------------------------------------
+
+// Report and return false, with an explanation, where a limit is exceeded.
+bool limit_arena(const Plan *first);
+bool limit_stack(const Plan *first);
+bool limit_size(const Plan *first, const char *path);
 
 // ---- header.c -------------------------------------------------------------------------------------------
 

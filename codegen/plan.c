@@ -260,6 +260,7 @@ static void finish(Plan *p) {
   m->target = p->m->target->triple;
   m->cpu_features = p->m->target->needs;
   m->isa = p->m->target->name;
+  if (p->options->real_time) m->flags |= INGOT_MODEL_REAL_TIME;
   m->tensors = p->tensors.data;
   m->symbols = p->symbols.data;
   m->args = p->args.data;
@@ -275,6 +276,27 @@ static void finish(Plan *p) {
     m->flops += s->flops;
   }
   if (p->bare) m->room_bytes = ingot_ctx_bound(m);
+}
+
+// The executor's own frames: measured to be less than half of this (tests/test_artifact.c), on 32-bit targets too.
+// With libc, formatting the text of an error takes more.
+enum { EXECUTOR_STACK = 2048, NESTING_STACK = 384, LIBC_STACK = 8192 };
+
+static int control_depth(const Graph *g) {
+  int most = 0;
+  for (const Node *n = g->first; n; n = n->next)
+    for (int k = 0; k < n->nregions; k++) {
+      int depth = 1 + control_depth(n->region[k]);
+      if (depth > most) most = depth;
+    }
+  return most;
+}
+
+int64_t plan_stack(const Plan *p) {
+  const struct ingot_model *m = &p->model;
+  int64_t arrays = 8 * ((int64_t)m->n_inputs + m->n_outputs + m->n_symbols);
+  int64_t bytes = p->frame_bytes + EXECUTOR_STACK + arrays + NESTING_STACK * control_depth(p->m->main);
+  return round_up(bytes + (p->bare ? 0 : LIBC_STACK), 64);
 }
 
 static void identify(Plan *p) {

@@ -15,7 +15,9 @@ enum { BATCH_TEXT = 24 << 10, WORKER_STACK = 64 << 20 };
 typedef struct Batch {
   int first, n; // in plan->units; n == 0: the tables
   LLVMMemoryBufferRef result;
-  char *error; // malloc'ed, or NULL
+  char *error;      // malloc'ed, or NULL
+  int64_t stack;    // the largest frame
+  char largest[64]; // whose it is
 } Batch;
 
 typedef struct Job {
@@ -37,9 +39,18 @@ LLVMModuleRef worker_module(Worker *w, const char *name) {
 
 // ---- one batch ------------------------------------------------------------------------------------------------
 
-static void discard_diagnostic(LLVMDiagnosticInfoRef info, void *data) {
-  (void)info;
-  (void)data;
+// LLVM's remarks do not interest, but for the sizes of stack frames, which have no other way out:
+// "stack frame size (N) exceeds limit (0) in function 'NAME'".
+static void read_diagnostic(LLVMDiagnosticInfoRef info, void *data) {
+  Batch *b = data;
+  char *text = LLVMGetDiagInfoDescription(info);
+  const char *size = strstr(text, "stack frame size ("), *name = strstr(text, "function '");
+  int64_t bytes = size ? strtoll(size + strlen("stack frame size ("), NULL, 10) : 0;
+  if (bytes > b->stack) {
+    b->stack = bytes;
+    if (name) snprintf(b->largest, sizeof b->largest, "%.*s", (int)strcspn(name + 10, "'"), name + 10);
+  }
+  LLVMDisposeMessage(text);
 }
 
 static bool verify(Worker *w, LLVMModuleRef module) {
@@ -86,7 +97,7 @@ static void run_batch(const Job *job, Batch *b, const Machine *machine) {
   jmp_buf oom;
   Arena *volatile arena = NULL;
   LLVMContextRef volatile llvm = LLVMContextCreate();
-  LLVMContextSetDiagnosticHandler(llvm, discard_diagnostic, NULL);
+  LLVMContextSetDiagnosticHandler(llvm, read_diagnostic, b);
   if (said && setjmp(oom) == 0) {
     arena = arena_new(&oom);
     if (!arena) longjmp(oom, 1);
@@ -177,11 +188,26 @@ void compiled_free(Compiled *c) {
   c->n = 0;
 }
 
-bool workers_compile(const Plan *p, CompileForm form, TablesKind tables, Compiled *out) {
+// Ties go to the first, so that the result does not depend on the number of threads.
+static void note_stack(Plan *p, const Job *job) {
+  const Batch *most = NULL;
+  for (int i = 0; i < job->nbatches; i++)
+    if (!most || job->batches[i].stack > most->stack) most = &job->batches[i];
+  if (job->form != COMPILE_OBJECT) return;
+  p->frame_bytes = most ? most->stack : 0;
+  p->frame_of = most ? arena_strdup(p->arena, most->largest) : "";
+  p->model.stack_bytes = plan_stack(p);
+}
+
+bool workers_compile(Plan *p, CompileForm form, TablesKind tables, Compiled *out) {
   Job job = {.plan = p, .form = form, .tables = tables};
   machine_init();
   cut_batches(&job);
-  if (tables != TABLES_NONE) job.nbatches++; // the last, with n == 0
   run_threads(&job);
+  note_stack(p, &job);
+  if (tables != TABLES_NONE) {               // they tell how much stack the kernels need
+    atomic_store(&job.next, job.nbatches++); // the batch with n == 0
+    run_threads(&job);
+  }
   return collect(&job, out);
 }

@@ -107,6 +107,10 @@ static int check_options(const struct ingot_options *o, const struct ingot_model
   if (o->threads < 0 || o->threads > INGOT_MAX_THREADS)
     return refuse(o, INGOT_E_ARGUMENT, "%d threads wanted, 0 to %d are possible", o->threads,
                   INGOT_MAX_THREADS);
+  if (m->flags & INGOT_MODEL_REAL_TIME && o->threads > 1 && !o->parallel_for)
+    return refuse(o, INGOT_E_ARGUMENT,
+                  "the model was compiled for real time: threads that wait for each other are the caller's "
+                  "(parallel_for)");
   if (o->n_cpus < 0) return refuse(o, INGOT_E_ARGUMENT, "n_cpus is negative");
   if (o->spin_us < 0) return refuse(o, INGOT_E_ARGUMENT, "spin_us is negative");
   if ((uintptr_t)o->memory % INGOT_CTX_ALIGN)
@@ -121,7 +125,8 @@ static int check_options(const struct ingot_options *o, const struct ingot_model
   return INGOT_OK;
 }
 
-static int32_t thread_count(const struct ingot_options *o) {
+static int32_t thread_count(const struct ingot_options *o, const struct ingot_model *m) {
+  if (m->flags & INGOT_MODEL_REAL_TIME && !o->parallel_for) return 1;
   int n = o->threads ? o->threads : ingot_pool_cpus();
   return n < INGOT_MAX_THREADS ? n : INGOT_MAX_THREADS;
 }
@@ -140,7 +145,7 @@ static int draft_context(ingot_ctx *draft, const struct ingot_model *head, const
                   ingot_api_error_text(INGOT_E_CPU));
   int code = check_options(&draft->options, m);
   if (code) return code;
-  draft->threads = thread_count(&draft->options);
+  draft->threads = thread_count(&draft->options, m);
   Layout l = {0};
   place_all(draft, &l, m);
   draft->block_bytes = l.at;
@@ -171,6 +176,15 @@ static void *fixed_address(const ingot_ctx *c, const struct ingot_arg *a) {
   }
 }
 
+// Every page once, so that no run waits for the system to bring one.
+static void touch(const ingot_ctx *c) {
+  enum { PAGE = 4096 };
+  volatile char *block = (volatile char *)(uintptr_t)c;
+  const volatile char *weights = c->weights.data;
+  for (uint64_t at = 0; at < c->block_bytes; at += PAGE) block[at] = block[at];
+  for (int64_t at = 0; at < c->model->weights.bytes; at += PAGE) (void)weights[at];
+}
+
 static int build(ingot_ctx *c, const ingot_ctx *draft) {
   const struct ingot_model *m = c->model = draft->model;
   c->api = &ingot_runtime_api;
@@ -186,6 +200,7 @@ static int build(ingot_ctx *c, const ingot_ctx *draft) {
   ingot_bind_own_outputs(c);
   ingot_symbols_init(c);
   ingot_state_init(c);
+  if (m->flags & INGOT_MODEL_REAL_TIME) touch(c);
   if (c->options.parallel_for) return INGOT_OK;
   code = ingot_pool_create(&c->pool, c->threads, &c->options);
   return code ? refuse(&c->options, code, "%d threads: %s", c->threads, ingot_api_error_text(code))

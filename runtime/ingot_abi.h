@@ -174,6 +174,7 @@ struct ingot_weights_header {
 };
 
 enum ingot_model_flags {
+  INGOT_MODEL_REAL_TIME = 2,      // one thread, all memory touched when a context is made
   INGOT_MODEL_FLUSH_DENORMALS = 1 // kernels run with denormal results and operands taken as zero
 };
 

@@ -355,3 +355,107 @@ Test(artifact, constants_are_folded_by_compiled_code) {
   }
   fix_free(&f);
 }
+
+// ---- promises -------------------------------------------------------------------------------------------------------
+
+typedef struct Opened {
+  ingot_library *lib;
+  ingot_ctx *c;
+  float x[160], y[160], same[160], w[1024];
+} Opened;
+
+static void open_net(const char *path, Opened *o) {
+  char err[200];
+  cr_assert_eq(ingot_library_open(path, &o->lib, err, sizeof err), INGOT_OK, "%s", err);
+  cr_assert_eq(ingot_ctx_create(ingot_library_model(o->lib, NULL), NULL, &o->c), INGOT_OK);
+  fill(o->x, 160);
+  cr_assert_eq(ingot_set_input(o->c, 0, o->x, INGOT_F32, 2, (int64_t[]){5, 32}, sizeof o->x), INGOT_OK);
+  cr_assert_eq(ingot_set_output(o->c, 0, o->y, sizeof o->y), INGOT_OK);
+  cr_assert_eq(ingot_set_output(o->c, 1, o->same, sizeof o->same), INGOT_OK);
+  cr_assert_eq(ingot_set_output(o->c, 2, o->w, sizeof o->w), INGOT_OK);
+}
+
+#ifndef __SANITIZE_ADDRESS__ // whose own frames and system calls are not ours
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static void *run_once(void *arg) {
+  return ingot_run(((Opened *)arg)->c) == INGOT_OK ? arg : NULL;
+}
+
+// A thread's stack is filled with a pattern beforehand; how much of it is gone tells what the run took, with what
+// libc needs to start a thread.
+Test(artifact, a_run_keeps_its_stack_bound) {
+  enum { STACK = 256 << 10, PATTERN = 0xa5 };
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "libnet.so");
+  cr_assert(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED, .real_time = true}), "%s", said(&f));
+  static Opened o;
+  open_net(path, &o);
+  unsigned char *stack = aligned_alloc(4096, STACK);
+  cr_assert(stack);
+  memset(stack, PATTERN, STACK);
+  pthread_attr_t attr;
+  pthread_t thread;
+  void *ok;
+  pthread_attr_init(&attr);
+  pthread_attr_setstack(&attr, stack, STACK);
+  cr_assert_eq(pthread_create(&thread, &attr, run_once, &o), 0);
+  pthread_join(thread, &ok);
+  cr_assert(ok);
+  int64_t left = 0, bound = ingot_library_model(o.lib, NULL)->stack_bytes;
+  while (stack[left] == PATTERN) left++;
+  cr_expect_gt(bound, 0);
+  cr_expect_leq(STACK - left, bound, "%lld of %lld", (long long)(STACK - left), (long long)bound);
+  fix_free(&f);
+}
+
+// After this only read, write and exit are allowed: anything else kills.
+static void run_without_system(Opened *o, int to) {
+  char done = 1;
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0) done = 2;
+  for (int i = 0; i < 100 && done == 1; i++) {
+    o->x[i] += 1;
+    if (ingot_run(o->c)) done = 3;
+  }
+  if (write(to, &done, 1) != 1) done = 0;
+  syscall(SYS_exit, 0);
+}
+
+Test(artifact, a_real_time_run_makes_no_system_call) {
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "libnet.so"), done = 0;
+  int to[2], status;
+  cr_assert(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED, .real_time = true}), "%s", said(&f));
+  static Opened o;
+  open_net(path, &o);
+  struct ingot_options two = {.size = sizeof two, .threads = 2};
+  ingot_ctx *c;
+  cr_expect_eq(ingot_ctx_create(ingot_library_model(o.lib, NULL), &two, &c), INGOT_E_ARGUMENT);
+  cr_assert_eq(pipe(to), 0);
+  pid_t pid = fork();
+  if (pid == 0) run_without_system(&o, to[1]);
+  cr_assert_eq(waitpid(pid, &status, 0), pid);
+  close(to[1]);
+  cr_assert_eq(read(to[0], &done, 1), 1, "killed by signal %d", WTERMSIG(status));
+  cr_expect_eq(done, 1);
+  fix_free(&f);
+}
+#endif
+
+Test(artifact, limits_are_kept_and_explained) {
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "libnet.so");
+  cr_expect_not(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED, .max_stack = 100}));
+  cr_expect(strstr(said(&f), "stack:"), "%s", said(&f));
+  cr_expect_not(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED, .max_size = 1000}));
+  cr_expect(strstr(said(&f), "the artefact:") && strstr(said(&f), "--weights-file"), "%s", said(&f));
+  cr_expect_eq(files_in(f.dir), 0);
+  fix_free(&f);
+}

@@ -2,9 +2,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/tool.h"
 
+#include <errno.h>
 #include <libgen.h>
+#include <stdlib.h>
 
-enum { OPT_EMIT = 512, OPT_HEADER, OPT_FREESTANDING, OPT_WEIGHTS_FILE };
+enum {
+  OPT_EMIT = 512,
+  OPT_HEADER,
+  OPT_FREESTANDING,
+  OPT_WEIGHTS_FILE,
+  OPT_MAX_ARENA,
+  OPT_MAX_STACK,
+  OPT_MAX_SIZE,
+  OPT_REAL_TIME
+};
 
 typedef struct CompileArgs {
   BuildArgs build; // first: the child parser's input
@@ -22,6 +33,11 @@ static const struct argp_option options[] = {
     {"freestanding", OPT_FREESTANDING, NULL, 0, "an object that needs no libc, no threads and no heap", 0},
     {"weights-file", OPT_WEIGHTS_FILE, "NAME", OPTION_ARG_OPTIONAL,
      "constants in a file beside the artefact, which is mapped when it is used", 0},
+    {"max-arena", OPT_MAX_ARENA, "BYTES", 0, "fail if working memory takes more (K, M, G may follow)", 0},
+    {"max-stack", OPT_MAX_STACK, "BYTES", 0, "fail if a run may need more stack", 0},
+    {"max-size", OPT_MAX_SIZE, "BYTES", 0, "fail if the artefact is larger", 0},
+    {"real-time", OPT_REAL_TIME, NULL, 0,
+     "a run allocates nothing, waits for nothing, calls the system for nothing", 0},
     {"header", OPT_HEADER, "FILE", 0, "the C header (default: beside the artefact, libX.so has X.h)", 0},
     {0},
 };
@@ -74,6 +90,20 @@ static void weights_option(CompileArgs *a, const char *name, struct argp_state *
   a->build.codegen.weights_file = name;
 }
 
+// A number of bytes, with K, M or G for powers of 1024.
+static error_t bytes_option(const char *text, int64_t *to, struct argp_state *state) {
+  static const char units[] = "KMG";
+  char *end;
+  errno = 0;
+  long long n = strtoll(text, &end, 10);
+  const char *unit = *end ? strchr(units, *end) : NULL;
+  int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+  bool ok = end != text && !errno && n > 0 && !end[unit != NULL] && n <= INT64_MAX >> shift;
+  if (!ok) argp_error(state, "a limit is a number of bytes, like 4096 or 64K, not '%s'", text);
+  *to = ok ? n << shift : 0;
+  return 0;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
   CompileArgs *a = state->input;
   switch (key) {
@@ -82,6 +112,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPT_EMIT: set_emit(a, arg, state); return 0;
   case OPT_HEADER: a->build.codegen.header_path = arg; return 0;
   case OPT_FREESTANDING: a->build.codegen.freestanding = true; return 0;
+  case OPT_MAX_ARENA: return bytes_option(arg, &a->build.codegen.max_arena, state);
+  case OPT_MAX_STACK: return bytes_option(arg, &a->build.codegen.max_stack, state);
+  case OPT_MAX_SIZE: return bytes_option(arg, &a->build.codegen.max_size, state);
+  case OPT_REAL_TIME: a->build.codegen.real_time = true; return 0;
   case OPT_WEIGHTS_FILE: weights_option(a, arg, state); return 0;
   case ARGP_KEY_ARG:
     if (a->file) argp_error(state, "one model file at a time, please");
