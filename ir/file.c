@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -174,15 +176,42 @@ static const char *final_path(Arena *a, const char *path) {
   return arena_strdup(a, path);
 }
 
+// Which machine's processes the numbers in temporary names are: folders may be shared.
+static unsigned machine_number(void) {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return (unsigned)hash_bytes(name, strlen(name)) & 0xffffff;
+}
+
+// Is `entry` a temporary file, with this beginning, of a process of this machine that is no more?
+static bool is_orphan(const char *entry, const char *start) {
+  size_t n = strlen(start);
+  unsigned machine, pid;
+  int end = 0;
+  if (strncmp(entry, start, n) != 0) return false;
+  bool ours = sscanf(entry + n, "%6x-%8x-%*12[0-9a-f].tmp%n", &machine, &pid, &end) == 2 && end > 0;
+  return ours && !entry[n + (size_t)end] && machine == machine_number() && kill((pid_t)pid, 0) != 0 &&
+         errno == ESRCH;
+}
+
+// A compilation that was killed could not remove its temporary files: the next one into the same file does.
+static void remove_orphans(Arena *a, const char *path, const char *start) {
+  DIR *d = opendir(path_join_dir(a, path, "."));
+  for (struct dirent *e; d && (e = readdir(d));)
+    if (is_orphan(e->d_name, start)) unlink(path_join_dir(a, path, e->d_name));
+  if (d) closedir(d);
+}
+
 // Creates a new file beside `f->path` with the permissions the umask gives. -1 and errno on failure.
 static int create_temp(Arena *a, OutFile *f) {
   const char *slash = strrchr(f->path, '/');
-  const char *name = slash ? slash + 1 : f->path;
+  const char *start = arena_printf(a, ".%.64s.", slash ? slash + 1 : f->path);
+  remove_orphans(a, f->path, start);
   for (int tries = 0; tries < 100; tries++) {
     uint64_t salt;
-    if (getrandom(&salt, sizeof salt, 0) != sizeof salt)
-      salt = (uint64_t)getpid() * 1000003u + (uint64_t)tries;
-    char *temp = arena_printf(a, ".%.64s.%012llx.tmp", name, (unsigned long long)(salt >> 16));
+    if (getrandom(&salt, sizeof salt, 0) != sizeof salt) salt = (uint64_t)tries << 16;
+    char *temp = arena_printf(a, "%s%06x-%x-%012llx.tmp", start, machine_number(), (unsigned)getpid(),
+                              (unsigned long long)(salt >> 16));
     f->temp = path_join_dir(a, f->path, temp);
     int fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd >= 0 || errno != EEXIST) return fd;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/tool.h"
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -56,6 +57,30 @@ static void on_signal(int sig) {
   raise(sig);
 }
 
+// Says why, leaves nothing half-written, and ends the process: for what can be told by no other way.
+static _Noreturn void die(int code, const char *why) {
+  file_remove_open_outputs();
+  _exit(write(STDERR_FILENO, why, strlen(why)) < 0 ? EXIT_BUG : code);
+}
+
+// Input files are mapped: what cannot be read of them, or was cut off meanwhile, comes as a signal.
+static void on_bus_error(int sig) {
+  (void)sig;
+  die(EXIT_INPUT, "ingot: error: an input file can no longer be read (did it change, or its disk fail?)\n");
+}
+
+static void on_no_memory(void) {
+  die(EXIT_INPUT, "ingot: error: out of memory\n");
+}
+
+// LLVM allocates with C++'s operator new, which calls this function when there is no memory left. It belongs to
+// the library that LLVM is linked with, hence the search by name.
+static void catch_no_memory(void) {
+  void *(*set_handler)(void (*)(void));
+  *(void **)&set_handler = dlsym(RTLD_DEFAULT, "_ZSt15set_new_handlerPFvvE");
+  if (set_handler) set_handler(on_no_memory);
+}
+
 #ifdef __SANITIZE_ADDRESS__ // which reports crashes better
 static void catch_crashes(void) {}
 #else
@@ -64,13 +89,11 @@ static void on_crash(int sig) {
   static const char text[] =
       "ingot: internal error (a crash); please report it with the model that led here\n";
   (void)sig;
-  file_remove_open_outputs();
-  if (write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(EXIT_BUG);
-  _exit(EXIT_BUG);
+  die(EXIT_BUG, text);
 }
 
 static void catch_crashes(void) {
-  static const int crash[] = {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+  static const int crash[] = {SIGABRT, SIGSEGV, SIGFPE, SIGILL};
   static char stack[64 * 1024]; // for a crash by stack overflow, which has none left
   sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof stack}, NULL);
   for (int i = 0; i < ARRAY_LEN(crash); i++)
@@ -81,7 +104,9 @@ static void catch_crashes(void) {
 static void catch_signals(void) {
   static const int fatal[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
   for (int i = 0; i < ARRAY_LEN(fatal); i++) signal(fatal[i], on_signal);
+  signal(SIGBUS, on_bus_error);
   catch_crashes();
+  catch_no_memory();
 }
 
 static bool want_colour(void) {
