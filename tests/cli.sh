@@ -377,6 +377,36 @@ case_run_bad_input() {
   expect 1 run missing.so; says missing.so
 }
 
+# A trained model, whole: the library's size, greedy text, continuations, what is refused.
+case_generate() {
+  local data=$source/../shared/models
+  [ -f "$data/stories260K.bin" ] || skip "no stories260K.bin in ../shared/models"
+  cp "$source/models/stories260k.yaml" "$data/stories260K.bin" "$data/tok512.bin" .
+  expect 0 compile stories260k.yaml --verify-each -o lib.so; silent
+  local weights; weights=$(stat -c %s stories260K.bin)
+  [ "$(stat -c %s lib.so)" -lt $((weights + 200000)) ] || fail "the library is too large"
+  for target in x86-64-v3 native; do
+    expect 0 compile stories260k.yaml --target=$target -o lib.so; silent
+    expect 0 generate lib.so --tokenizer=tok512.bin --steps=201 --threads=1
+    cmp -n "$(stat -c %s "$data/inputs/stories260K_greedy200.txt")" out "$data/inputs/stories260K_greedy200.txt" ||
+      fail "the greedy text differs for $target"
+  done
+  local options="--tokenizer=tok512.bin --temperature=0.8 --top-p=0.9 --top-k=40 --repetition-penalty=1.1 --steps=40"
+  expect 0 generate lib.so $options --seed=3 --batch=2 --prompt='One day, Tom'; prints '--- 2'; prints 'One day, Tom'
+  mv out first
+  expect 0 generate lib.so $options --seed=3 --batch=2 --prompt='One day, Tom'; same first out
+  expect 0 generate lib.so $options --seed=4 --prompt='One day, Tom'
+  expect 0 generate lib.so --tokenizer=tok512.bin --steps=2 --tokens; prints '1 403'
+  expect 1 generate lib.so; says 'which tokenizer?'
+  expect 1 generate lib.so --tokenizer=stories260k.yaml; says 'neither a tokenizer.json nor'
+  expect 1 generate lib.so --tokenizer=tok512.bin --prompt="$(printf 'word %.0s' {1..600})"
+  says "'T + past' would be"
+  expect 0 generate lib.so --tokenizer=tok512.bin --steps=600 --repetition-penalty=1.3 --prompt="$(printf 'word %.0s' {1..150})"
+  says 'takes no more'
+  expect 2 generate lib.so --top-p=2; says '--top-p wants'
+  expect 1 generate "$source/models/lenet_fashion.yaml" --tokenizer=tok512.bin; says 'is no language model'
+}
+
 case_images() {
   local lib=$source/models/resnet_fashion.yaml image
   expect 0 compile "$lib" -o r.so; silent

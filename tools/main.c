@@ -14,6 +14,7 @@
 static const Command commands[] = {
     {"compile", cmd_compile, "compile a model file to a shared library and a header"},
     {"run", cmd_run, "run a compiled library (or a model file) on files"},
+    {"generate", cmd_generate, "continue a text with a compiled language model"},
     {"inspect", cmd_inspect, "tell what is in a library, model file or IR dump"},
     {"opt", cmd_opt, "IR in, passes, IR out"},
     {"verify", cmd_verify, "compare compiled code against the reference evaluator"},

@@ -32,6 +32,7 @@ typedef struct Command {
 
 int cmd_compile(Tool *t, int argc, char **argv);
 int cmd_run(Tool *t, int argc, char **argv);
+int cmd_generate(Tool *t, int argc, char **argv);
 int cmd_inspect(Tool *t, int argc, char **argv);
 int cmd_opt(Tool *t, int argc, char **argv);
 int cmd_verify(Tool *t, int argc, char **argv);
