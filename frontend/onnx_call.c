@@ -383,6 +383,25 @@ Val *val_new(Import *im, ValKind kind, const char *name) {
   return v;
 }
 
+Val *val_strings(Import *im, const char *name, const OnnxTensor *strings) {
+  Val *v = val_new(im, VAL_STRINGS, name);
+  v->strings = strings;
+  v->elem = ONNX_STRING;
+  return v;
+}
+
+bool ret_codes(Call *c, int k, Value *number, const OnnxBytes *strings, int64_t n) {
+  if (c->failed || k >= c->nout) return !c->failed;
+  OnnxTensor *t = NEW(call_arena(c), OnnxTensor);
+  int64_t *dims = arena_dup(call_arena(c), &n, sizeof n);
+  *t = (OnnxTensor){
+      .elem = ONNX_STRING, .ndims = 1, .dims = dims, .nstrings = n, .strings = (OnnxBytes *)strings};
+  Val *v = val_strings(c->im, c->node->out[k], t);
+  v->kind = VAL_CODES;
+  v->v = number;
+  return ret_val(c, k, v);
+}
+
 Val *val_tensor(Import *im, const char *name, Value *v, int32_t elem) {
   Val *val = val_new(im, VAL_TENSOR, name);
   val->v = v;

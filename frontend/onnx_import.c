@@ -63,12 +63,59 @@ static void bind_results(Call *c) {
   }
 }
 
+// Operators that only move elements move the numbers of strings like others.
+static bool moves_elements(const Call *c) {
+  static const char *const ops[] = {"Identity",
+                                    "Reshape",
+                                    "Flatten",
+                                    "Squeeze",
+                                    "Unsqueeze",
+                                    "Cast",
+                                    "Gather",
+                                    "Slice",
+                                    "GatherElements",
+                                    "Expand",
+                                    "ArrayFeatureExtractor"};
+  for (int i = 0; i < ARRAY_LEN(ops); i++) {
+    if (strcmp(c->op->name, ops[i]) != 0) continue;
+    return strcmp(ops[i], "Cast") != 0 || attr_i((Call *)c, "to", 0) == ONNX_STRING;
+  }
+  return false;
+}
+
+// Strings by their numbers: the first operand is one, or a constant of which elements are chosen. The numbers are
+// translated, the result is strings again.
+static bool translate_codes(Call *c) {
+  const Val *in = c->in[0];
+  Val *number = val_tensor(c->im, in->name, in->v, ONNX_INT64);
+  if (in->kind == VAL_STRINGS) {
+    Type type = {.dtype = DT_I64, .rank = (int)in->strings->ndims};
+    for (int d = 0; d < type.rank && d < MAX_RANK; d++) type.dim[d] = dim_const(in->strings->dims[d]);
+    if (type.rank > MAX_RANK || !type_check_size(c->im->ctx, c->loc, &type) ||
+        type_elements(&type) != in->strings->nstrings)
+      return call_fail(c, "its strings do not fit their shape");
+    Tensor *t = tensor_new(c->im->ctx, &type);
+    for (int64_t i = 0; i < in->strings->nstrings; i++) tensor_set_int(t, i, i);
+    number->v = make_const(c, t);
+  }
+  c->in[0] = number;
+  bool ok = strcmp(c->op->name, "Cast") == 0 ? ret(c, 0, number->v) : c->op->fn(c);
+  return ok && c->out[0] && ret_codes(c, 0, c->out[0]->v, in->strings->strings, in->strings->nstrings);
+}
+
+static bool run_translator(Call *c) {
+  bool codes = has_arg(c, 0) && c->in[0]->kind == VAL_CODES;
+  bool chosen =
+      has_arg(c, 0) && c->in[0]->kind == VAL_STRINGS && has_arg(c, 1) && c->in[1]->kind == VAL_TENSOR;
+  return (codes || chosen) && moves_elements(c) ? translate_codes(c) : c->op->fn(c);
+}
+
 // Runs the translator and checks that it gave every result that is asked for.
 static void translate(Call *c) {
   int first_node = c->im->ctx->next_node;
   if (c->version == 0) {
     call_fail(c, "the model imports no operator set for the domain '%s'", c->node->domain);
-  } else if (!c->op->fn(c)) {
+  } else if (!run_translator(c)) {
     call_fail(c, "the operator cannot be translated"); // unless there was a report
   }
   for (int i = 0; i < c->nout && !c->failed; i++) {
@@ -195,6 +242,25 @@ bool import_inline(Call *c, const OnnxGraph *g, Val *const *args, int nargs, Val
 
 // ---- the model ------------------------------------------------------------------------------------------------
 
+// A library gives no strings: it gives their numbers, and tells the strings in its metadata.
+static bool output_codes(Import *im, Loc loc, const char *name, const Val *v) {
+  Arena *a = im->ctx->arena;
+  Str text = {.arena = a};
+  for (int64_t i = 0; i < v->strings->nstrings; i++) {
+    const OnnxBytes *s = &v->strings->strings[i];
+    if (i) str_put(&text, "\n", 1);
+    str_put(&text, (const char *)s->p, s->n);
+  }
+  MetaEntry e = {arena_printf(a, "strings.%s", name), str_text(&text)};
+  vec_push(a, &im->module->meta, e);
+  diag_warn(im->ctx->diag, loc,
+            "it is strings: the library gives the number of each, from 0, in the list that its metadata has "
+            "under '%s'",
+            e.key);
+  graph_output(im->module->main, name, v->v);
+  return true;
+}
+
 static bool output_val(Import *im, const char *name, const Val *v) {
   Loc loc = {.src = im->model->src, .what = arena_printf(im->ctx->arena, "output '%s'", name)};
   if (++im->outputs > ONNX_OUTPUTS) {
@@ -208,6 +274,7 @@ static bool output_val(Import *im, const char *name, const Val *v) {
       if (!output_val(im, arena_printf(im->ctx->arena, "%s_%d", name, i), v->items.data[i])) return false;
     }
     return true;
+  case VAL_CODES: return output_codes(im, loc, name, v);
   case VAL_ABSENT: return true; // an optional without a value
   case VAL_FAILED: return false;
   default: diag_error(im->ctx->diag, loc, "strings cannot be an output"); return false;

@@ -26,16 +26,16 @@ typedef struct Import Import;
 typedef struct Call Call;
 typedef struct Scope Scope;
 
-typedef enum ValKind { VAL_TENSOR, VAL_SEQUENCE, VAL_ABSENT, VAL_STRINGS, VAL_FAILED } ValKind;
+typedef enum ValKind { VAL_TENSOR, VAL_SEQUENCE, VAL_ABSENT, VAL_STRINGS, VAL_CODES, VAL_FAILED } ValKind;
 
 // What an ONNX name stands for.
 typedef struct Val {
   ValKind kind;
   const char *name;
   int32_t elem;              // ONNX element type
-  Value *v;                  // VAL_TENSOR
+  Value *v;                  // VAL_TENSOR; VAL_CODES: the number of each element's string in `strings`
   Vec(struct Val *) items;   // VAL_SEQUENCE: its length is known during import
-  const OnnxTensor *strings; // VAL_STRINGS: a constant
+  const OnnxTensor *strings; // VAL_STRINGS: a constant; VAL_CODES: those that there can be
 } Val;
 
 typedef bool (*OnnxFn)(Call *c);
@@ -53,7 +53,7 @@ extern const OnnxOp ONNX_OPS_ELEMENTWISE[], ONNX_OPS_SHAPE[], ONNX_OPS_INDEX[], 
     ONNX_OPS_CONTROL[], ONNX_OPS_SEQUENCE[], ONNX_OPS_IMAGE[], ONNX_OPS_QUANT[], ONNX_OPS_SIGNAL[],
     ONNX_OPS_LOSS[], ONNX_OPS_RANDOM[], ONNX_OPS_ATTENTION[], ONNX_OPS_SORT[], ONNX_OPS_TEXT[],
     ONNX_OPS_CONTRIB[], ONNX_OPS_CONTRIB_QUANT[], ONNX_OPS_CONTRIB_ATTENTION[], ONNX_OPS_ML[],
-    ONNX_OPS_REFUSED[];
+    ONNX_OPS_ML_SCORES[], ONNX_OPS_ML_TREES[], ONNX_OPS_ML_SVM[], ONNX_OPS_REFUSED[];
 
 struct Call {
   Import *im;
@@ -135,11 +135,14 @@ Value *make_small(Call *c, Value *x, int32_t to, bool saturate);
 bool ret(Call *c, int k, Value *v);
 bool ret_as(Call *c, int k, Value *v, int32_t elem);
 bool ret_val(Call *c, int k, Val *v);
+// Strings of a list of n, by number.
+bool ret_codes(Call *c, int k, Value *number, const OnnxBytes *strings, int64_t n);
 bool ret_sequence(Call *c, int k, Val *const *items, int n);
 bool wants(const Call *c, int k); // result k is asked for
 
 Val *val_tensor(Import *im, const char *name, Value *v, int32_t elem);
 Val *val_new(Import *im, ValKind kind, const char *name);
+Val *val_strings(Import *im, const char *name, const OnnxTensor *strings);
 
 // ---- onnx_support.c ----------------------------------------------------------------------------------------------
 

@@ -217,12 +217,7 @@ static Val *tensor_input(Inputs *s, const char *name, const OnnxTensorType *tt, 
   Import *im = s->im;
   Loc loc = input_loc(im, name);
   s->least = states_name_input(im->options->user, name) ? 0 : 1;
-  if (given && given->strings) {
-    Val *v = val_new(im, VAL_STRINGS, name);
-    v->elem = ONNX_STRING;
-    v->strings = given->strings;
-    return v;
-  }
+  if (given && given->strings) return val_strings(im, name, given->strings);
   if (given && given->frozen) {
     int32_t elem = tt ? tt->elem : onnx_elem_of(given->frozen->type.dtype);
     return val_tensor(im, name, graph_const(im->module->main, name, given->frozen, loc), elem);

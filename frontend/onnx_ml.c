@@ -1,10 +1,8 @@
 // onnx_ml.c: operators of the domain ai.onnx.ml, which come from scikit-learn and its like.
 // SPDX-License-Identifier: Apache-2.0
-#include "frontend/onnx_import.h"
+#include "frontend/onnx_ml.h"
 
-#define ML "ai.onnx.ml"
-
-static Value *float_list(Call *c, const char *name, int *n) {
+Value *float_list(Call *c, const char *name, int *n) {
   const float *v;
   *n = attr_fs(c, name, &v);
   int64_t count = *n;
@@ -12,6 +10,10 @@ static Value *float_list(Call *c, const char *name, int *n) {
   Tensor *t = tensor_new(call_ctx(c), &type);
   for (int i = 0; i < *n; i++) tensor_set(t, i, (double)v[i]);
   return make_const(c, t);
+}
+
+static bool same_bytes(const OnnxBytes *a, const OnnxBytes *b) {
+  return a->n == b->n && memcmp(a->p, b->p, a->n) == 0;
 }
 
 // Ones where x is above the threshold.
@@ -23,8 +25,10 @@ static bool binarizer(Call *c) {
 // Columns of x, in the order of the indices.
 static bool array_feature_extractor(Call *c) {
   Value *x = arg(c, 0), *index = arg(c, 1);
-  Dim count = dim_const(type_elements(&index->type));
-  if (!type_is_static(&index->type)) return call_fail(c, "the number of its indices must be known");
+  Dim count = dim_const(1);
+  for (int d = 0; d < rank_of(index); d++)
+    count = dim_expr(call_ctx(c), ex_mul(call_ctx(c), dim_to_expr(call_ctx(c), count),
+                                         dim_to_expr(call_ctx(c), dim_of(index, d))));
   if (rank_of(index) != 1) index = make_reshape(c, index, &count, 1);
   Value *y = make(c, "gather", IN(x, index), ATTRS(A_INT("axis", -1)));
   Dim row[] = {dim_const(1), count};
@@ -61,27 +65,56 @@ static bool imputer(Call *c) {
   return ret(c, 0, make(c, "where", IN(missing, make_cast(c, with, x->type.dtype), x), NO_ATTRS));
 }
 
-static Value *post_transform(Call *c, Value *y) {
-  const char *name = attr_s(c, "post_transform", "NONE");
-  if (strcmp(name, "NONE") == 0) return y;
-  if (strcmp(name, "LOGISTIC") == 0) return make_unary(c, "sigmoid", y);
-  if (strcmp(name, "SOFTMAX") == 0) return make(c, "softmax", IN(y), ATTRS(A_INT("axis", -1)));
-  return call_fail(c, "the transform '%s' is not supported", name), y;
+// The number of each word in a list, or -1.
+static Value *word_numbers(Call *c, const OnnxAttr *words, const OnnxTensor *list) {
+  Tensor *t =
+      tensor_new(call_ctx(c), &(Type){.dtype = DT_I64, .rank = 1, .dim = {dim_const(words->nstrings)}});
+  for (int64_t i = 0; i < words->nstrings; i++) {
+    const OnnxBytes *w = &words->strings[i];
+    int64_t k = 0;
+    while (k < list->nstrings && !same_bytes(&list->strings[k], w)) k++;
+    tensor_set_int(t, i, k < list->nstrings ? k : -1);
+  }
+  return make_const(c, t);
 }
 
-// x times the coefficients [targets,columns], plus intercepts.
-static Value *linear_targets(Call *c, int64_t targets) {
-  int n, m;
-  Value *w = float_list(c, "coefficients", &n), *bias = float_list(c, "intercepts", &m), *x = arg(c, 0);
-  if (targets < 1 || n % targets) return call_fail(c, "%d coefficients do not fit", n), w;
-  Dim shape[] = {dim_const(targets), dim_const(n / targets)};
-  Attr turned = A_BOOL("transpose_w", true);
-  w = make_reshape(c, w, shape, 2);
-  return make(c, "linear", IN(make_cast(c, x, DT_F32), w, m ? bias : NULL), &turned, 1);
+// All operands as f32, side by side.
+static bool feature_vectorizer(Call *c) {
+  Value **parts = NEW_ARRAY(call_arena(c), Value *, c->nin + 1);
+  for (int k = 0; k < c->nin; k++) {
+    Value *x = arg(c, k);
+    if (rank_of(x) == 1) x = make_unsqueeze_last(c, x, 1);
+    parts[k] = make_cast(c, x, DT_F32);
+  }
+  return c->nin > 0 && ret(c, 0, make_concat(c, parts, c->nin, 1));
 }
 
-static bool linear_regressor(Call *c) {
-  return ret(c, 0, post_transform(c, linear_targets(c, attr_i(c, "targets", 1))));
+// The maps from a class to its score that this makes are no tensors: the scores themselves are given, in the order of
+// the classes.
+static bool zip_map(Call *c) {
+  diag_warn(call_ctx(c)->diag, c->loc, "gives the scores as a tensor, one column for each class");
+  return ret(c, 0, arg(c, 0));
+}
+
+// A last dimension of ones and zeros: which category x is.
+static bool one_hot_encoder(Call *c) {
+  const int64_t *cats;
+  int n = attr_is(c, "cats_int64s", &cats);
+  Value *key, *x;
+  const OnnxAttr *words = attr_find(c, "cats_strings", ONNX_ATTR_STRINGS);
+  if (n > 0) {
+    x = arg(c, 0);
+    key = make_ints(c, cats, n);
+    if (dtype_is_float(x->type.dtype)) key = make_cast(c, key, x->type.dtype);
+    if (!dtype_is_float(x->type.dtype)) x = make_cast(c, x, DT_I64);
+  } else if (words && has_arg(c, 0) && c->in[0]->kind == VAL_CODES) {
+    x = c->in[0]->v;
+    key = word_numbers(c, words, c->in[0]->strings);
+  } else {
+    return call_fail(c, "a compiled model reads no strings: encode the categories as numbers before");
+  }
+  Value *equal = make_binary(c, "equal", make_unsqueeze_last(c, x, 1), key);
+  return ret(c, 0, make_cast(c, equal, DT_F32));
 }
 
 // ---- LabelEncoder -----------------------------------------------------------------------------------------------
@@ -133,7 +166,7 @@ static Value *label_words(Call *c, const OnnxTensor *words, const Tensor *values
   for (int64_t i = 0; i < words->nstrings; i++) {
     const OnnxBytes *w = &words->strings[i];
     int64_t k = 0;
-    while (k < n && !(key[k].n == w->n && memcmp(key[k].p, w->p, w->n) == 0)) k++;
+    while (k < n && !same_bytes(&key[k], w)) k++;
     const Tensor *from = k < n ? values : other->data;
     if (dtype_is_float(type.dtype)) tensor_set(t, i, tensor_get(from, k < n ? k : 0));
     if (!dtype_is_float(type.dtype)) tensor_set_int(t, i, tensor_get_int(from, k < n ? k : 0));
@@ -141,19 +174,8 @@ static Value *label_words(Call *c, const OnnxTensor *words, const Tensor *values
   return make_const(c, t);
 }
 
-// The value that belongs to each key: that of the first key that equals x, or the default.
-static bool label_encoder(Call *c) {
-  const Tensor *values = label_list(c, "values");
-  const OnnxBytes *words;
-  if (c->failed) return false;
-  if (!values)
-    return call_fail(c, label_strings(c, "values", &words) ? "a compiled model makes no strings"
-                                                           : "it has no values");
-  if (c->in[0] && c->in[0]->kind == VAL_STRINGS) return ret(c, 0, label_words(c, c->in[0]->strings, values));
-  const Tensor *keys = label_list(c, "keys");
-  Value *x = arg(c, 0);
-  if (!keys || type_elements(&keys->type) != type_elements(&values->type))
-    return call_fail(c, "its keys and values do not fit");
+// Which key each element of x is; *found says whether it is any. The first of equal keys counts.
+static Value *key_number(Call *c, Value *x, const Tensor *keys, Value **found) {
   Value *key = make_cast(c, make_const(c, keys), x->type.dtype), *wide = make_unsqueeze_last(c, x, 1);
   Value *equal = make_binary(c, "equal", wide, key);
   if (dtype_is_float(x->type.dtype)) { // NaN is a key, too
@@ -164,9 +186,42 @@ static bool label_encoder(Call *c) {
   Attr over[] = {A_INTS("axes", axes, 1), A_BOOL("keepdims", false)};
   Attr first[] = {A_INT("axis", -1), A_BOOL("keepdims", false)};
   Value *flags = make_cast(c, equal, DT_I32);
-  Value *found =
-      make_binary(c, "greater", make(c, "reduce_max", IN(flags), over, 2), make_scalar(c, DT_I32, 0));
-  Value *at = make(c, "argmax", IN(flags), first, 2);
+  *found = make_binary(c, "greater", make(c, "reduce_max", IN(flags), over, 2), make_scalar(c, DT_I32, 0));
+  return make(c, "argmax", IN(flags), first, 2);
+}
+
+// Strings for numbers: the values and, last, the default.
+static bool encode_strings(Call *c, const OnnxBytes *values, int64_t n) {
+  const Tensor *keys = label_list(c, "keys");
+  const char *other = attr_s(c, "default_string", "_Unused");
+  Value *found, *x = arg(c, 0);
+  if (!keys || type_elements(&keys->type) != n) return call_fail(c, "its keys and values do not fit");
+  OnnxBytes *all = NEW_ARRAY(call_arena(c), OnnxBytes, n + 1);
+  memcpy(all, values, (size_t)n * sizeof *all);
+  all[n] = (OnnxBytes){(const uint8_t *)other, strlen(other)};
+  Value *at = key_number(c, x, keys, &found);
+  at = make(c, "where", IN(found, at, make_scalar(c, DT_I64, (double)n)), NO_ATTRS);
+  return ret_codes(c, 0, at, all, n + 1);
+}
+
+// The value that belongs to each key: that of the first key that equals x, or the default.
+static bool label_encoder(Call *c) {
+  const Tensor *values = label_list(c, "values");
+  const OnnxBytes *words;
+  const Val *in = has_arg(c, 0) ? c->in[0] : NULL;
+  if (c->failed) return false;
+  if (!values) {
+    int64_t n = label_strings(c, "values", &words);
+    return n ? encode_strings(c, words, n) : call_fail(c, "it has no values");
+  }
+  if (in && in->kind == VAL_STRINGS) return ret(c, 0, label_words(c, in->strings, values));
+  if (in && in->kind == VAL_CODES)
+    return ret(c, 0, make(c, "gather", IN(label_words(c, in->strings, values), in->v), NO_ATTRS));
+  const Tensor *keys = label_list(c, "keys");
+  Value *found, *x = arg(c, 0);
+  if (!keys || type_elements(&keys->type) != type_elements(&values->type))
+    return call_fail(c, "its keys and values do not fit");
+  Value *at = key_number(c, x, keys, &found);
   Value *v = make(c, "gather", IN(make_const(c, values), at), ATTRS(A_INT("axis", 0)));
   return ret(c, 0, make(c, "where", IN(found, v, label_default(c, values->type.dtype)), NO_ATTRS));
 }
@@ -177,7 +232,9 @@ const OnnxOp ONNX_OPS_ML[] = {
     {ML, "Scaler", scaler, NULL},
     {ML, "Normalizer", normalizer, NULL},
     {ML, "Imputer", imputer, NULL},
-    {ML, "LinearRegressor", linear_regressor, NULL},
+    {ML, "FeatureVectorizer", feature_vectorizer, NULL},
+    {ML, "ZipMap", zip_map, NULL},
+    {ML, "OneHotEncoder", one_hot_encoder, NULL},
     {ML, "LabelEncoder", label_encoder, NULL},
     {0},
 };

@@ -40,6 +40,14 @@ static bool region_outputs(Call *c, Graph *region, Val *const *outs, int from, i
   return true;
 }
 
+// Are all operands from the first one on there?
+static bool all_there(Call *c, int first) {
+  for (int k = first; k < c->nin; k++) {
+    if (!c->in[k] || c->in[k]->kind == VAL_ABSENT) return call_fail(c, "operand %d is missing", k);
+  }
+  return true;
+}
+
 static Value *scalar(Call *c, Value *v) {
   return rank_of(v) == 0 ? v : make_reshape(c, v, NULL, 0);
 }
@@ -209,7 +217,7 @@ static bool loop(Call *c) {
                .ncarried = c->nin > 2 ? c->nin - 2 : 0,
                .has_condition = true,
                .args = loop_args};
-  if (c->failed) return false;
+  if (c->failed || !all_there(c, 2)) return false;
   if (body->nin != 2 + l.ncarried || body->nout < 1 + l.ncarried)
     return call_fail(c, "its body does not fit it");
   l.ncollected = (int)body->nout - 1 - l.ncarried;
@@ -278,7 +286,7 @@ static Value *place(Call *c, Value *v, int k) {
 static bool scan_over(Call *c, int offset) {
   const OnnxGraph *body = body_of(c, "body");
   int nscanned = (int)attr_i(c, "num_scan_inputs", 0), n = c->nin - offset;
-  if (c->failed) return false;
+  if (c->failed || !all_there(c, offset)) return false;
   if (nscanned < 1 || nscanned > n || body->nin != n || body->nout < n - nscanned) {
     return call_fail(c, "its body does not fit it");
   }
@@ -309,6 +317,8 @@ static bool scan_batches(Call *c) {
   Dim batch = dim_of(x, 0);
   if (c->failed || batch.sym || batch.n < 1) return call_fail(c, "its batch must be known");
   Val **whole = c->in, ***results = NEW_ARRAY(call_arena(c), Val **, batch.n);
+  for (int k = 1; k < c->nin; k++) arg(c, k); // must be tensors
+  if (c->failed) return false;
   for (int64_t b = 0; b < batch.n; b++) {
     c->in = NEW_ARRAY(call_arena(c), Val *, c->nin + 1);
     c->out = NEW_ARRAY(call_arena(c), Val *, c->nout + 1);

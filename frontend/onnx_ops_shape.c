@@ -35,19 +35,11 @@ static bool strings_const(Call *c, const OnnxBytes *s, int64_t n, int rank) {
   dims[0] = n;
   *t = (OnnxTensor){
       .elem = ONNX_STRING, .ndims = rank, .dims = dims, .nstrings = n, .strings = (OnnxBytes *)s};
-  Val *v = val_new(c->im, VAL_STRINGS, c->node->out[0]);
-  v->strings = t;
-  v->elem = ONNX_STRING;
-  return ret_val(c, 0, v);
+  return ret_val(c, 0, val_strings(c->im, c->node->out[0], t));
 }
 
 static bool tensor_value(Call *c, const OnnxTensor *t) {
-  if (t->elem == ONNX_STRING) {
-    Val *v = val_new(c->im, VAL_STRINGS, c->node->out[0]);
-    v->strings = t;
-    v->elem = ONNX_STRING;
-    return ret_val(c, 0, v);
-  }
+  if (t->elem == ONNX_STRING) return ret_val(c, 0, val_strings(c->im, c->node->out[0], t));
   Tensor *data = onnx_tensor(c->im->files, c->loc, t);
   if (!data) return c->failed = true, false;
   return ret_as(c, 0, make_const(c, data), t->elem);

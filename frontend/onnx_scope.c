@@ -49,12 +49,7 @@ bool scope_bind(Import *im, Scope *s, Loc loc, Val *v) {
 
 static Val *load(Import *im, const char *name, const Entry *e) {
   Loc loc = init_loc(im, name);
-  if (e->init && e->init->elem == ONNX_STRING) {
-    Val *v = val_new(im, VAL_STRINGS, name);
-    v->strings = e->init;
-    v->elem = ONNX_STRING;
-    return v;
-  }
+  if (e->init && e->init->elem == ONNX_STRING) return val_strings(im, name, e->init);
   Tensor *t = e->init ? onnx_tensor(im->files, loc, e->init) : onnx_sparse_tensor(im->files, loc, e->sparse);
   if (!t) return val_new(im, VAL_FAILED, name);
   int32_t elem = e->init ? e->init->elem : e->sparse->values->elem;

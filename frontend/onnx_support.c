@@ -27,6 +27,9 @@ static const OnnxOp *const TABLES[] = {
     ONNX_OPS_CONTRIB_QUANT,
     ONNX_OPS_CONTRIB_ATTENTION,
     ONNX_OPS_ML,
+    ONNX_OPS_ML_SCORES,
+    ONNX_OPS_ML_TREES,
+    ONNX_OPS_ML_SVM,
 };
 
 static const char *plain_domain(const char *domain) {

@@ -5,6 +5,7 @@
 enum {
   MAX_NODES = 512,         // of a composed expression: larger ones only cost compile time
   MAX_GUARDS = 40,         // of one, composed of two that have some: each is decided under all around it
+  MAX_TERMS = 8192,        // the same, written out: what is shared counts each time
   MAX_LOCAL_BYTES = 65536, // of one row's locals: what stays in the second-level cache
   MIN_ROWS = 8,            // fewer rows cannot be spread over threads
   SMALL_WORK = 65536,      // operations that one thread does in passing
@@ -58,6 +59,26 @@ static bool view_fits(Fuse *f, const Value *v, const Stage *def, const UseList *
 }
 
 // ---- recomputation ------------------------------------------------------------------------------------------
+
+// Counts *left down by the terms of e, and those of `terms` for each read of v; false once they are used up.
+static bool count_terms(const Expr *e, const Value *v, int terms, int *left) {
+  *left -= 1 + (v && e->op == E_READ && e->value == v ? terms : 0);
+  for (int i = 0; *left >= 0 && i < e->nargs; i++) count_terms(e->args[i], v, terms, left);
+  return *left >= 0;
+}
+
+// A chain of look-ups each of which reads the one before more than once doubles with every link.
+static bool fits_written_out(const Value *v, const Stage *def, const UseList *uses) {
+  int left = MAX_TERMS;
+  if (!count_terms(def->value, NULL, 0, &left)) return false;
+  int terms = MAX_TERMS - left;
+  for (int i = 0; i < uses->n; i++) {
+    left = MAX_TERMS;
+    if (!count_terms(uses->data[i].group->stages.data[uses->data[i].stage].value, v, terms, &left))
+      return false;
+  }
+  return true;
+}
 
 static bool fits_size(Fuse *f, const Work *w, const UseList *uses) {
   for (int i = 0; i < uses->n; i++) {
@@ -322,7 +343,7 @@ Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses,
   if (uses->n == 0) return info->must ? FATE_ROOT : FATE_DEAD;
   if (f->opt < 2) return FATE_ROOT;
   Work w = fuse_work(f->c, def->value);
-  if (!fits_size(f, &w, uses)) return FATE_ROOT;
+  if (!fits_size(f, &w, uses) || !fits_written_out(v, def, uses)) return FATE_ROOT;
   if (fuse_joins_in_place(v->def)) return FATE_ROOT;
   if (is_view(def->value)) return view_fits(f, v, def, uses) ? FATE_INLINE : FATE_ROOT;
   if (info->must) return FATE_ROOT;
