@@ -69,6 +69,9 @@ typedef struct Tile {
 double tile_cycles(const Target *t, int mr, int nv, bool depthwise, int64_t k);
 bool tile_fits(const Target *t, int mr, int nv, bool depthwise); // no spills
 Tile tile_choose(const Product *p);
+// How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while the tiles of
+// this one are computed. 0 where so few rows use a panel that there is no time for it.
+int tile_ahead(const Product *p, const Tile *t);
 // Lanes for whose elements of the read value there is room: more than the extent where blocks are rounded up.
 int64_t product_lane_room(const Product *p, const Expr *read);
 // Lane elements that lie side by side in the result's blocks; 0: it is not blocked along the lanes.

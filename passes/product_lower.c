@@ -252,6 +252,7 @@ void product_emit_block(Lower *l, Product *p, const Tile *tile, const Expr *cons
   s.tile.rows = 0;
   memcpy(s.at, at, (size_t)p->ndims * sizeof *at);
   s.nloops = product_k_loops(p, s.loop);
+  s.ahead = (Ahead){tile->ahead, product_k_steps(&s), ex_idx(l->c, 0)};
   EmitLoop loop;
   const Expr *i = emit_loop(&s, &loop, "column", LOOP_SERIAL, ex_idx(l->c, columns));
   emit_columns(&s, ex_add(l->c, first, i), i, ex_idx(l->c, 0));

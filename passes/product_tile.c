@@ -4,31 +4,32 @@
 
 // What the model assumes of a core: two FMAs and two loads (vectors or broadcast scalars) a cycle, four
 // cycles from an FMA's start to its result and a little slack for the scheduler, a tenth of the loads in the
-// way of the FMAs; half a vector a cycle from the second-level cache, a twentieth of that in the way. Close for
+// way of the FMAs; 28 bytes a cycle from the second-level cache, a twentieth of that in the way. Close for
 // Zen 3, Zen 5, Skylake and NEON cores.
 static const double FMA_PER_CYCLE = 2, LOADS_PER_CYCLE = 2, FMA_LATENCY = 4.4, LOAD_SHARE = 0.1,
-                    L2_VECTORS_PER_CYCLE = 0.47, L2_SHARE = 0.05;
+                    L2_BYTES_PER_CYCLE = 28, L2_SHARE = 0.05;
 
-// Vectors that come from the second-level cache in each step of K: those of the vector operand, unless a panel of
-// it stays in the first level, and the rows'.
-static double l2_vectors(const Target *t, int mr, int nv, int64_t k) {
-  double rows = mr * 4.0 / t->vector_bytes;
-  return mul_sat(k, (int64_t)nv * t->vector_bytes) <= t->l1 / 2 ? rows : rows + nv;
+// Bytes that come from the second-level cache in each step of K: those of the vector operand, unless a panel of it
+// stays in the first level, and the rows'.
+static double l2_bytes(const Target *t, int mr, int nv, int64_t k) {
+  int64_t panel = (int64_t)nv * t->vector_bytes;
+  return mr * 4.0 + (mul_sat(k, panel) <= t->l1 / 2 ? 0 : (double)panel);
 }
 
 double tile_cycles(const Target *t, int mr, int nv, bool depthwise, int64_t k) {
   double fma = mr * nv / FMA_PER_CYCLE;
   double loads = (depthwise ? mr * nv + nv : mr + nv) / LOADS_PER_CYCLE;
-  double l2 = depthwise ? 0 : l2_vectors(t, mr, nv, k) / L2_VECTORS_PER_CYCLE, cycles = fma;
+  double l2 = depthwise ? 0 : l2_bytes(t, mr, nv, k) / L2_BYTES_PER_CYCLE, cycles = fma;
   if (cycles < loads) cycles = loads;
   if (cycles < l2) cycles = l2;
   return (cycles > FMA_LATENCY ? cycles : FMA_LATENCY) + LOAD_SHARE * loads + L2_SHARE * l2;
 }
 
-// Accumulators, the vector operand, and a scalar of the other one; with many registers the instruction scheduler
-// keeps two or three scalars, and spills if it cannot.
+// Accumulators, the vector operand, and scalars of the other one: how many of these the instruction scheduler keeps
+// (and spills if it cannot) was found by looking.
 bool tile_fits(const Target *t, int mr, int nv, bool depthwise) {
-  int scalars = t->vector_regs < 32 ? 1 : nv < 3 ? 2 : 3;
+  bool many = t->vector_regs >= 32;
+  int scalars = nv == 1 ? 3 : nv == 2 ? 2 : many ? 3 : 1;
   return mr * nv + (depthwise ? 2 : nv + scalars) <= t->vector_regs;
 }
 
@@ -207,24 +208,21 @@ static void choose_order(const Product *p, Tile *t) {
   *t = k_bytes < rows_bytes ? by_k : by_rows;
 }
 
-// How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while the tiles of
-// this one are computed. Not where so few rows use a panel that there is no time for it.
-static void choose_ahead(const Product *p, Tile *t) {
-  enum { LEAST_TILES = 3, LINE = 64, MOST = 8 };
-  if (!t->n_outer || !product_read(p->b)) return;
+int tile_ahead(const Product *p, const Tile *t) {
+  enum { LEAST_TILES = 2, LINE = 64, MOST = 16 };
+  const Expr *b = product_read(p->b);
   int64_t rows = t->cols > 1 && t->rows ? t->rows : ceil_div(dims_product(p, ROLE_M), t->mr);
-  if (rows < LEAST_TILES) return;
-  int64_t bytes =
-      PRODUCT_UNROLL * (int64_t)t->nv * t->lanes * dtype_bytes(product_read(p->b)->value->type.dtype);
+  if (!b || rows < LEAST_TILES) return 0;
+  int64_t bytes = PRODUCT_UNROLL * (int64_t)t->nv * t->lanes * dtype_bytes(b->value->type.dtype);
   int64_t lines = ceil_div(ceil_div(bytes, LINE), rows);
-  t->ahead = (int)(lines < MOST ? lines : MOST);
+  return (int)(lines < MOST ? lines : MOST);
 }
 
 Tile tile_choose(const Product *p) {
   Tile t = {.lanes = lanes_of(p), .mr = 1, .nv = 1, .cols = 1};
   choose_registers(p, &t);
   choose_order(p, &t);
-  choose_ahead(p, &t);
+  if (t.n_outer) t.ahead = tile_ahead(p, &t);
   return t;
 }
 

@@ -123,7 +123,9 @@ static double transform_cycles(int m) {
   return m == 2 ? 70 : m == 4 ? 150 : 300;
 }
 
-enum { BYTES_PER_CYCLE = 6 }; // from memory, one thread: weights are read once in a run
+// Weights come from memory once in a run: bytes a cycle of one thread, and how much of that the products do not hide
+// (threads share the memory, and larger weights cost room besides).
+static const double BYTES_PER_CYCLE = 6, MEMORY_SHARE = 0.5;
 
 static double more(double a, double b) {
   return a > b ? a : b;
@@ -132,15 +134,17 @@ static double more(double a, double b) {
 static double winograd_cycles(const Target *t, const Winograd *w) {
   double lanes = t->vector_bytes / 4.0, points = w->f->a * w->f->a, channels = (double)w->ci * (double)w->co;
   double rows = (double)w->tiles / ((double)w->tiles + 4); // short products run below peak
-  double product = more(points * (double)w->tiles * channels / (2 * lanes * 0.9 * rows),
-                        points * channels * 4 / BYTES_PER_CYCLE);
-  return product + (double)w->tiles * (double)(w->ci + w->co) / lanes * transform_cycles(w->f->m);
+  double memory = points * channels * 4 / BYTES_PER_CYCLE;
+  double product = more(points * (double)w->tiles * channels / (2 * lanes * 0.9 * rows), memory);
+  return product + MEMORY_SHARE * memory +
+         (double)w->tiles * (double)(w->ci + w->co) / lanes * transform_cycles(w->f->m);
 }
 
 static double direct_cycles(const Target *t, const Winograd *w) {
   double lanes = t->vector_bytes / 4.0, channels = (double)w->ci * (double)w->co;
   double pixels = (double)(w->images * w->height * w->width);
-  return more(9 * channels * pixels / (2 * lanes * 0.9), 9 * channels * 4 / BYTES_PER_CYCLE);
+  double memory = 9 * channels * 4 / BYTES_PER_CYCLE;
+  return more(9 * channels * pixels / (2 * lanes * 0.9), memory) + MEMORY_SHARE * memory;
 }
 
 // Outputs per tile and dimension that are fastest; 0: direct convolution. F(6,3) would be faster still on
@@ -449,6 +453,7 @@ bool winograd_lower(Lower *l) {
   w.m = w.v;
   make_product(&w, u, &stage, &q);
   w.tile = tile_choose(&q);
+  if (type_bytes(&u->type) > l->target->l2 / 2) w.tile.ahead = tile_ahead(&q, &w.tile);
   split_channels(&w);
   const Var *task = var_new(c, "task", idx(&w, blocks * w.splits));
   lower_for(l, task, LOOP_PARALLEL, &task_mark);
