@@ -216,12 +216,25 @@ static bool rows_fit(const Group *g, const Value *v, int at) {
   return bytes <= MAX_LOCAL_BYTES;
 }
 
+enum { MAX_LOOK_BACK = 4 }; // element-wise operations between two reads of one value
+
+// Does the stage read v, or what v is made of element by element? Not asked of constants.
+static bool reads_source(Fuse *f, const Stage *s, const Value *v, int depth) {
+  if (v->data) return false;
+  if (expr_reads(f->c, s->value, v)) return true;
+  const Node *n = v->def;
+  if (!n || depth == 0 || n->graph != f->g || !n->op->info->expr) return false;
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && reads_source(f, s, n->in[i], depth - 1)) return true;
+  return false;
+}
+
 // Do two stages read the same value? Then computing them row by row finds it in cache.
-static bool share_reads(Ctx *c, const Stage *a, const Stage *b) {
+static bool share_reads(Fuse *f, const Stage *a, const Stage *b) {
   const Expr **reads;
-  int n = expr_read_list(c, b->value, &reads);
+  int n = expr_read_list(f->c, b->value, &reads);
   for (int i = 0; i < n; i++)
-    if (reads[i]->value->def && expr_reads(c, a->value, reads[i]->value)) return true;
+    if (reads_source(f, a, reads[i]->value, MAX_LOOK_BACK)) return true;
   return false;
 }
 
@@ -232,7 +245,7 @@ static bool is_small_factor(Fuse *f, const Group *g, const Stage *def) {
   double small = (double)type_elements(&def->out->type), large = (double)type_elements(&root->out->type);
   if (small * SMALL_PART > large) return false;
   for (int i = 0; i < g->stages.n; i++)
-    if (share_reads(f->c, &g->stages.data[i], def)) return false;
+    if (share_reads(f, &g->stages.data[i], def)) return false;
   return true;
 }
 
