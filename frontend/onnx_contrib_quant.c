@@ -205,24 +205,47 @@ static Value *block_zeros(Call *c, const Blocks *b, DType t) {
   return make_reshape(c, make_cast(c, zero, t), shape, 3);
 }
 
+// The weights [n, count * size] as they are kept, behind the ops that make numbers of them; NULL: not of this form.
+static Value *packed_weights(Call *c, const Blocks *b, const Tensor *packed, DType t) {
+  Value *zero = arg_opt(c, 3);
+  int64_t row = b->count * b->size * b->bits / 8, cols = row / 4;
+  bool fits = (b->bits == 2 || b->bits == 4) && row % 4 == 0 && b->size * b->bits % 32 == 0;
+  if (!fits || (zero && (zero->type.dtype != DT_U8 || !zero->data))) return NULL;
+  Type type = type_make(DT_U32, 2, (int64_t[]){b->n, cols});
+  Value *q = make_const(c, tensor_view(call_ctx(c), &type, packed->data));
+  q = make(c, "unpack_bits", IN(q), ATTRS(A_INT("axis", 1), A_INT("bits", b->bits)));
+  Dim each[] = {dim_const(b->n), dim_const(b->count)};
+  int64_t zero_row = ceil_div(b->count * b->bits, 8);
+  if (zero && (int64_t)zero->data->bytes < b->n * zero_row) return NULL;
+  zero = zero ? unpack(c, zero->data, b->n, b->count, zero_row, b->bits)
+              : make_scalar(c, DT_U8, 1 << (b->bits - 1));
+  Value *scale = make_reshape(c, make_cast(c, arg(c, 2), t), each, 2);
+  return make(c, "dequantize_linear", IN(q, scale, zero), ATTRS(A_INT("axis", 1), A_INT("block", b->size)));
+}
+
+static Value *unpacked_weights(Call *c, const Blocks *b, const Tensor *packed, DType t) {
+  int64_t row = b->count * b->size * b->bits / 8;
+  Dim split[] = {dim_const(b->n), dim_const(b->count), dim_const(b->size)},
+      flat[] = {split[0], dim_const(b->count * b->size)}, each[] = {split[0], split[1], dim_const(1)};
+  Value *q = unpack(c, packed, b->n, b->count * b->size, row, b->bits);
+  Value *w = make_cast(c, make_reshape(c, q, split, 3), t);
+  w = make_binary(c, "sub", w, block_zeros(c, b, t));
+  w = make_binary(c, "mul", w, make_reshape(c, make_cast(c, arg(c, 2), t), each, 3));
+  return make_reshape(c, w, flat, 2);
+}
+
 // A times the transpose of weights [N,K] that are quantised in blocks along K.
 static bool matmul_nbits(Call *c) {
   Blocks b;
-  Value *a = arg(c, 0), *scale = arg(c, 2), *bias = arg_opt(c, 5);
+  Value *a = arg(c, 0), *bias = arg_opt(c, 5);
   const Tensor *packed = arg_const(c, 1);
   if (!read_blocks(c, &b)) return false;
   int64_t row = b.count * b.size * b.bits / 8;
   if (has_arg(c, 4)) return call_fail(c, "groups in another order (g_idx) are not supported");
   if (!packed || (int64_t)packed->bytes != b.n * row)
     return call_fail(c, "its weights must be a constant of %lld bytes", (long long)(b.n * row));
-  DType t = a->type.dtype;
-  Dim split[] = {dim_const(b.n), dim_const(b.count), dim_const(b.size)},
-      flat[] = {split[0], dim_const(b.count * b.size)}, each[] = {split[0], split[1], dim_const(1)};
-  Value *q = unpack(c, packed, b.n, b.count * b.size, row, b.bits);
-  Value *w = make_cast(c, make_reshape(c, q, split, 3), t);
-  w = make_binary(c, "sub", w, block_zeros(c, &b, t));
-  w = make_binary(c, "mul", w, make_reshape(c, make_cast(c, scale, t), each, 3));
-  w = make_reshape(c, w, flat, 2);
+  Value *w = packed_weights(c, &b, packed, a->type.dtype);
+  if (!w) w = unpacked_weights(c, &b, packed, a->type.dtype);
   if (b.count * b.size != b.k) w = make_slice(c, w, 1, 0, b.k);
   Value *y = make_binary(c, "matmul", a, make_transpose(c, w, (int64_t[]){1, 0}));
   return ret(c, 0, bias ? make_binary(c, "add", y, bias) : y);

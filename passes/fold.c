@@ -17,7 +17,7 @@ typedef struct Fold {
   const PassOptions *o;
   Vec(Node *) dead;
   Vec(Value *) late; // computable from constants, but not by the evaluator
-  PtrMap weights;    // values that a product reads as its weights, perhaps through views
+  PtrMap weights;    // values that a product reads as its weights, perhaps through views -> that product
 } Fold;
 
 // ---- what may be folded -------------------------------------------------------------------------------------
@@ -48,10 +48,10 @@ static bool mark_weights(Graph *g, void *data) {
     if (!is_product(n)) continue;
     Value *v = n->in[1];
     while (v->def && (v->def->op->info->flags & OP_VIEW) && v->def->nin == 1) {
-      ptr_put(f->c->arena, &f->weights, v, v);
+      ptr_put(f->c->arena, &f->weights, v, n);
       v = v->def->in[0];
     }
-    ptr_put(f->c->arena, &f->weights, v, v);
+    ptr_put(f->c->arena, &f->weights, v, n);
   }
   return true;
 }
@@ -71,9 +71,15 @@ static bool uses_symbols(const Node *n) {
   return false;
 }
 
+// Weights in few bits stay what they are: matrix products read them so (quantize_weights.c).
+static bool is_small_weights(const Fold *f, const Node *n) {
+  const Node *product = n->nout == 1 ? ptr_get(&f->weights, n->out[0]) : NULL;
+  return product && op_is(n, "dequantize_linear") && (op_is(product, "matmul") || op_is(product, "linear"));
+}
+
 static bool is_foldable(const Fold *f, const Node *n) {
   const OpInfo *info = n->op->info;
-  if (uses_symbols(n)) return false;
+  if (uses_symbols(n) || is_small_weights(f, n)) return false;
   if (n->nregions || n->kernel || info->decompose || (info->flags & OP_IMPURE)) return false;
   int64_t in = 0, out = 0;
   for (int i = 0; i < n->nin; i++) in += n->in[i] ? type_bytes(&n->in[i]->type) : 0;
