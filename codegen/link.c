@@ -235,11 +235,17 @@ static bool finish(Link *k) {
 
 // ---- kinds of output --------------------------------------------------------------------------------------------
 
+static bool is_gnu_ld(const char *linker) {
+  const char *base = strrchr(linker, '/');
+  return strcmp(base ? base + 1 : linker, "ld") == 0;
+}
+
 static void add_common(Link *k) {
   static const char *const options[] = {"--build-id=none", "--gc-sections", "--hash-style=gnu"};
   static const char *const keywords[] = {"noexecstack", "now", "relro"};
   for (int i = 0; i < ARRAY_LEN(options); i++) option(k, options[i]);
   for (int i = 0; i < ARRAY_LEN(keywords); i++) keyword(k, keywords[i]);
+  if (is_gnu_ld(k->command.argv.data[0])) keyword(k, "noseparate-code"); // no padding between segments
 }
 
 // Of a library for another machine whose libc is not here, what it takes from libc is left open: the program that

@@ -11,6 +11,7 @@ typedef struct Tables {
   LLVMModuleRef module;
   LLVMTargetDataRef layout;
   LLVMTypeRef ptr, i16, i32, i64;
+  Map *dims; // extents by their text: equal ones once
 } Tables;
 
 // One struct being built.
@@ -97,13 +98,23 @@ static LLVMValueRef dim_row(Tables *t, const struct ingot_dim *d) {
   return make_struct(t, &r);
 }
 
-static LLVMValueRef tensor_row(Tables *t, const struct ingot_tensor_info *x) {
+static LLVMValueRef dims_table(Tables *t, const struct ingot_tensor_info *x) {
+  Str key = {.arena = t->arena};
+  for (int i = 0; i < x->rank; i++) str_printf(&key, "%lld:%d ", (long long)x->dims[i].n, x->dims[i].sym);
+  LLVMValueRef known = map_get(t->dims, str_text(&key));
+  if (known) return known;
   LLVMValueRef *dims = new_rows(t, x->rank);
   for (int i = 0; i < x->rank; i++) dims[i] = dim_row(t, &x->dims[i]);
+  known = make_array(t, "dims", dims, x->rank);
+  map_put(t->dims, str_text(&key), known);
+  return known;
+}
+
+static LLVMValueRef tensor_row(Tables *t, const struct ingot_tensor_info *x) {
   Row r = {.n = 0};
   put_text(t, &r, x->name);
   put_text(t, &r, x->doc);
-  put(&r, make_array(t, "dims", dims, x->rank));
+  put(&r, dims_table(t, x));
   put_i32(t, &r, x->dtype);
   put_i32(t, &r, x->rank);
   put_i64(t, &r, x->bytes);
@@ -411,6 +422,7 @@ LLVMModuleRef tables_build(Worker *w, const Plan *p, TablesKind kind) {
   Tables tables = {.plan = p, .arena = w->arena, .llvm = w->llvm, .layout = w->machine.layout};
   Tables *t = &tables;
   t->module = worker_module(w, "tables");
+  t->dims = map_new(w->arena);
   t->ptr = LLVMPointerTypeInContext(t->llvm, 0);
   t->i16 = LLVMInt16TypeInContext(t->llvm);
   t->i32 = LLVMInt32TypeInContext(t->llvm);

@@ -162,6 +162,15 @@ struct ingot_options {
   uint64_t memory_bytes; // allocated
 };
 
+// A step of the executor, for people. Set `size` to sizeof(struct ingot_step_info).
+struct ingot_step_info {
+  uint64_t size;
+  const char *name;   // unique in the model
+  const char *source; // the ops of the model that it came from
+  int64_t flops, bytes,
+      scratch; // at the bounds: operations, bytes read and written, scratch memory per thread
+};
+
 // What an artefact's executor offers. Grows at the end only; `size` tells how much is there.
 struct ingot_api {
   uint64_t size;
@@ -202,6 +211,7 @@ struct ingot_api {
   const ingot_model *(*ctx_model)(const ingot_ctx *);
   // since ABI 1.1
   const char *(*model_isa)(const ingot_model *);
+  int (*step_info)(const ingot_model *, int32_t step, struct ingot_step_info *);
 };
 
 // The first words of every context and, after its header, of every model (see ingot_abi.h).
@@ -264,6 +274,11 @@ INGOT_API int32_t ingot_step_count(const ingot_model *m) {
 }
 INGOT_API const char *ingot_step_name(const ingot_model *m, int32_t step) {
   return INGOT_M(m)->step_name(m, step);
+}
+
+INGOT_API int ingot_describe_step(const ingot_model *m, int32_t step, struct ingot_step_info *info) {
+  const struct ingot_api *a = INGOT_M(m);
+  return a->size > offsetof(struct ingot_api, step_info) ? a->step_info(m, step, info) : INGOT_E_ABI;
 }
 
 // ---- contexts ----------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 // The first form that this processor can run.
 static const ingot_model *first_fit(const ingot_model *m) {
@@ -87,6 +88,14 @@ static const char *step_name(const ingot_model *m, int32_t i) {
   return i >= 0 && i < m->n_steps ? m->steps[i].name : NULL;
 }
 
+static int step_info(const ingot_model *m, int32_t i, struct ingot_step_info *info) {
+  if (i < 0 || i >= m->n_steps || !info || info->size < sizeof info->size) return INGOT_E_ARGUMENT;
+  const struct ingot_step *s = &m->steps[i];
+  struct ingot_step_info all = {info->size, s->name, s->source, s->flops, s->bytes, s->scratch};
+  memcpy(info, &all, info->size < sizeof all ? (size_t)info->size : sizeof all);
+  return INGOT_OK;
+}
+
 static void *step_arg(const ingot_ctx *c, int32_t step, int32_t k, const struct ingot_tensor_info **info) {
   const struct ingot_model *m = c->model;
   if (info) *info = NULL;
@@ -144,4 +153,5 @@ const struct ingot_api ingot_runtime_api = {
     .pick = ingot_api_pick,
     .ctx_model = ctx_model,
     .model_isa = model_isa,
+    .step_info = step_info,
 };

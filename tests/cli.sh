@@ -167,6 +167,13 @@ case_weights_file() {
   expect 1 compile "$trained" --weights-file -o x.ll; says "--weights-file"
 }
 
+# The classifier's library without its weights stays small.
+case_small_artefact() {
+  expect 0 compile "$source/models/mobilenetv2.yaml" --dim N=1 --target=x86-64-v3 --weights-file -o m.so; silent
+  strip m.so || skip "no strip"
+  [ "$(stat -c %s m.so)" -lt 150000 ] || fail "MobileNetV2 takes $(stat -c %s m.so) bytes without weights"
+}
+
 case_isa() {
   grep -q avx2 /proc/cpuinfo || skip "no AVX2"
   local trained=$source/models/lenet_fashion.yaml image=$source/models/images/bag_18.png v

@@ -212,7 +212,7 @@ static bool bench(BenchArgs *a) {
   StepRow *steps = NULL;
   int n = 0;
   if (a->profile) {
-    cJSON *meta = cJSON_Parse(ingot_model_metadata(s.model));
+    cJSON *meta = model_json(s.model);
     arena_defer(s.tool->arena, (void (*)(void *))cJSON_Delete, meta);
     steps = profile_steps(&s, a, &profile, meta, &n);
     if (!steps) return false;

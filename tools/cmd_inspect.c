@@ -76,7 +76,7 @@ static cJSON *describe_library(Tool *t, const char *path, const ingot_model *m) 
   for (int i = 0; i < ingot_symbol_count(m); i++) cJSON_AddItemToArray(list, symbol_json(m, i));
   cJSON_AddNumberToObject(o, "context_bytes", (double)ingot_ctx_bytes(m, NULL));
   cJSON_AddNumberToObject(o, "state_bytes", (double)ingot_state_bytes(m));
-  cJSON *meta = cJSON_Parse(ingot_model_metadata(m));
+  cJSON *meta = model_json(m);
   for (cJSON *item = meta ? meta->child : NULL; item;) {
     cJSON *next = item->next;
     if (!cJSON_GetObjectItemCaseSensitive(o, item->string))

@@ -101,6 +101,24 @@ Type model_type(Tool *t, const ingot_model *m, bool output, int i) {
   return type;
 }
 
+// Kernels with what the table of steps says of them.
+static void complete_kernel(const ingot_model *m, int i, cJSON *kernel) {
+  struct ingot_step_info info = {.size = sizeof info};
+  if (cJSON_GetObjectItemCaseSensitive(kernel, "name") || ingot_describe_step(m, i, &info)) return;
+  cJSON_AddStringToObject(kernel, "name", info.name ? info.name : "");
+  cJSON_AddStringToObject(kernel, "from", info.source ? info.source : "");
+  cJSON_AddNumberToObject(kernel, "flops", (double)info.flops);
+  cJSON_AddNumberToObject(kernel, "bytes", (double)info.bytes);
+  cJSON_AddNumberToObject(kernel, "scratch", (double)info.scratch);
+}
+
+struct cJSON *model_json(const ingot_model *m) {
+  cJSON *json = cJSON_Parse(ingot_model_metadata(m)), *k;
+  int i = 0;
+  cJSON_ArrayForEach(k, cJSON_GetObjectItemCaseSensitive(json, "kernels")) complete_kernel(m, i++, k);
+  return json;
+}
+
 const char *model_meta(Tool *t, const ingot_model *m, const char *key) {
   cJSON *json = cJSON_Parse(ingot_model_metadata(m));
   if (!json) return NULL;

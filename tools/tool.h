@@ -123,6 +123,7 @@ typedef struct Loaded {
 bool model_load(BuildArgs *a, const char *path, Loaded *out);
 // The type of input or output i; symbolic extents have `n` = bound and a `sym` of their own.
 Type model_type(Tool *t, const struct ingot_model *m, bool output, int i);
+struct cJSON *model_json(const struct ingot_model *m); // NULL if it is damaged; to be deleted
 const char *model_meta(Tool *t, const struct ingot_model *m,
                        const char *key); // of the metadata's "meta"; NULL
 
