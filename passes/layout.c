@@ -205,11 +205,12 @@ static void turn_on(Value *v) {
 }
 
 // Does the kernel read v at the channels of its own result? Then blocks of the two should be the same.
-static bool same_channels(Ctx *c, const Kernel *k, const Value *v) {
+static bool same_channels(Ctx *c, const Node *node, const Value *v) {
+  const Kernel *k = node->kernel;
   for (int i = 0; i < k->stages.n; i++) {
     const Stage *s = &k->stages.data[i];
     const Expr **reads;
-    bool result = s->ndims > 1 && s->out->info; // not a local
+    bool result = s->ndims > 1 && s->out->def == node; // not a local
     int n = result ? expr_read_list(c, s->value, &reads) : 0;
     for (int j = 0; j < n; j++)
       if (reads[j]->value == v && expr_uses_var(c, reads[j]->args[1], s->dims[1])) return true;
@@ -232,7 +233,7 @@ static void spread(LayoutPass *l, Node *n) {
     const Blocking *b = n->in[i] ? n->in[i]->info : NULL;
     if (!b || !b->on || !b->block) continue;
     any = true;
-    if (b->block < block && same_channels(l->m->ctx, k, n->in[i])) block = b->block;
+    if (b->block < block && same_channels(l->m->ctx, n, n->in[i])) block = b->block;
   }
   for (int i = 0; any && i < n->nout; i++) {
     Blocking *b = blocking_of(n->out[i]);
