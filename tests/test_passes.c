@@ -211,6 +211,45 @@ Test(passes, means_go_before_pointwise_convolutions) {
                          "  return p=%p\n}\n");
 }
 
+// No vector divides these numbers of channels: their blocks have unused ones.
+Test(passes, channels_that_fill_no_block) {
+  check_model_everywhere(HEAD
+                         "graph main(%x: f32[1,3,10,9]) {\n"
+                         "  %i1: f32[540] = iota() shape=[540] dtype=f32\n"
+                         "  %s1: f32[540] = sin(%i1)\n"
+                         "  %w1: f32[20,3,3,3] = reshape(%s1) shape=[20,3,3,3]\n"
+                         "  %i2: f32[180] = iota() shape=[180] dtype=f32\n"
+                         "  %s2: f32[180] = sin(%i2)\n"
+                         "  %w2: f32[20,1,3,3] = reshape(%s2) shape=[20,1,3,3]\n"
+                         "  %i3: f32[240] = iota() shape=[240] dtype=f32\n"
+                         "  %s3: f32[240] = sin(%i3)\n"
+                         "  %w3: f32[12,20,1,1] = reshape(%s3) shape=[12,20,1,1]\n"
+                         "  %i4: f32[240] = iota() shape=[240] dtype=f32\n"
+                         "  %s4: f32[240] = sin(%i4)\n"
+                         "  %w4: f32[20,12,1,1] = reshape(%s4) shape=[20,12,1,1]\n"
+                         "  %i5: f32[192] = iota() shape=[192] dtype=f32\n"
+                         "  %s5: f32[192] = sin(%i5)\n"
+                         "  %w5: f32[6,32,1,1] = reshape(%s5) shape=[6,32,1,1]\n"
+                         "  %i6: f32[20] = iota() shape=[20] dtype=f32\n"
+                         "  %s6: f32[20] = sin(%i6)\n"
+                         "  %b: f32[20] = reshape(%s6) shape=[20]\n"
+                         "  %c: f32[1,20,10,9] = conv(%x, %w1, %b) pads=[1,1,1,1]\n"
+                         "  %r: f32[1,20,10,9] = relu(%c)\n"
+                         "  %d: f32[1,20,5,5] = conv(%r, %w2, %b) pads=[1,1,1,1] stride=[2,2] groups=20\n"
+                         "  %p: f32[1,12,5,5] = conv(%d, %w3)\n"
+                         "  %h: f32[1,12,5,5] = hard_swish(%p)\n"
+                         "  %e: f32[1,20,5,5] = conv(%h, %w4, %b)\n"
+                         "  %a: f32[1,20,5,5] = add(%e, %d)\n"
+                         "  %g: f32[1,20,1,1] = global_avg_pool(%a)\n"
+                         "  %sg: f32[1,20,1,1] = sigmoid(%g)\n"
+                         "  %se: f32[1,20,5,5] = mul(%a, %sg)\n"
+                         "  %k: f32[1,32,5,5] = concat(%se, %h) axis=1\n"
+                         "  %f: f32[1,6,5,5] = conv(%k, %w5)\n"
+                         "  %mp: f32[1,6,2,2] = max_pool(%f) kernel=[2,2] stride=[2,2]\n"
+                         "  %sm: f32[1,20,5,5] = softmax(%a) axis=1\n"
+                         "  return f=%f, mp=%mp, sm=%sm, k=%k\n}\n");
+}
+
 Test(passes, outputs_that_are_inputs_constants_or_repeated) {
   check_model_everywhere(HEAD "graph main(%x: f32[3]) {\n"
                               "  %k: f32[2] = const [1, 2]\n"
