@@ -20,6 +20,7 @@ typedef struct CodegenOptions {
   int jobs;                 // threads of the compiler; 0: as many as cores. The output does not depend on it
   int opt_level;            // as PassOptions
   bool debug_info;          // DWARF that points into the loop dump; no two kernels share code
+  bool instrument;          // steps count their time (struct ingot_probe)
   const char *dump_path;    // of that dump (module_print_numbered), absolute; NULL: no DWARF
   const char *header_path;  // NULL: beside the output, NAME.h
   const char *source_path;  // of the model, for the self-description

@@ -329,6 +329,11 @@ LLVMValueRef math_rem(Gen *g, DType t, LLVMValueRef x, LLVMValueRef y); // fmod
 LLVMValueRef math_fma(Gen *g, DType t, LLVMValueRef a, LLVMValueRef b, LLVMValueRef d);
 LLVMValueRef math_round(Gen *g, ExprOp op, LLVMValueRef x); // floor, ceil, trunc, round
 
+// ---- probe.c: instrumentation ---------------------------------------------------------------------------
+
+// The function that a step calls instead of `callee` (NULL for a copy) and that counts its time.
+LLVMValueRef probe_step(LLVMModuleRef module, const Plan *p, int step, LLVMValueRef callee);
+
 // ---- tables.c, workers.c: all modules -------------------------------------------------------------------
 
 typedef enum CompileForm { COMPILE_OBJECT, COMPILE_BITCODE } CompileForm;

@@ -275,6 +275,10 @@ static void finish(Plan *p) {
     if (s->scratch > m->scratch_bytes) m->scratch_bytes = s->scratch;
     m->flops += s->flops;
   }
+  if (p->options->instrument) {
+    m->flags |= INGOT_MODEL_PROBES;
+    m->scratch_bytes = round_up(m->scratch_bytes, 64) + m->n_steps * (int64_t)sizeof(struct ingot_probe);
+  }
   if (p->bare) m->room_bytes = ingot_ctx_bound(m);
 }
 

@@ -54,7 +54,31 @@ static int64_t arena_offset(const Value *v) {
   return v->space == SPACE_ARENA && !v->data ? offset : -1;
 }
 
-static void put_value(Str *s, Ctx *c, const Value *v, bool first) {
+// The first and last step that has each tensor as an argument: how long its place is taken.
+typedef struct Lives {
+  Plan *p;
+  int *first, *last; // by number of the tensor; -1: none has it
+} Lives;
+
+static Lives find_lives(Plan *p) {
+  Lives l = {p, NEW_ARRAY(p->arena, int, p->tensors.n + 1), NEW_ARRAY(p->arena, int, p->tensors.n + 1)};
+  for (int i = 0; i < p->tensors.n; i++) l.first[i] = l.last[i] = -1;
+  for (int i = 0; i < p->steps.n; i++)
+    for (int k = 0; k < p->steps.data[i].n_args; k++) {
+      int t = p->args.data[p->steps.data[i].first_arg + k].tensor;
+      if (t < 0) continue;
+      if (l.first[t] < 0) l.first[t] = i;
+      l.last[t] = i;
+    }
+  return l;
+}
+
+static void put_life(Str *s, const Lives *l, const Value *v) {
+  int t = (int)(intptr_t)pmap_get(&l->p->tensor_of, v) - 1;
+  if (t >= 0 && l->first[t] >= 0) str_printf(s, ",\"first\":%d,\"last\":%d", l->first[t], l->last[t]);
+}
+
+static void put_value(Str *s, Ctx *c, const Value *v, const Lives *l, bool first) {
   str_puts(s, first ? "{" : ",{");
   put_field(s, "name", v->name);
   str_puts(s, ",");
@@ -63,23 +87,25 @@ static void put_value(Str *s, Ctx *c, const Value *v, bool first) {
     str_puts(s, ",");
     put_field(s, "layout", layout_text(c, v->layout));
   }
+  put_life(s, l, v);
   str_printf(s, ",\"offset\":%lld,\"bytes\":%lld}", (long long)arena_offset(v),
              (long long)layout_bytes(c, v->layout, &v->type));
 }
 
-static int put_arena_values(Str *s, Ctx *c, const Graph *g, int count) {
+static int put_arena_values(Str *s, Ctx *c, const Graph *g, const Lives *l, int count) {
   for (const Node *n = g->first; n; n = n->next) {
     for (int k = 0; k < n->nout; k++)
-      if (n->out[k] && arena_offset(n->out[k]) >= 0) put_value(s, c, n->out[k], count++ == 0);
-    for (int k = 0; k < n->nregions; k++) count = put_arena_values(s, c, n->region[k], count);
+      if (n->out[k] && arena_offset(n->out[k]) >= 0) put_value(s, c, n->out[k], l, count++ == 0);
+    for (int k = 0; k < n->nregions; k++) count = put_arena_values(s, c, n->region[k], l, count);
   }
   return count;
 }
 
 // The memory plan: every value of the arena, in the order in which they are computed.
-static void put_memory(Str *s, const Plan *p) {
+static void put_memory(Str *s, Plan *p) {
+  Lives l = find_lives(p);
   str_puts(s, ",\"memory\":[");
-  put_arena_values(s, p->c, p->m->main, 0);
+  put_arena_values(s, p->c, p->m->main, &l, 0);
   str_puts(s, "]");
 }
 
@@ -125,6 +151,8 @@ const char *plan_metadata(Plan *p, const Plan *first) {
   put_field(&s, "model", p->m->name);
   str_puts(&s, ",");
   put_field(&s, "target", p->m->target->name);
+  str_puts(&s, ",");
+  put_field(&s, "cpu", p->model.cpu_features);
   str_puts(&s, ",");
   put_field(&s, "source", o->source_path);
   str_puts(&s, ",");

@@ -183,16 +183,22 @@ static LLVMValueRef external_function(Tables *t, const char *name, LLVMTypeRef t
   return fn;
 }
 
+static bool is_probed(const Tables *t, const struct ingot_step *s) {
+  bool works = s->kind == INGOT_STEP_KERNEL || s->kind == INGOT_STEP_ROUTINE || s->kind == INGOT_STEP_COPY;
+  return works && t->plan->options->instrument;
+}
+
 static LLVMValueRef step_function(Tables *t, const struct ingot_step *s) {
   int i = (int)(s - t->plan->model.steps);
   const Unit *u = t->plan->step_unit.data[i];
   const char *routine = t->plan->step_routine.data[i];
   LLVMTypeRef none = LLVMVoidTypeInContext(t->llvm), params[] = {t->ptr, t->ptr, t->i64, t->i64, t->ptr};
-  if (u) return external_function(t, u->symbol, LLVMFunctionType(none, params, 5, false));
+  LLVMValueRef f = LLVMConstNull(t->ptr);
+  if (u) f = external_function(t, u->symbol, LLVMFunctionType(none, params, 5, false));
   if (routine)
-    return external_function(t, arena_printf(t->arena, "ingot_rt_%s", routine),
-                             LLVMFunctionType(t->i32, params, 1, false));
-  return LLVMConstNull(t->ptr);
+    f = external_function(t, arena_printf(t->arena, "ingot_rt_%s", routine),
+                          LLVMFunctionType(t->i32, params, 1, false));
+  return is_probed(t, s) ? probe_step(t->module, t->plan, i, f) : f;
 }
 
 static void put_range(Tables *t, Row *r, struct ingot_range x) {
@@ -204,7 +210,7 @@ static void put_range(Tables *t, Row *r, struct ingot_range x) {
 
 static LLVMValueRef step_row(Tables *t, const struct ingot_step *s) {
   Row r = {.n = 0};
-  put_i32(t, &r, s->kind);
+  put_i32(t, &r, s->kind == INGOT_STEP_COPY && is_probed(t, s) ? INGOT_STEP_KERNEL : s->kind);
   put_i32(t, &r, s->flags);
   put(&r, step_function(t, s));
   put_i32(t, &r, s->first_arg);

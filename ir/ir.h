@@ -711,6 +711,12 @@ struct Kernel {
   int64_t flops, bytes;
 };
 
+// ---- flops.c: what is computed, at the bounds of symbols ------------------------------------------------
+
+// Additions, multiplications, comparisons and functions of floats in one evaluation of e, one each.
+double expr_flops(Ctx *c, const Expr *e);
+double stage_flops(Ctx *c, const Stage *s); // of all its elements
+
 // ---- loops ----------------------------------------------------------------------------------------------
 
 typedef enum StmtKind { S_FOR, S_STORE, S_LET, S_IF, S_ALLOC, S_PREFETCH } StmtKind;

@@ -76,17 +76,6 @@ static void add_inputs(Fuse *f, const Group *g, const Expr *e, ValueList *ins) {
   }
 }
 
-static double reduction_flops(Ctx *c, const Stage *s) {
-  double points = fuse_points(c, s), outer = (double)vars_product(c, s->dims, s->ndims);
-  return points > outer ? 2 * points : 0;
-}
-
-static int64_t stage_flops(Ctx *c, const Stage *s) {
-  double ops = fuse_work(c, s->value).ops * (double)vars_product(c, s->dims, s->ndims);
-  double sum = reduction_flops(c, s) + ops;
-  return sum < 1e18 ? (int64_t)sum : (int64_t)1e18;
-}
-
 static int64_t bytes_of(Value *const *v, int n) {
   int64_t sum = 0;
   for (int i = 0; i < n; i++) sum += v[i] ? type_bytes(&v[i]->type) : 0;
@@ -97,6 +86,7 @@ bool fuse_build(Fuse *f, Group *g) {
   Ctx *c = f->c;
   ValueList ins = {0};
   Kernel *k = NEW(c->arena, Kernel);
+  double flops = 0;
   for (int i = 0; i < g->stages.n; i++) {
     Stage *s = &g->stages.data[i];
     if (f->opt >= 1 && expr_has(c, s->value, E_GUARD)) s->value = expr_assume(c, s->value, NULL);
@@ -104,7 +94,7 @@ bool fuse_build(Fuse *f, Group *g) {
     add_inputs(f, g, s->value, &ins);
     for (int d = 0; s->index && d < s->out->type.rank; d++) add_inputs(f, g, s->index[d], &ins);
     vec_push(c->arena, &k->stages, *s);
-    k->flops += stage_flops(c, s);
+    flops += stage_flops(c, s);
   }
   for (int i = 0; i < g->locals.n; i++) {
     g->locals.data[i]->def = NULL;
@@ -112,12 +102,14 @@ bool fuse_build(Fuse *f, Group *g) {
   }
   const Node *named = main_member(f, g);
   k->name = name_after(f, named);
+  k->flops = flops < 1e18 ? (int64_t)flops : (int64_t)1e18;
   k->bytes = bytes_of(ins.data, ins.n) + bytes_of(g->outs.data, g->outs.n);
   k->parallel = 1;
   Builder b = builder_replacing(g->root, "fuse");
+  b.loc = named->loc;
+  b.like = named; // its origin comes first
   Node *n = build_kernel(&b, k, ins.data, ins.n, g->outs.data, g->outs.n);
   if (!n) return false;
-  n->loc = named->loc;
   for (int i = g->members.n - 1; i >= 0; i--) node_inherit(n, g->members.data[i]);
   return true;
 }

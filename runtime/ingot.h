@@ -171,6 +171,12 @@ struct ingot_step_info {
       scratch; // at the bounds: operations, bytes read and written, scratch memory per thread
 };
 
+// What an instrumented artefact counted of one step on one thread, in ticks of the processor's time-stamp counter.
+struct ingot_probe {
+  uint64_t calls, ticks; // since the context was made
+  uint64_t begin, end;   // of the last call
+};
+
 // What an artefact's executor offers. Grows at the end only; `size` tells how much is there.
 struct ingot_api {
   uint64_t size;
@@ -212,6 +218,8 @@ struct ingot_api {
   // since ABI 1.1
   const char *(*model_isa)(const ingot_model *);
   int (*step_info)(const ingot_model *, int32_t step, struct ingot_step_info *);
+  // Seeing inside: one probe per step, of a thread of the context; NULL if the artefact is not instrumented.
+  const struct ingot_probe *(*probes)(const ingot_ctx *, int32_t thread);
 };
 
 // The first words of every context and, after its header, of every model (see ingot_abi.h).
@@ -361,6 +369,12 @@ INGOT_API int ingot_state_restore(ingot_ctx *c, const void *from, uint64_t bytes
 INGOT_API void *ingot_step_arg(const ingot_ctx *c, int32_t step, int32_t k,
                                const struct ingot_tensor_info **info) {
   return INGOT_C(c)->step_arg(c, step, k, info);
+}
+
+// By step number; NULL if the artefact is not instrumented or there is no such thread. Not while a run is going on.
+INGOT_API const struct ingot_probe *ingot_probes(const ingot_ctx *c, int32_t thread) {
+  if (INGOT_C(c)->size < offsetof(struct ingot_api, probes) + sizeof INGOT_C(c)->probes) return NULL;
+  return INGOT_C(c)->probes(c, thread);
 }
 
 // ---- small helpers -----------------------------------------------------------------------------------

@@ -174,8 +174,10 @@ struct ingot_weights_header {
 };
 
 enum ingot_model_flags {
-  INGOT_MODEL_REAL_TIME = 2,      // one thread, all memory touched when a context is made
-  INGOT_MODEL_FLUSH_DENORMALS = 1 // kernels run with denormal results and operands taken as zero
+  INGOT_MODEL_FLUSH_DENORMALS = 1, // kernels run with denormal results and operands taken as zero
+  INGOT_MODEL_REAL_TIME = 2,       // one thread, all memory touched when a context is made
+  // Steps count their ticks in struct ingot_probe: n_steps of them, at the end of each thread's scratch memory.
+  INGOT_MODEL_PROBES = 4
 };
 
 struct ingot_model {

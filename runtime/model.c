@@ -120,6 +120,13 @@ static int check_cpu(const ingot_model *m, char *missing, uint64_t size) {
   return ingot_cpu_check(m->cpu_features, missing, (size_t)size);
 }
 
+static const struct ingot_probe *probes(const ingot_ctx *c, int32_t thread) {
+  const ingot_model *m = c->model;
+  if (!(m->flags & INGOT_MODEL_PROBES) || thread < 0 || thread >= c->threads) return NULL;
+  uint64_t at = (uint64_t)m->scratch_bytes - (uint64_t)m->n_steps * sizeof(struct ingot_probe);
+  return (const struct ingot_probe *)(const void *)(c->scratch + (uint64_t)thread * c->scratch_stride + at);
+}
+
 const struct ingot_api ingot_runtime_api = {
     .size = sizeof(struct ingot_api),
     .ctx_bytes = ingot_api_ctx_bytes,
@@ -154,4 +161,5 @@ const struct ingot_api ingot_runtime_api = {
     .ctx_model = ctx_model,
     .model_isa = model_isa,
     .step_info = step_info,
+    .probes = probes,
 };

@@ -347,6 +347,25 @@ case_debug_build() {
   done
 }
 
+# ---- instrumentation ------------------------------------------------------------------------------------------
+
+# The same results; probes on every thread; the steps' times sum up to the run's.
+case_instrument() {
+  local lenet=$source/models/lenet_fashion.yaml ratio
+  expect 0 compile "$lenet" -o plain.so; expect 0 compile --instrument "$lenet" -o probed.so; silent
+  grep -q 'probe0' <(strings plain.so) && fail "probes in a library without instrumentation"
+  expect 0 run plain.so --input image=random:7 --output logits=plain.npy
+  expect 0 run probed.so --input image=random:7 --output logits=probed.npy; same plain.npy probed.npy
+  expect 0 bench probed.so --threads=1 --seconds=0.2 --json --trace=t.json; silent; prints '"by":	"probes"'
+  ratio=$(awk -F: '/"run_ms"/ {run = $2 + 0} /"steps_ms"/ {print int(($2 + 0) / run * 100)}' out)
+  [ "$ratio" -ge 70 ] && [ "$ratio" -le 103 ] || fail "the steps are $ratio % of the run"
+  grep -q '"traceEvents"' t.json && grep -q '"name":"conv1_conv"' t.json || fail "no trace"
+  expect 0 bench probed.so --threads=2 --seconds=0 --runs=3 --profile; prints "% bal"; prints "limits of this machine"
+  expect 0 bench plain.so --threads=1 --seconds=0 --runs=3 --profile; prints "hooks between steps"; prints "max_pool"
+  mkdir d; expect 0 compile --instrument "$model" -o whole.so --dump=all --dump-dir=d
+  local f; for f in d/*.ing; do expect 0 opt --instrument "$f" -o part.so; silent; same part.so whole.so; done
+}
+
 # ---- run ---------------------------------------------------------------------------------------------------
 
 case_run() {

@@ -2,73 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/cost.h"
 
-// ---- expressions ------------------------------------------------------------------------------------------
-
-static double extent(Ctx *c, const Var *v) {
-  int64_t lo, hi;
-  return v->extent && expr_bounds(c, v->extent, NULL, &lo, &hi) ? (double)hi : 1;
-}
-
-static double own_cost(const Expr *e) {
-  switch (e->op) {
-  case E_CONST:
-  case E_VAR:
-  case E_SYM:
-  case E_READ:
-  case E_GUARD:
-  case E_SELECT:
-  case E_CAST:
-  case E_BITCAST:
-  case E_REDUCE: return 0;
-  case E_FMA: return 2;
-  default: return e->nargs > 0 && dtype_is_float(e->args[0]->dtype) ? 1 : 0;
-  }
-}
-
-// Expressions met within one evaluation of a body: what is shared is computed once. Open addressing.
-typedef struct Seen {
-  const Expr **slot;
-  uint32_t n, cap; // cap: a power of two
-} Seen;
-
-static bool seen_put(Seen *s, Arena *a, const Expr *e);
-
-static void seen_grow(Seen *s, Arena *a) {
-  Seen old = *s;
-  *s = (Seen){.cap = old.cap ? 2 * old.cap : 64};
-  s->slot = NEW_ARRAY(a, const Expr *, s->cap);
-  for (uint32_t i = 0; i < old.cap; i++)
-    if (old.slot[i]) seen_put(s, a, old.slot[i]);
-}
-
-// false if e was there.
-static bool seen_put(Seen *s, Arena *a, const Expr *e) {
-  if (2 * s->n >= s->cap) seen_grow(s, a);
-  uint32_t i = e->id * 2654435761u & (s->cap - 1); // Knuth's multiplicative hash
-  for (; s->slot[i]; i = (i + 1) & (s->cap - 1))
-    if (s->slot[i] == e) return false;
-  s->slot[i] = e;
-  s->n++;
-  return true;
-}
-
-static double expr_flops(Ctx *c, const Expr *e, Seen *seen) {
-  if (e->op == E_READ || !seen_put(seen, c->arena, e)) return 0; // a read's indices are integers
-  Seen body = {0};
-  Seen *scope = e->op == E_REDUCE ? &body : seen;
-  double inner = 0, times = 1;
-  for (int i = 0; i < e->nargs; i++) inner += expr_flops(c, e->args[i], scope);
-  if (e->op != E_REDUCE) return inner + own_cost(e);
-  for (int i = 0; i < e->reduce.nvars; i++) times *= extent(c, e->reduce.vars[i]);
-  return times * (inner + (dtype_is_float(e->dtype) ? 1 : 0));
-}
-
-// Operations of one evaluation of e.
-static double body_flops(Ctx *c, const Expr *e) {
-  Seen seen = {0};
-  return expr_flops(c, e, &seen);
-}
-
 // ---- nodes ------------------------------------------------------------------------------------------------
 
 static double defined_flops(Ctx *c, const Node *n, int out) {
@@ -76,17 +9,12 @@ static double defined_flops(Ctx *c, const Node *n, int out) {
   const Expr *index[MAX_RANK];
   for (int i = 0; i < type->rank; i++) index[i] = ex_var(c, var_new(c, "i", dim_to_expr(c, type->dim[i])));
   const Expr *e = node_define(c, n, out, index);
-  return e ? body_flops(c, e) * (double)type_elements(type) : 0;
+  return e ? expr_flops(c, e) * (double)type_elements(type) : 0;
 }
 
 static double kernel_flops(Ctx *c, const Kernel *k) {
   double sum = 0;
-  for (int i = 0; i < k->stages.n; i++) {
-    const Stage *s = &k->stages.data[i];
-    double times = 1, combine = s->store != STORE_SET && dtype_is_float(s->out->type.dtype) ? 1 : 0;
-    for (int d = 0; d < s->ndims; d++) times *= extent(c, s->dims[d]);
-    sum += times * (body_flops(c, s->value) + combine);
-  }
+  for (int i = 0; i < k->stages.n; i++) sum += stage_flops(c, &k->stages.data[i]);
   return sum;
 }
 

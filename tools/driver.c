@@ -146,6 +146,7 @@ bool driver_passes(BuildArgs *a, Module *m) {
   fold.debug_info = fold.freestanding = false;
   a->pass.report = report_weights;
   a->pass.report_data = a;
+  fold.instrument = false;
   a->pass.compiled_eval = jit_eval_values;
   a->pass.compiled_eval_data = &(JitEval){.options = &fold, .lower = lower_slice, .lower_data = a};
   bool ok = dump_after(r.dumps, m, "input", true) &&

@@ -13,6 +13,7 @@ enum {
   OPT_DUMP_DIR,
   OPT_DUMP_KERNEL,
   OPT_DIFF,
+  OPT_INSTRUMENT,
   OPT_STOP_AFTER,
   OPT_LIST_PASSES,
   OPT_VERIFY_EACH,
@@ -50,6 +51,7 @@ static const struct argp_option build_options[] = {
     {"jobs", 'j', "N", 0, "threads of the compiler (default: all cores); the output is the same", 1},
     {"linker", OPT_LINKER, "PROGRAM", 0, "linker to use instead of ld", 1},
     {"debug", 'g', NULL, 0, "line information that points into the loop dump", 1},
+    {"instrument", OPT_INSTRUMENT, NULL, 0, "steps count their time, for `ingot bench --profile`", 1},
     {NULL, 0, NULL, 0, "Seeing inside:", 2},
     {"passes", OPT_PASSES, "LIST", 0, "run these passes (comma separated) instead of the standard list", 2},
     {"stop-after", OPT_STOP_AFTER, "PASS", 0, "stop after this pass", 2},
@@ -138,6 +140,7 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
     a->codegen.opt_level = a->pass.opt_level;
     return 0;
   case 'j': return count_option(arg, 1024, &a->codegen.jobs, state, "--jobs");
+  case OPT_INSTRUMENT: a->codegen.instrument = true; return 0;
   case 'g': a->codegen.debug_info = true; return 0;
   case OPT_THREADS: return count_option(arg, 4096, &a->pass.threads, state, "--threads");
   case OPT_NAME: return name_option(a, arg, state);
@@ -203,6 +206,7 @@ char *build_options_text(const BuildArgs *a) {
   if (strcmp(a->pass.winograd, "auto") != 0) str_printf(&s, " --winograd=%s", a->pass.winograd);
   if (a->weights) str_printf(&s, " --weights=%s", a->weights);
   if (a->codegen.debug_info) str_puts(&s, " --debug");
+  if (a->codegen.instrument) str_puts(&s, " --instrument");
   for (int i = 0; i < a->frontend.dims.n; i++) str_printf(&s, " --dim=%s", a->frontend.dims.data[i]);
   for (int i = 0; i < a->frontend.shapes.n; i++) str_printf(&s, " --shape=%s", a->frontend.shapes.data[i]);
   for (int i = 0; i < a->frontend.states.n; i++) str_printf(&s, " --state=%s", a->frontend.states.data[i]);

@@ -1,0 +1,73 @@
+// flops.c: counts floating-point operations of expressions: what they say, not what a machine makes of it.
+// SPDX-License-Identifier: Apache-2.0
+#include "ir/ir.h"
+
+static double extent(Ctx *c, const Var *v) {
+  int64_t lo, hi;
+  return v->extent && expr_bounds(c, v->extent, NULL, &lo, &hi) ? (double)hi : 1;
+}
+
+static double own_cost(const Expr *e) {
+  switch (e->op) {
+  case E_CONST:
+  case E_VAR:
+  case E_SYM:
+  case E_READ:
+  case E_GUARD:
+  case E_SELECT:
+  case E_CAST:
+  case E_BITCAST:
+  case E_REDUCE: return 0;
+  case E_FMA: return 2;
+  default: return e->nargs > 0 && dtype_is_float(e->args[0]->dtype) ? 1 : 0;
+  }
+}
+
+// Expressions met within one evaluation of a body: what is shared is computed once. Open addressing.
+typedef struct Seen {
+  const Expr **slot;
+  uint32_t n, cap; // cap: a power of two
+} Seen;
+
+static bool seen_put(Seen *s, Arena *a, const Expr *e);
+
+static void seen_grow(Seen *s, Arena *a) {
+  Seen old = *s;
+  *s = (Seen){.cap = old.cap ? 2 * old.cap : 64};
+  s->slot = NEW_ARRAY(a, const Expr *, s->cap);
+  for (uint32_t i = 0; i < old.cap; i++)
+    if (old.slot[i]) seen_put(s, a, old.slot[i]);
+}
+
+// false if e was there.
+static bool seen_put(Seen *s, Arena *a, const Expr *e) {
+  if (2 * s->n >= s->cap) seen_grow(s, a);
+  uint32_t i = e->id * 2654435761u & (s->cap - 1); // Knuth's multiplicative hash
+  for (; s->slot[i]; i = (i + 1) & (s->cap - 1))
+    if (s->slot[i] == e) return false;
+  s->slot[i] = e;
+  s->n++;
+  return true;
+}
+
+static double count(Ctx *c, const Expr *e, Seen *seen) {
+  if (e->op == E_READ || !seen_put(seen, c->arena, e)) return 0; // a read's indices are integers
+  Seen body = {0};
+  Seen *scope = e->op == E_REDUCE ? &body : seen;
+  double inner = 0, times = 1;
+  for (int i = 0; i < e->nargs; i++) inner += count(c, e->args[i], scope);
+  if (e->op != E_REDUCE) return inner + own_cost(e);
+  for (int i = 0; i < e->reduce.nvars; i++) times *= extent(c, e->reduce.vars[i]);
+  return times * (inner + (dtype_is_float(e->dtype) ? 1 : 0));
+}
+
+double expr_flops(Ctx *c, const Expr *e) {
+  Seen seen = {0};
+  return count(c, e, &seen);
+}
+
+double stage_flops(Ctx *c, const Stage *s) {
+  double times = 1, combine = s->store != STORE_SET && dtype_is_float(s->out->type.dtype) ? 1 : 0;
+  for (int d = 0; d < s->ndims; d++) times *= extent(c, s->dims[d]);
+  return times * (expr_flops(c, s->value) + combine);
+}

@@ -1,0 +1,239 @@
+// profile.c: measures every step of a run.
+// SPDX-License-Identifier: Apache-2.0
+//
+// In an instrumented artefact every thread counts the ticks of its part of each step; the time of a step is from the
+// first begin to the last end. Elsewhere hooks at begin and end of steps tell the time on the calling thread.
+#include "tools/profile.h"
+
+#include <linux/perf_event.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void profile_hook(void *user, ingot_ctx *ctx, int32_t step, int32_t begin) {
+  (void)ctx;
+  ProfileHook *h = user;
+  if (!h->on) return;
+  double now = seconds_now() * 1e3;
+  if (begin) {
+    h->begin[step] = now;
+    return;
+  }
+  h->total[step] += now - h->begin[step];
+  h->calls[step]++;
+  h->last_begin[step] = h->begin[step];
+  h->last_end[step] = now;
+}
+
+// ---- hardware counters ----------------------------------------------------------------------------------------
+
+static const struct {
+  const char *name;
+  uint32_t type;
+  uint64_t config;
+} events[] = {{"cycles", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CPU_CYCLES},
+              {"instructions", PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS},
+              {"cache_misses", PERF_TYPE_HARDWARE, PERF_COUNT_HW_CACHE_MISSES},
+              {"branch_misses", PERF_TYPE_HARDWARE, PERF_COUNT_HW_BRANCH_MISSES},
+              {"page_faults", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_PAGE_FAULTS},
+              {"context_switches", PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CONTEXT_SWITCHES}};
+
+// Of the calling thread; -1 where it cannot be had.
+static int counter_open(int i) {
+  struct perf_event_attr a = {.type = events[i].type, .size = sizeof a, .config = events[i].config};
+  a.disabled = 1;
+  a.exclude_kernel = events[i].type == PERF_TYPE_HARDWARE;
+  a.exclude_hv = 1;
+  return (int)syscall(SYS_perf_event_open, &a, 0, -1, -1, 0);
+}
+
+static bool count_events(Session *s, Profile *p) {
+  enum { RUNS = 3 };
+  int fd[ARRAY_LEN(events)];
+  for (int i = 0; i < ARRAY_LEN(events); i++) fd[i] = counter_open(i);
+  for (int i = 0; i < ARRAY_LEN(events); i++)
+    if (fd[i] >= 0) ioctl(fd[i], PERF_EVENT_IOC_ENABLE, 0);
+  bool ok = true;
+  for (int r = 0; ok && r < RUNS; r++) ok = session_run(s);
+  for (int i = 0; i < ARRAY_LEN(events); i++) {
+    uint64_t n = 0;
+    if (fd[i] < 0) continue;
+    if (read(fd[i], &n, sizeof n) == (ssize_t)sizeof n)
+      vec_push(s->tool->arena, &p->counters, ((Counter){events[i].name, (double)n / RUNS}));
+    close(fd[i]);
+  }
+  return ok;
+}
+
+// ---- measuring ------------------------------------------------------------------------------------------------
+
+typedef struct Measure {
+  Session *s;
+  Profile *p;
+  ProfileHook *hook;
+  StepRow *row; // by step
+  int n;
+  const struct ingot_probe **probe; // by thread
+  struct ingot_probe **before;      // as they stood before the measurement
+  uint64_t run_begin;               // ticks
+  double run_begin_ms;
+} Measure;
+
+static void find_probes(Measure *m) {
+  Arena *a = m->s->tool->arena;
+  int threads = m->p->threads;
+  m->probe = NEW_ARRAY(a, const struct ingot_probe *, threads);
+  m->before = NEW_ARRAY(a, struct ingot_probe *, threads);
+  for (int t = 0; t < threads; t++) {
+    m->probe[t] = ingot_probes(m->s->ctx, t);
+    if (!m->probe[t]) return;
+    m->before[t] = arena_dup(a, m->probe[t], sizeof(struct ingot_probe) * (size_t)m->n);
+  }
+  m->p->instrumented = m->p->limits.ticks_per_ns > 0;
+}
+
+static double ticks_ms(const Measure *m, uint64_t ticks) {
+  return (double)ticks / m->p->limits.ticks_per_ns * 1e-6;
+}
+
+// After a run: steps that ran once took from the first begin to the last end; loops' steps what they counted.
+static void read_probes(Measure *m, uint64_t *seen) {
+  for (int i = 0; i < m->n; i++) {
+    uint64_t begin = UINT64_MAX, end = 0, calls = 0, most = 0, sum = 0;
+    for (int t = 0; t < m->p->threads; t++) {
+      const struct ingot_probe *now = &m->probe[t][i];
+      struct ingot_probe *old = &m->before[t][i];
+      uint64_t ticks = now->ticks - old->ticks, times = now->calls - old->calls;
+      *old = *now;
+      if (!times) continue;
+      if (now->begin < begin) begin = now->begin;
+      if (now->end > end) end = now->end;
+      if (times > calls) calls = times;
+      if (ticks > most) most = ticks;
+      sum += ticks;
+      seen[t] += ticks;
+    }
+    if (!calls) continue;
+    uint64_t took = calls == 1 ? end - begin : most;
+    m->row[i].ms += ticks_ms(m, took);
+    m->row[i].busy_ms += ticks_ms(m, sum);
+    m->row[i].calls += (double)calls;
+    m->row[i].balance += most ? (double)sum / (double)most : 1; // threads at work, on average
+  }
+}
+
+static void note_spans(Measure *m) {
+  Arena *a = m->s->tool->arena;
+  for (int i = 0; i < m->n; i++) {
+    if (!m->p->instrumented && m->hook->last_begin[i] >= m->run_begin_ms)
+      vec_push(
+          a, &m->p->spans,
+          ((Span){i, 0, m->hook->last_begin[i] - m->run_begin_ms, m->hook->last_end[i] - m->run_begin_ms}));
+    for (int t = 0; m->p->instrumented && t < m->p->threads; t++) {
+      const struct ingot_probe *x = &m->probe[t][i];
+      if (x->begin >= m->run_begin)
+        vec_push(a, &m->p->spans,
+                 ((Span){i, t, ticks_ms(m, x->begin - m->run_begin), ticks_ms(m, x->end - m->run_begin)}));
+    }
+  }
+}
+
+static bool one_run(Measure *m, uint64_t *seen, double *ms) {
+  m->run_begin_ms = seconds_now() * 1e3;
+  m->run_begin = limits_ticks();
+  if (!session_run(m->s)) return false;
+  uint64_t end = limits_ticks();
+  *ms = m->p->instrumented ? ticks_ms(m, end - m->run_begin) : seconds_now() * 1e3 - m->run_begin_ms;
+  if (m->p->instrumented) read_probes(m, seen);
+  return true;
+}
+
+static bool measure(Measure *m, int runs, double seconds) {
+  enum { MAX_RUNS = 100000 };
+  uint64_t *seen = NEW_ARRAY(m->s->tool->arena, uint64_t, m->p->threads);
+  double start = seconds_now(), ms;
+  m->hook->on = !m->p->instrumented;
+  while ((m->p->runs < runs || seconds_now() - start < seconds) && m->p->runs < MAX_RUNS) {
+    if (!one_run(m, seen, &ms)) return false;
+    m->p->run_ms += ms;
+    m->p->runs++;
+  }
+  m->hook->on = false;
+  m->p->run_ms /= m->p->runs;
+  note_spans(m);
+  return true;
+}
+
+// ---- what steps did ---------------------------------------------------------------------------------------------
+
+static double number_of(const cJSON *o, const char *key) {
+  const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, key);
+  return cJSON_IsNumber(v) ? v->valuedouble : 0;
+}
+
+static const char *text_of(const cJSON *o, const char *key) {
+  const char *s = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, key));
+  return s ? s : "";
+}
+
+// The metadata lists a kernel for each step, in their order.
+static void describe(Measure *m, const cJSON *meta) {
+  const cJSON *k;
+  int i = 0;
+  cJSON_ArrayForEach(k, cJSON_GetObjectItemCaseSensitive(meta, "kernels")) {
+    if (i == m->n) return;
+    StepRow *r = &m->row[i++];
+    r->source = text_of(k, "from");
+    r->schedule = text_of(cJSON_GetObjectItemCaseSensitive(k, "schedule"), "kind");
+    r->flops = number_of(k, "flops");
+    r->bytes = number_of(k, "bytes");
+  }
+}
+
+static void finish_row(Measure *m, StepRow *r) {
+  Profile *p = m->p;
+  if (!p->instrumented) {
+    r->ms = r->busy_ms = m->hook->total[r->step];
+    r->calls = m->hook->calls[r->step];
+  }
+  r->ms /= p->runs;
+  r->busy_ms /= p->runs;
+  r->balance = p->instrumented && r->calls > 0 ? r->balance / p->runs / p->threads : 0;
+  r->calls /= p->runs;
+  double arithmetic = r->flops / p->limits.gflops * 1e-6;
+  double memory = r->bytes / limits_bandwidth(&p->limits, r->bytes, p->threads) * 1e-6;
+  r->by_memory = memory > arithmetic;
+  r->roof = (r->by_memory ? memory : arithmetic) * (r->calls > 1 ? r->calls : 1);
+}
+
+static int by_time(const void *a, const void *b) {
+  double x = ((const StepRow *)a)->ms, y = ((const StepRow *)b)->ms;
+  return (x < y) - (x > y);
+}
+
+bool profile_run(Session *s, ProfileHook *hook, int runs, double seconds, const cJSON *meta, Profile *p) {
+  Arena *a = s->tool->arena;
+  bool avx512 = strstr(text_of(meta, "cpu"), "avx512") != NULL;
+  *p = (Profile){.threads = s->threads};
+  p->limits = limits_measure(s->threads, limits_vector_bytes(avx512));
+  Measure m = {.s = s, .p = p, .hook = hook, .n = ingot_step_count(s->model)};
+  hook->begin = NEW_ARRAY(a, double, m.n + 1);
+  hook->total = NEW_ARRAY(a, double, m.n + 1);
+  hook->last_begin = NEW_ARRAY(a, double, m.n + 1);
+  hook->last_end = NEW_ARRAY(a, double, m.n + 1);
+  hook->calls = NEW_ARRAY(a, double, m.n + 1);
+  m.row = NEW_ARRAY(a, StepRow, m.n + 1);
+  find_probes(&m);
+  if (!measure(&m, runs, seconds) || !count_events(s, p)) return false;
+  describe(&m, meta);
+  for (int i = 0; i < m.n; i++) {
+    m.row[i].step = i;
+    m.row[i].name = ingot_step_name(s->model, i);
+    finish_row(&m, &m.row[i]);
+    p->sum_ms += m.row[i].ms;
+    vec_push(a, &p->rows, m.row[i]);
+  }
+  qsort(p->rows.data, (size_t)p->rows.n, sizeof(StepRow), by_time);
+  return true;
+}

@@ -1,0 +1,60 @@
+// profile.h: where the time of a run goes, step by step.
+// SPDX-License-Identifier: Apache-2.0
+#ifndef INGOT_TOOLS_PROFILE_H
+#define INGOT_TOOLS_PROFILE_H
+
+#include <cjson/cJSON.h>
+
+#include "tools/limits.h"
+#include "tools/session.h"
+
+// What one step took and did, per run.
+typedef struct StepRow {
+  int step;
+  const char *name, *source, *schedule; // source: the ops of the model, the main one first
+  double ms, flops, bytes;
+  double calls;
+  double busy_ms; // of all threads together; = ms if only one is known of
+  double balance; // busy time of the threads over that of the busiest, 1 if even; 0: not known
+  double roof;    // ms that it would take at the machine's limits; 0: not known
+  bool by_memory; // bandwidth is what limits it, not arithmetic
+} StepRow;
+
+// One piece of the last run, for the trace.
+typedef struct Span {
+  int step, thread;
+  double begin_ms, end_ms; // from the run's start
+} Span;
+
+typedef struct Counter {
+  const char *name;
+  double per_run;
+} Counter;
+
+typedef struct Profile {
+  bool instrumented; // by probes in the artefact; else by hooks, which see the calling thread only
+  int threads, runs;
+  double run_ms; // mean of the runs that were measured
+  double sum_ms; // of the steps
+  Limits limits;
+  Vec(StepRow) rows; // by falling time
+  Vec(Span) spans;
+  Vec(Counter) counters; // none where the kernel forbids them
+} Profile;
+
+// The hook that a session to be profiled must be opened with, and its data.
+typedef struct ProfileHook {
+  bool on;
+  double *begin, *total, *last_begin, *last_end;
+  double *calls;
+} ProfileHook;
+void profile_hook(void *user, ingot_ctx *ctx, int32_t step, int32_t begin);
+
+// Runs for at least so long and so often. false after reporting.
+bool profile_run(Session *s, ProfileHook *hook, int runs, double seconds, const cJSON *meta, Profile *p);
+void profile_print(const Profile *p);
+cJSON *profile_json(const Profile *p);
+// Chrome's trace event format, which Perfetto reads.
+bool profile_trace(Tool *t, const Profile *p, const char *path);
+
+#endif
