@@ -129,6 +129,7 @@ Diag *diag_new(Arena *a, FILE *out, bool color);
 void diag_error(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_warn(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
+void diag_remark(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int diag_errors(const Diag *d); // errors so far, including those not printed
 // Prints "N errors, not all shown" if some were suppressed.
 void diag_finish(Diag *d);

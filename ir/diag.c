@@ -162,6 +162,14 @@ void diag_note(Diag *d, Loc loc, const char *fmt, ...) {
   va_end(ap);
 }
 
+void diag_remark(Diag *d, Loc loc, const char *fmt, ...) {
+  static const Kind remark = {"remark", "\033[1;34m"};
+  va_list ap;
+  va_start(ap, fmt);
+  put_message(d, remark, loc, fmt, ap);
+  va_end(ap);
+}
+
 void diag_finish(Diag *d) {
   if (d->out && d->errors > DIAG_MAX_ERRORS) {
     fprintf(d->out, "%d errors, the first %d are shown\n", d->errors, DIAG_MAX_ERRORS);

@@ -13,6 +13,16 @@ Value *value_new(Ctx *c, const char *name, Type type, Loc loc) {
   return v;
 }
 
+void remark(Module *m, const char *pass, const Value *about, const char *fmt, ...) {
+  if (!m->wants_remarks) return;
+  va_list ap;
+  va_start(ap, fmt);
+  Remark r = {pass, about->name, about->def ? about->def->loc : about->loc,
+              arena_vprintf(m->ctx->arena, fmt, ap)};
+  va_end(ap);
+  vec_push(m->ctx->arena, &m->remarks, r);
+}
+
 Graph *graph_new(Module *m, const char *name, Graph *parent) {
   Graph *g = NEW(m->ctx->arena, Graph);
   g->ctx = m->ctx;

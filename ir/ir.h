@@ -554,6 +554,14 @@ typedef struct Limit {
   int64_t max;
 } Limit;
 
+// What a pass decided and why, for people: --remarks, `ingot explain`, reports.
+typedef struct Remark {
+  const char *pass;
+  const char *about; // name of the value (a kernel's first result)
+  Loc loc;
+  const char *text;
+} Remark;
+
 struct Module {
   Ctx *ctx;
   const char *name; // C identifier; prefix of the artefact's symbols
@@ -566,7 +574,9 @@ struct Module {
   int64_t state_bytes;      // the same
   int unproved;             // loops that lowering threw away because they could not be proved
   Vec(const char *) passes; // names of the passes that ran
-  Vec(MetaEntry) meta;      // description, labels, preprocessing: kept in the artefact
+  bool wants_remarks;
+  Vec(Remark) remarks; // in the order in which they were made
+  Vec(MetaEntry) meta; // description, labels, preprocessing: kept in the artefact
 };
 
 struct Ctx {
@@ -580,6 +590,8 @@ struct Ctx {
 
 Ctx *ctx_new(Arena *a, Diag *d);
 Module *module_new(Ctx *c, const char *name);
+// Notes a decision, if anybody wants to know. Passes call it where they decide.
+void remark(Module *m, const char *pass, const Value *about, const char *fmt, ...) PRINTF_LIKE(4, 5);
 Sym *module_sym(Module *m, const char *name, int64_t min, int64_t max, Loc loc); // finds or makes
 
 Graph *graph_new(Module *m, const char *name, Graph *parent);
@@ -803,6 +815,7 @@ void module_unique_names(Module *m);
 void graph_print(Str *out, const Graph *g);
 void node_print_op(Str *out, const Node *n); // op and attributes, without operands
 void kernel_print(Str *out, const Kernel *k);
+void schedule_print(Str *out, const Schedule *s); // product(mr=6, nv=2)
 void expr_print(Str *out, const Expr *e);
 void stmt_print(Str *out, const Stmt *s, int indent);
 char *expr_text(Ctx *c, const Expr *e);

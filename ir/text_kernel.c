@@ -4,17 +4,23 @@
 
 // ---- printing ---------------------------------------------------------------------------------------------
 
+void schedule_print(Str *out, const Schedule *s) {
+  Printer p = {.out = out};
+  print_name(&p, s->kind);
+  str_puts(out, "(");
+  for (int i = 0; i < s->params.n; i++) {
+    if (i) str_puts(out, ", ");
+    print_name(&p, s->params.data[i].name);
+    str_printf(out, "=%lld", (long long)s->params.data[i].value);
+  }
+  str_puts(out, ")");
+}
+
 static void print_schedule(Printer *p, const Schedule *s) {
   if (!s->kind) return;
   str_puts(p->out, "  schedule ");
-  print_name(p, s->kind);
-  str_puts(p->out, "(");
-  for (int i = 0; i < s->params.n; i++) {
-    if (i) str_puts(p->out, ", ");
-    print_name(p, s->params.data[i].name);
-    str_printf(p->out, "=%lld", (long long)s->params.data[i].value);
-  }
-  str_puts(p->out, ")\n");
+  schedule_print(p->out, s);
+  str_puts(p->out, "\n");
 }
 
 static void print_routine(Printer *p, const Kernel *k, Loc enclosing) {

@@ -161,6 +161,11 @@ static void inline_everywhere(Fuse *f, Node *n, const Value *v, const Stage *def
 
 // ---- the walk -----------------------------------------------------------------------------------------------
 
+static const char *const FATES[] = {[FATE_DEAD] = "dropped",
+                                    [FATE_INLINE] = "fused into its readers",
+                                    [FATE_LOCAL] = "fused as a stage of its reader",
+                                    [FATE_ROOT] = "has a buffer of its own"};
+
 static bool fuse_result(Fuse *f, Node *n, int k) {
   Value *v = n->out[k];
   const FuseInfo *info = fuse_info(f, v);
@@ -171,7 +176,9 @@ static bool fuse_result(Fuse *f, Node *n, int k) {
   fuse_uses(f, v, &uses);
   Group *group = NULL;
   int at = 0;
-  switch (fuse_decide(f, v, &s, &uses, &group, &at)) {
+  Fate fate = fuse_decide(f, v, &s, &uses, &group, &at);
+  remark(f->m, "fuse", v, "%s: %s", FATES[fate], f->why);
+  switch (fate) {
   case FATE_DEAD: break;
   case FATE_LOCAL: make_local(f, n, &s, group, at); break;
   case FATE_ROOT: make_root(f, n, &s); break;
@@ -224,7 +231,7 @@ static bool fuse_graph(Fuse *f, Graph *g);
 static bool fuse_regions(Fuse *f, Node *n) {
   for (int i = 0; i < n->nregions; i++) {
     must_have_region(f, n->region[i]);
-    Fuse inner = {f->c, f->m, n->region[i], f->opt, f->strict, f->names, {0}};
+    Fuse inner = {f->c, f->m, n->region[i], f->opt, f->strict, f->names, {0}, NULL};
     if (!fuse_graph(&inner, n->region[i])) return false;
   }
   for (int i = 0; i < n->nin; i++) must_have(f, n->in[i]);
@@ -327,7 +334,7 @@ static bool clear_info(Graph *g, void *data) {
 }
 
 bool pass_fuse(Module *m, const PassOptions *o) {
-  Fuse f = {m->ctx, m, m->main, o->opt_level, o->fp_strict, map_new(m->ctx->arena), {0}};
+  Fuse f = {m->ctx, m, m->main, o->opt_level, o->fp_strict, map_new(m->ctx->arena), {0}, NULL};
   each_graph(m->main, clear_info, NULL);
   if (!fuse_graph(&f, m->main)) return false;
   each_graph(m->main, clear_info, NULL);

@@ -39,6 +39,7 @@ typedef struct Fuse {
   bool strict;         // float operations keep their order
   Map *names;          // of kernels
   Vec(Group *) groups; // of the graph at hand, last first
+  const char *why;     // what fuse_decide found, for remarks
 } Fuse;
 
 // What kind of reduction's result a value is, or element-wise operations on one.

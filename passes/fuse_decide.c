@@ -351,19 +351,48 @@ static bool is_unpacked(Fuse *f, const Value *v) {
   return bytes > 0 && bytes < type_bytes(&v->type);
 }
 
+static Fate say(Fuse *f, Fate fate, const char *why) {
+  f->why = why;
+  return fate;
+}
+
+// A value that is not forced to have a buffer, and is no view.
+static Fate decide_free(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group,
+                        int *at) {
+  Work w = fuse_work(f->c, def->value);
+  if (is_unpacked(f, v))
+    return say(f, FATE_INLINE, "constants that are kept small become numbers in their reader");
+  if (index_ops(f, v) <= MAX_INDEX_OPS)
+    return say(f, FATE_INLINE, "computing it from indices is less than the memory it would lie in");
+  bool apart = better_as_epilogue(f, v, &w, uses);
+  if (apart && rides_on_product(f, v))
+    return say(f, FATE_ROOT, "it is the epilogue of the product it stands on");
+  if (!apart && w.reduces && fits_epilogue(f, v, uses))
+    return say(f, FATE_INLINE, "its one reader is element-wise on it: that becomes its epilogue");
+  if (!apart && !w.reduces && cheap_to_repeat(f, v, &w, uses))
+    return say(f, FATE_INLINE, "computing it at each read costs no more than a buffer");
+  if (fits_rows(f, v, def, uses, group, at))
+    return say(f, FATE_LOCAL, "one kernel reads it, row by row, and its rows fit into the cache");
+  return say(f, FATE_ROOT,
+             w.reduces ? "a reduction whose readers need it more than once or in another order"
+                       : "to compute it at each read would cost more than a buffer");
+}
+
 Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses, Group **group, int *at) {
   const FuseInfo *info = v->info;
-  if (uses->n == 0) return info->must ? FATE_ROOT : FATE_DEAD;
-  if (f->opt < 2) return FATE_ROOT;
+  if (uses->n == 0)
+    return say(f, info->must ? FATE_ROOT : FATE_DEAD, info->must ? "an output" : "nothing reads it");
+  if (f->opt < 2) return say(f, FATE_ROOT, "fusion is off below -O2");
   Work w = fuse_work(f->c, def->value);
-  if (!fits_size(f, &w, uses) || !fits_written_out(v, def, uses)) return FATE_ROOT;
-  if (fuse_joins_in_place(v->def)) return FATE_ROOT;
-  if (is_view(def->value)) return view_fits(f, v, def, uses) ? FATE_INLINE : FATE_ROOT;
-  if (info->must) return FATE_ROOT;
-  if (is_unpacked(f, v)) return FATE_INLINE;
-  if (index_ops(f, v) <= MAX_INDEX_OPS) return FATE_INLINE; // less than the memory it would lie in
-  bool apart = better_as_epilogue(f, v, &w, uses);
-  if (apart && rides_on_product(f, v)) return FATE_ROOT;
-  if (!apart && (w.reduces ? fits_epilogue(f, v, uses) : cheap_to_repeat(f, v, &w, uses))) return FATE_INLINE;
-  return fits_rows(f, v, def, uses, group, at) ? FATE_LOCAL : FATE_ROOT;
+  if (!fits_size(f, &w, uses) || !fits_written_out(v, def, uses))
+    return say(f, FATE_ROOT, "the composed expression would be too large");
+  if (fuse_joins_in_place(v->def)) return say(f, FATE_ROOT, "its parts are written to their places in it");
+  if (is_view(def->value)) {
+    bool fits = view_fits(f, v, def, uses);
+    return say(f, fits ? FATE_INLINE : FATE_ROOT,
+               fits ? "a view: readers index its operand"
+                    : "a product that reads this view would lose its affine addresses");
+  }
+  if (info->must) return say(f, FATE_ROOT, "an output, or read by something that wants a buffer");
+  return decide_free(f, v, def, uses, group, at);
 }

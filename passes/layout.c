@@ -48,24 +48,27 @@ typedef struct LayoutPass {
 
 // What the pass knows of a value (value->info).
 typedef struct Blocking {
-  int64_t block; // channels in a block; 0: must not be blocked
-  int64_t least; // below which no block goes
-  bool on;       // is blocked
-  int lanes;     // 1 + the dim that products' lanes walk; 0: none, -1: different ones
-  int others;    // reads that want the plain order
+  int64_t block;   // channels in a block; 0: must not be blocked
+  int64_t least;   // below which no block goes
+  bool on;         // is blocked
+  int lanes;       // 1 + the dim that products' lanes walk; 0: none, -1: different ones
+  int others;      // reads that want the plain order
+  const char *why; // the plain layout was asked for; for remarks
 } Blocking;
 
 static Blocking *blocking_of(const Value *v) {
   return v->info;
 }
 
-static void forbid(Value *v) {
-  if (v && v->info) blocking_of(v)->block = 0;
+static void forbid(Value *v, const char *why) {
+  if (!v || !v->info) return;
+  blocking_of(v)->block = 0;
+  blocking_of(v)->why = why;
 }
 
 static void must_be_plain(Value *v) {
   if (!v || !v->info) return;
-  forbid(v);
+  forbid(v, "an output, or read or written by something that knows plain order only");
   blocking_of(v)->others++;
 }
 
@@ -130,7 +133,7 @@ static void check_vector_operand(Product *p) {
   const Expr *r = product_read(p->b);
   const Var *lane = p->dim[p->lane].var;
   if (!r || !r->value->info) return;
-  forbid(r->value);
+  forbid(r->value, "a product reads it as its vector operand, made at run time");
   int dim = -1;
   for (int i = 0; i < r->nargs; i++) {
     int64_t coeff;
@@ -180,7 +183,7 @@ static void check_stages(LayoutPass *l, const Kernel *k) {
       if (blocking_of(reads[j]->value)->block) fit_offset(k->stages.data[i].out, reads[j]->args[1]);
     }
     check_reads(c, k->stages.data[i].value);
-    if (k->stages.data[i].index) forbid(k->stages.data[i].out);
+    if (k->stages.data[i].index) forbid(k->stages.data[i].out, "it is scattered into");
   }
 }
 
@@ -283,20 +286,35 @@ static bool spread_graph(Graph *g, void *data) {
   return true;
 }
 
-static void settle(Ctx *c, Value *v) {
+static void explain(Module *m, const Value *v, const Blocking *b) {
+  if (b->on && b->block)
+    remark(m, "layout", v, "%s: blocks of %lld channels, which products walk as vector lanes",
+           layout_text(m->ctx, v->layout), (long long)b->block);
+  else if (v->layout)
+    remark(m, "layout", v, "%s: the products that read it walk dimension %d with their lanes",
+           layout_text(m->ctx, v->layout), b->lanes - 1);
+  else
+    remark(m, "layout", v, "plain: %s",
+           b->why                ? b->why
+           : channel_block(m, v) ? "no product with channels as lanes makes it, or a reader cuts its blocks"
+                                 : "not an image, or its channels do not come in whole vectors");
+}
+
+static void settle(Module *m, Value *v) {
   const Blocking *b = blocking_of(v);
   if (!b || v->layout) return;
   if (b->on && b->block)
-    v->layout = blocked_layout(c, &v->type, b->block);
+    v->layout = blocked_layout(m->ctx, &v->type, b->block);
   else if (b->lanes > 0 && b->lanes < v->type.rank && b->others == 0)
-    v->layout = dim_last(c, &v->type, b->lanes - 1);
+    v->layout = dim_last(m->ctx, &v->type, b->lanes - 1);
+  explain(m, v, b);
 }
 
 static bool finish_graph(Graph *g, void *data) {
   LayoutPass *l = data;
   for (Node *n = g->first; n; n = n->next)
     for (int i = 0; i < n->nout; i++) {
-      settle(l->m->ctx, n->out[i]);
+      settle(l->m, n->out[i]);
       forget(n->out[i]);
     }
   return true;

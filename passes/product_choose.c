@@ -25,6 +25,13 @@ static void pack_constant(Module *m, Node *n, Value *w, const Layout *layout) {
   s->value = expr_rewrite(m->ctx, s->value, swap_value, pair);
 }
 
+static void explain(Module *m, const Node *n, const Product *p, const Tile *t) {
+  if (!m->wants_remarks) return;
+  Str text = {.arena = m->ctx->arena};
+  tile_candidates(p, t, &text);
+  remark(m, "schedule", n->out[0], "%s", str_text(&text));
+}
+
 bool product_choose(Module *m, Node *n, const PassOptions *o) {
   Product p;
   if (o->opt_level < 2 || !product_match(m, n->kernel, &p)) return false;
@@ -39,5 +46,6 @@ bool product_choose(Module *m, Node *n, const PassOptions *o) {
   for (int i = 0; i < nreads; i++)
     if (product_pack(&p, &t, reads[i], &layout)) pack_constant(m, n, reads[i]->value, layout);
   tile_save(m->ctx, n->kernel, &t);
+  explain(m, n, &p, &t);
   return true;
 }

@@ -74,6 +74,7 @@ Tile tile_choose(const Product *p);
 int tile_ahead(const Product *p, const Tile *t);
 // Lanes for whose elements of the read value there is room: more than the extent where blocks are rounded up.
 int64_t product_lane_room(const Product *p, const Expr *read);
+void tile_candidates(const Product *p, const Tile *chosen, Str *out); // what else there was, for remarks
 // Lane elements that lie side by side in the result's blocks; 0: it is not blocked along the lanes.
 int product_block(const Product *p);
 void tile_save(Ctx *c, Kernel *k, const Tile *t); // into the kernel's schedule, and back

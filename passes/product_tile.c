@@ -115,6 +115,20 @@ static void choose_registers(const Product *p, Tile *t) {
   }
 }
 
+void tile_candidates(const Product *p, const Tile *chosen, Str *out) {
+  int64_t rows = rows_of(p), vectors = ceil_div(p->dim[p->lane].extent, chosen->lanes);
+  double best = total_cycles(p, rows, vectors, chosen->mr, chosen->nv);
+  str_printf(out, "tile of %d rows by %d vectors of %d", chosen->mr, chosen->nv, chosen->lanes);
+  for (int nv = 1, n = 0; nv <= 12 && nv <= vectors; nv++) // the tallest tile that fits, for each width
+    for (int mr = 16; mr >= 1; mr--) {
+      if (mr > rows || !tile_fits(p->target, mr, nv, p->depthwise)) continue;
+      double cost = total_cycles(p, rows, vectors, mr, nv);
+      str_printf(out, "%s%dx%d %+.0f %%", n++ ? ", " : "; estimated against it: ", mr, nv,
+                 (cost / best - 1) * 100);
+      break;
+    }
+}
+
 static int64_t dims_product(const Product *p, Role role) {
   int64_t n = 1;
   for (int i = 0; i < p->ndims; i++)

@@ -103,6 +103,15 @@ typedef struct ScheduleAll {
   const PassOptions *o;
 } ScheduleAll;
 
+static void explain(Module *m, const Node *n, int chosen) {
+  if (!m->wants_remarks || !n->nout) return;
+  Str text = {.arena = m->ctx->arena};
+  schedule_print(&text, &n->kernel->schedule);
+  for (int i = 0; i < chosen; i++)
+    str_printf(&text, "%s%s", i ? ", " : "; declined before it: ", CLASSES[i].name);
+  remark(m, "schedule", n->out[0], "%s", str_text(&text));
+}
+
 static bool schedule_graph(Graph *g, void *data) {
   ScheduleAll *all = data;
   for (Node *n = g->first; n; n = n->next) {
@@ -110,6 +119,7 @@ static bool schedule_graph(Graph *g, void *data) {
     int i = 0;
     while (!CLASSES[i].choose(all->m, n, all->o)) i++;
     n->kernel->schedule.kind = CLASSES[i].name;
+    explain(all->m, n, i);
   }
   return true;
 }

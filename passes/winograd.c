@@ -163,11 +163,25 @@ static int choose_m(const Target *t, Winograd *w) {
   return m;
 }
 
+static void explain(Module *m, const Node *n, Winograd *w) {
+  if (!m->wants_remarks) return;
+  double direct = direct_cycles(m->target, w) * 1e-3, at[2];
+  for (int i = 0; i < 2; i++) {
+    set_tiles(w, i ? 4 : 2);
+    at[i] = winograd_cycles(m->target, w) * 1e-3;
+  }
+  remark(m, "schedule", n->out[0],
+         "estimated: direct %.0f, F(2,3) %.0f, F(4,3) %.0f thousand cycles; Winograd must "
+         "save a tenth",
+         direct, at[0], at[1]);
+}
+
 bool winograd_choose(Module *m, Node *n, const PassOptions *o) {
   Winograd w = {0};
   if (o->opt_level < 2 || o->fp_strict || (o->winograd && strcmp(o->winograd, "off") == 0)) return false;
   if (!match(m, n->kernel, &w) || w.ci % 4 || w.co % 4) return false;
   int tile = choose_m(m->target, &w);
+  explain(m, n, &w);
   if (!tile) return false;
   schedule_set(m->ctx, n->kernel, "m", tile);
   return true;

@@ -218,7 +218,7 @@ struct ingot_api {
   // since ABI 1.1
   const char *(*model_isa)(const ingot_model *);
   int (*step_info)(const ingot_model *, int32_t step, struct ingot_step_info *);
-  // Seeing inside: one probe per step, of a thread of the context; NULL if the artefact is not instrumented.
+  // One probe per step, of a thread of the context; NULL if the artefact is not instrumented.
   const struct ingot_probe *(*probes)(const ingot_ctx *, int32_t thread);
 };
 

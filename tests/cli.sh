@@ -70,7 +70,7 @@ case_usage() {
 case_help() {
   expect 0 --help; silent; prints "Commands:"
   expect 0 --version; silent; grep -qxE 'ingot [0-9]+\.[0-9]+\.[0-9]+' out || fail "no version"
-  local c; for c in compile run inspect opt verify bench diff ops; do
+  local c; for c in compile run inspect opt verify bench explain diff ops; do
     expect 0 "$c" --help; silent; prints "Usage: ingot $c"
     expect 0 help "$c"; silent; prints "Usage: ingot $c"
   done
@@ -81,7 +81,7 @@ case_help() {
 
 # Every long option of every command stands in docs/cli.md.
 case_documented() {
-  local c o; for c in compile run inspect opt verify bench diff ops; do
+  local c o; for c in compile run inspect opt verify bench explain diff ops; do
     expect 0 "$c" --help
     for o in $(grep -oE -- '--[a-z][a-z-]+' out | sort -u); do
       grep -qF -- "$o" "$source/docs/cli.md" || fail "docs/cli.md lacks $o of 'ingot $c'"
@@ -304,6 +304,17 @@ case_dump_views() {
   expect 0 compile "$model" --emit=graph; prints 'ingot 1 graph'
   expect 0 compile "$model" --emit=kernels; prints 'ingot 1 kernels'
   expect 0 compile "$model" --emit=loops -o l.ing; silent; expect 0 compile l.ing -o l.so; same x.so l.so
+}
+
+case_explain() {
+  local lenet=$source/models/lenet_fashion.yaml
+  expect 0 explain "$lenet" %conv2; silent; prints "conv2 (conv), "; prints "after fuse"; prints "kernel conv2_conv"
+  prints "layout<0,1/8,2,3,1%8>: blocks of 8 channels"; prints "estimated against it"; grep -qE '^  schedule %.*: product\(' out || fail "no schedule"
+  expect 0 explain "$lenet" 'x.relu (relu)'; grep -qE '^  fuse %x.relu: ' out || fail "no reason"
+  expect 1 explain "$lenet" conv3; says "did you mean 'conv1'"
+  expect 2 explain "$lenet"; says "which node"
+  expect 0 compile "$lenet" -o x.so --remarks; says "remark: schedule %"; says "lenet_fashion.yaml:13:"
+  expect 0 compile "$lenet" -o y.so; same x.so y.so
 }
 
 case_diff() {

@@ -78,6 +78,8 @@ typedef struct PassRun {
   BuildArgs *args;
   Module *module;
   Dumps *dumps;
+  PassWatch watch; // NULL: none
+  void *watch_data;
   double total;
   bool shown; // a progress line stands on the terminal
 } PassRun;
@@ -112,6 +114,7 @@ static bool after_pass(void *data, Module *m, const Pass *p, double seconds, boo
     t->bug = true;
     return false;
   }
+  if (r->watch && !r->watch(r->watch_data, m, p, seconds, changed)) return false;
   return dump_after(r->dumps, m, p->name, changed);
 }
 
@@ -138,9 +141,21 @@ static const char *last_pass_at(Level level) {
   return name;
 }
 
+static void print_remarks(const Tool *t, const Module *m) {
+  for (int i = 0; i < m->remarks.n; i++) {
+    const Remark *r = &m->remarks.data[i];
+    diag_remark(t->diag, r->loc, "%s %%%s: %s", r->pass, r->about ? r->about : "", r->text);
+  }
+}
+
 bool driver_passes(BuildArgs *a, Module *m) {
+  return driver_passes_with(a, m, NULL, NULL);
+}
+
+bool driver_passes_with(BuildArgs *a, Module *m, PassWatch watch, void *data) {
+  m->wants_remarks = m->wants_remarks || a->remarks;
   if (a->stop_at_level) a->stop_after = last_pass_at(a->level);
-  PassRun r = {.args = a, .module = m, .dumps = dumps_new(a)};
+  PassRun r = {.args = a, .module = m, .dumps = dumps_new(a), .watch = watch, .watch_data = data};
   PassHooks hooks = {.after = after_pass, .data = &r};
   CodegenOptions fold = a->codegen;
   fold.debug_info = fold.freestanding = false;
@@ -152,6 +167,7 @@ bool driver_passes(BuildArgs *a, Module *m) {
   bool ok = dump_after(r.dumps, m, "input", true) &&
             passes_run(m, &a->pass, a->passes, a->stop_after, &hooks) && diag_errors(a->tool->diag) == 0;
   progress_end(&r);
+  if (a->remarks) print_remarks(a->tool, m);
   if (a->time_passes) fprintf(stderr, "%9.3f ms  all passes\n", r.total * 1e3);
   if (a->time_passes && m->unproved) fprintf(stderr, "%9d     loops thrown away unproved\n", m->unproved);
   return ok;

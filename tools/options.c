@@ -13,6 +13,7 @@ enum {
   OPT_DUMP_DIR,
   OPT_DUMP_KERNEL,
   OPT_DIFF,
+  OPT_REMARKS,
   OPT_INSTRUMENT,
   OPT_STOP_AFTER,
   OPT_LIST_PASSES,
@@ -61,6 +62,7 @@ static const struct argp_option build_options[] = {
     {"diff", OPT_DIFF, NULL, 0, "dumps tell what changed since the last one (without --dump: --dump=changed)",
      2},
     {"dump-kernel", OPT_DUMP_KERNEL, "NAME", 0, "dumps hold this kernel only, as a module of its own", 2},
+    {"remarks", OPT_REMARKS, NULL, 0, "print what the passes decided, and why", 2},
     {"dump-dir", OPT_DUMP_DIR, "DIR", 0, "where the dumps go (default: NAME.dump); -: standard error", 2},
     {"verify-each", OPT_VERIFY_EACH, NULL, 0, "check the IR's invariants after every pass", 2},
     {"time-passes", OPT_TIME_PASSES, NULL, 0, "print how long each pass took", 2},
@@ -173,6 +175,7 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
   case OPT_DUMP: dump_option(a, arg, state); return 0;
   case OPT_DUMP_DIR: a->dump_dir = arg; return 0;
   case OPT_DUMP_KERNEL: a->dump_kernel = arg; return 0;
+  case OPT_REMARKS: a->remarks = true; return 0;
   case OPT_DIFF: a->dump_diff = true; return 0;
   case ARGP_KEY_END:
     if ((a->dump_diff || a->dump_kernel) && a->dumps.n == 0)

@@ -38,6 +38,8 @@ int cmd_opt(Tool *t, int argc, char **argv);
 int cmd_verify(Tool *t, int argc, char **argv);
 int cmd_bench(Tool *t, int argc, char **argv);
 int cmd_ops(Tool *t, int argc, char **argv);
+int cmd_explain(Tool *t, int argc, char **argv);
+int cmd_report(Tool *t, int argc, char **argv);
 int cmd_diff(Tool *t, int argc, char **argv);
 
 // ---- options.c: options that several commands take --------------------------------------------------------
@@ -56,6 +58,7 @@ typedef struct BuildArgs {
   Vec(const char *) dumps; // --dump=, in order
   const char *dump_dir;    // "-": standard error
   const char *dump_kernel; // this one only; NULL: everything
+  bool remarks;            // print them
   bool dump_diff;          // the change, not the whole
   bool verify_each, time_passes;
   const char *weights; // --weights=; NULL: as they are
@@ -77,6 +80,9 @@ char *tool_printf(Tool *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
 Module *driver_load(BuildArgs *a, const char *path);
 // Runs the passes with dumps, checks, timing and progress as the options say.
 bool driver_passes(BuildArgs *a, Module *m);
+// The same, and calls `watch` after every pass.
+typedef bool (*PassWatch)(void *data, Module *m, const Pass *p, double seconds, bool changed);
+bool driver_passes_with(BuildArgs *a, Module *m, PassWatch watch, void *data);
 // Generates code and writes the artefact at `out`.
 bool driver_emit(BuildArgs *a, Module *const *forms, int n, const char *out);
 // Load, passes, emit.
