@@ -281,13 +281,46 @@ static void report_missing(Inputs *s) {
   }
 }
 
+const char *declared_dim(Import *im, const char *value, int axis) {
+  const OnnxGraph *g = im->model->graph;
+  for (int64_t i = 0; i < g->nout + g->nvalues; i++) {
+    const OnnxValueInfo *v = i < g->nout ? &g->out[i] : &g->values[i - g->nout];
+    const OnnxShape *shape = v->type && v->type->tensor ? v->type->tensor->shape : NULL;
+    if (strcmp(v->name, value) != 0 || !shape || axis >= shape->ndims) continue;
+    const OnnxDim *d = &shape->dims[axis];
+    return (d->has & ONNX_HAS_PARAM) && d->param[0] ? d->param : NULL;
+  }
+  return NULL;
+}
+
+bool given_bound(Import *im, const char *name, int64_t *bound) {
+  Inputs s = {.im = im};
+  parse_dims(&s);
+  const DimGiven *g = find_dim(&s, name);
+  if (g) *bound = g->value;
+  return g != NULL;
+}
+
+// Does a loop's result have a dimension of this name? Its bound is the loop's.
+static bool bounds_loop(Import *im, const OnnxGraph *g, const char *name) {
+  for (int64_t i = 0; i < g->nnodes; i++) {
+    const OnnxNode *n = &g->nodes[i];
+    for (int64_t k = 0; strcmp(n->op, "Loop") == 0 && k < n->nout; k++) {
+      const char *dim = declared_dim(im, n->out[k], 0);
+      if (dim && strcmp(dim, name) == 0) return true;
+    }
+  }
+  return false;
+}
+
 // Options that name nothing in the model are mistakes, not preferences.
 static void report_unused(Inputs *s, const OnnxGraph *g) {
   Arena *a = s->im->ctx->arena;
   const FrontendOptions *user = s->im->options->user;
   for (int i = 0; i < s->dims.n; i++) {
     const DimGiven *d = &s->dims.data[i];
-    if (!d->used) fault(s, NO_LOC, arena_printf(a, "the model has no dimension '%s'", d->name));
+    if (!d->used && !bounds_loop(s->im, g, d->name))
+      fault(s, NO_LOC, arena_printf(a, "the model has no dimension '%s'", d->name));
   }
   for (int i = 0; user && i < user->shapes.n; i++) {
     const char *text = user->shapes.data[i];

@@ -4,6 +4,7 @@
 // A branch whose condition is known is translated in place. A loop whose number of iterations is known is
 // unrolled if it must be (sequences, types that change) or if that is short; else it becomes a core loop.
 #include "frontend/onnx_import.h"
+#include "frontend/onnx_scope.h"
 
 enum { UNROLL_ANYWAY = 16 }; // loops up to this many iterations
 
@@ -54,11 +55,94 @@ static Value *scalar(Call *c, Value *v) {
 
 // ---- If ---------------------------------------------------------------------------------------------------------
 
+// A result of both branches where their shapes differ: each branch gives it as large as the larger one, and its
+// extents; afterwards it is cut to them.
+typedef struct Uneven {
+  bool any, at[MAX_RANK]; // in which dimensions
+  Dim most[MAX_RANK];
+} Uneven;
+
+static bool compare_results(Call *c, const Val *const *v, Uneven *u) {
+  if (v[0]->kind != VAL_TENSOR || v[1]->kind != VAL_TENSOR)
+    return call_fail(c, "only tensors can leave a branch that is not known");
+  const Type *t[] = {&v[0]->v->type, &v[1]->v->type};
+  if (t[0]->dtype != t[1]->dtype || t[0]->rank != t[1]->rank)
+    return call_fail(c, "'%s' is %s in one branch and %s in the other", v[0]->name,
+                     type_text(call_ctx(c), t[0]), type_text(call_ctx(c), t[1]));
+  for (int d = 0; d < t[0]->rank; d++) {
+    u->at[d] = !dim_equal(t[0]->dim[d], t[1]->dim[d]);
+    u->any |= u->at[d];
+    u->most[d] = u->at[d] ? dim_const(t[0]->dim[d].n > t[1]->dim[d].n ? t[0]->dim[d].n : t[1]->dim[d].n)
+                          : t[0]->dim[d];
+  }
+  return true;
+}
+
+// v with the larger extents; what is beyond its own is never looked at.
+static Value *enlarge(Call *c, Value *v, const Uneven *u) {
+  int rank = rank_of(v);
+  int64_t pads[2 * MAX_RANK] = {0};
+  for (int d = 0; d < rank; d++) {
+    if (u->at[d] && v->type.dim[d].sym)
+      v = make(c, "gather", IN(v, positions(c, u->most[d], 0, 0)), ATTRS(A_INT("axis", d)));
+    pads[rank + d] = u->at[d] ? u->most[d].n - v->type.dim[d].n : 0;
+  }
+  return make(c, "pad", IN(v, NULL), ATTRS(A_INTS("pads", pads, 2 * rank)));
+}
+
+// The first rows along each uneven dimension, as many as `extents` says.
+static Value *cut(Call *c, Value *v, Value *extents, const Uneven *u) {
+  for (int d = 0; d < rank_of(v); d++) {
+    if (!u->at[d]) continue;
+    Value *within =
+        make_binary(c, "less", positions(c, u->most[d], 0, 0), make_slice(c, extents, 0, d, d + 1));
+    v = make(c, "compress", IN(v, within), ATTRS(A_INT("axis", d)));
+  }
+  return v;
+}
+
 static Graph *branch(Call *c, const OnnxGraph *g, Val **outs) {
   Region r = region_begin(c, g->name);
-  bool ok = import_inline(c, g, NULL, 0, outs) && region_outputs(c, r.graph, outs, 0, c->nout);
+  bool ok = import_inline(c, g, NULL, 0, outs);
   region_end(c, &r);
   return ok ? r.graph : NULL;
+}
+
+// The outputs of a branch's region: its results, then the extents of uneven ones.
+static void branch_outputs(Call *c, Graph *region, Val *const *outs, const Uneven *u) {
+  Builder outer = c->im->b;
+  c->im->b = builder_at(region, NULL, c->loc);
+  for (int i = 0; i < c->nout; i++)
+    graph_output(region, outs[i]->name, u[i].any ? enlarge(c, outs[i]->v, &u[i]) : outs[i]->v);
+  for (int i = 0; i < c->nout; i++) {
+    const Type *t = &outs[i]->v->type;
+    if (!u[i].any) continue;
+    Value *extents = make(c, "extents", NULL, 0, ATTRS(A_SHAPE("of", t->dim, t->rank)));
+    graph_output(region, arena_printf(call_arena(c), "%s_extents", outs[i]->name), extents);
+  }
+  c->im->b = outer;
+}
+
+static bool unknown_if(Call *c, Value *cond, const OnnxGraph *const *g) {
+  Uneven *u = NEW_ARRAY(call_arena(c), Uneven, c->nout + 1);
+  Graph *regions[2];
+  Val **outs[2];
+  for (int i = 0; i < 2; i++) {
+    outs[i] = NEW_ARRAY(call_arena(c), Val *, c->nout + 1);
+    if (!(regions[i] = branch(c, g[i], outs[i]))) return false;
+  }
+  for (int k = 0; k < c->nout; k++) {
+    if (!compare_results(c, (const Val *const[]){outs[0][k], outs[1][k]}, &u[k])) return false;
+  }
+  for (int i = 0; i < 2; i++) branch_outputs(c, regions[i], outs[i], u);
+  if (c->failed) return false;
+  Node *n = build_region_node(&c->im->b, "if", IN(scalar(c, cond)), NO_ATTRS, regions, 2);
+  if (!n) return c->failed = true, false;
+  for (int k = 0, extra = c->nout; k < c->nout; k++) {
+    Value *v = u[k].any ? cut(c, n->out[k], n->out[extra++], &u[k]) : n->out[k];
+    ret_as(c, k, v, outs[0][k]->elem);
+  }
+  return !c->failed;
 }
 
 static bool if_op(Call *c) {
@@ -67,21 +151,10 @@ static bool if_op(Call *c) {
   if (c->failed) return false;
   if (g[0]->nout != c->nout || g[1]->nout != c->nout)
     return call_fail(c, "its branches have other numbers of outputs");
-  Val **outs[2];
-  for (int i = 0; i < 2; i++) outs[i] = NEW_ARRAY(call_arena(c), Val *, c->nout + 1);
-  if (cond->data && type_elements(&cond->type) == 1) {
-    int taken = tensor_get_int(cond->data, 0) ? 0 : 1;
-    if (!import_inline(c, g[taken], NULL, 0, outs[taken])) return false;
-    for (int i = 0; i < c->nout; i++) ret_val(c, i, outs[taken][i]);
-    return !c->failed;
-  }
-  Graph *regions[2];
-  for (int i = 0; i < 2; i++) {
-    if (!(regions[i] = branch(c, g[i], outs[i]))) return false;
-  }
-  Node *n = build_region_node(&c->im->b, "if", IN(scalar(c, cond)), NO_ATTRS, regions, 2);
-  if (!n) return c->failed = true, false;
-  for (int i = 0; i < c->nout; i++) ret_as(c, i, n->out[i], outs[0][i]->elem);
+  if (!cond->data || type_elements(&cond->type) != 1) return unknown_if(c, cond, g);
+  Val **outs = NEW_ARRAY(call_arena(c), Val *, c->nout + 1);
+  if (!import_inline(c, g[tensor_get_int(cond->data, 0) ? 0 : 1], NULL, 0, outs)) return false;
+  for (int i = 0; i < c->nout; i++) ret_val(c, i, outs[i]);
   return !c->failed;
 }
 
@@ -117,7 +190,8 @@ static Value *stacked(Call *c, const Collected *k) {
   return make_concat(c, v, k->each.n, 0);
 }
 
-// Runs the body once per iteration. *stopped_early: the condition became unknown; nothing is set then.
+// Runs the body once per iteration. *unknown: it cannot be done so, since the condition is not known or there is no
+// iteration; nothing is set then.
 static bool unroll(Looping *l, int64_t trips, Value *cond, Value **out, int32_t *elems, bool *unknown) {
   Call *c = l->c;
   Arena *a = call_arena(c);
@@ -142,8 +216,7 @@ static bool unroll(Looping *l, int64_t trips, Value *cond, Value **out, int32_t 
     }
   }
   for (int k = 0; k < l->ncollected; k++) {
-    if (collected[k].each.n == 0)
-      return call_fail(c, "a loop that runs not at all collects values of unknown shape");
+    if (collected[k].each.n == 0) return *unknown = true; // of what shape is for the core loop to find out
     out[k] = stacked(c, &collected[k]);
     elems[k] = collected[k].elem;
   }
@@ -154,8 +227,16 @@ static Value *region_input(Graph *g, const char *name, DType t, Loc loc) {
   return graph_input(g, name, (Type){.dtype = t}, loc);
 }
 
-// A core loop around the body. trip and cond may be NULL; `trips` bounds their number (NULL: unbounded).
-static bool roll(Looping *l, Value *trip, Value *cond, const Dim *trips, Value **out, int32_t *elems) {
+// Does the body go on whatever happens?
+static bool never_stops(const Val *next, const Value *going, const Value *cond) {
+  if (next->kind != VAL_TENSOR || (cond && !(cond->data && tensor_get_int(cond->data, 0)))) return false;
+  return next->v == going || (next->v->data && tensor_get_int(next->v->data, 0));
+}
+
+// A core loop around the body. trip and cond may be NULL; `trips` bounds their number (NULL: unbounded), and is it
+// if `exact`.
+static bool roll(Looping *l, Value *trip, Value *cond, const Dim *trips, bool exact, Value **out,
+                 int32_t *elems) {
   Call *c = l->c;
   Arena *a = call_arena(c);
   int first = l->has_condition ? 1 : 0, n = l->ncarried, nouts = first + n + l->ncollected;
@@ -180,6 +261,8 @@ static bool roll(Looping *l, Value *trip, Value *cond, const Dim *trips, Value *
   if (ok && !first) graph_output(r.graph, "going", make_scalar(c, DT_BOOL, 1));
   ok = ok && region_outputs(c, r.graph, outs, first, nouts);
   region_end(c, &r);
+  if (ok && first && never_stops(outs[0], going, cond)) in[1] = NULL;
+  if (exact && !in[1]) in[0] = NULL;
   if (!ok) return false;
   Attr bound = A_SHAPE("trips", trips, 1);
   Node *node = build_region_node(&c->im->b, "loop", in, n + 2, &bound, trips ? 1 : 0, &r.graph, 1);
@@ -210,6 +293,43 @@ static int loop_args(Looping *l, Value *iteration, Value *cond, Val *const *carr
   return 2 + l->ncarried;
 }
 
+// How often a loop runs at most, where that can be said; *exact: so often unless it stops by itself.
+static bool loop_bound(Looping *l, const Value *trip, const Value *cond, Dim *bound, bool *exact) {
+  Call *c = l->c;
+  Ctx *x = call_ctx(c);
+  const Expr *const *known = trip && type_elements(&trip->type) == 1 ? known_contents(c->im, trip) : NULL;
+  *bound = dim_const(0);
+  *exact = true;
+  if (cond && cond->data && !tensor_get_int(cond->data, 0)) return true;
+  if (known) {
+    *bound = dim_expr(x, ex_binary(x, E_MAX, known_extent(c->im, known[0]), ex_idx(x, 0)));
+    return true;
+  }
+  *exact = false;
+  for (int k = l->ncarried; k < c->nout; k++) { // what the user says of an output's first dimension
+    const char *name = declared_dim(c->im, c->node->out[k], 0);
+    int64_t most;
+    if (!name || !given_bound(c->im, name, &most)) continue;
+    *bound = dim_const(most);
+    return true;
+  }
+  return false;
+}
+
+// The loop cannot be unrolled.
+static bool rolled_loop(Looping *l, Value *trip, Value *cond, Value **out, int32_t *elems) {
+  Call *c = l->c;
+  Dim bound;
+  bool exact, bounded = loop_bound(l, trip, cond, &bound, &exact);
+  if (!bounded && l->ncollected > 0) {
+    const char *name = c->nout > l->ncarried ? declared_dim(c->im, c->node->out[l->ncarried], 0) : NULL;
+    call_fail(c, "how often it runs, and so how much it collects, is not known");
+    if (name) diag_note(call_ctx(c)->diag, c->loc, "say how often at most with --dim '%s<=BOUND'", name);
+    return false;
+  }
+  return roll(l, trip, cond, bounded ? &bound : NULL, exact, out, elems);
+}
+
 static bool loop(Call *c) {
   const OnnxGraph *body = body_of(c, "body");
   Looping l = {.c = c,
@@ -234,8 +354,7 @@ static bool loop(Call *c) {
   if (unrolled && !unroll(&l, trips, cond, out, elems, &unknown)) return false;
   if (!unrolled || unknown) {
     l.carried = carried; // as they were before unrolling was tried
-    Dim bound = dim_const(trips);
-    if (!roll(&l, trip, cond, trip && trip->data ? &bound : NULL, out, elems)) return false;
+    if (!rolled_loop(&l, trip, cond, out, elems)) return false;
   }
   for (int k = 0; k < l.ncarried; k++) ret_val(c, k, l.carried[k]);
   for (int k = 0; k < l.ncollected; k++) ret_as(c, l.ncarried + k, out[k], elems[k]);
@@ -303,7 +422,7 @@ static bool scan_over(Call *c, int offset) {
   if (!trips.sym && trips.n <= UNROLL_ANYWAY) {
     ok = unroll(&l, trips.n, NULL, out, elems, &unknown);
   } else {
-    ok = roll(&l, NULL, NULL, &trips, out, elems);
+    ok = roll(&l, NULL, NULL, &trips, true, out, elems);
   }
   for (int k = 0; ok && k < l.ncarried; k++) ret_val(c, k, l.carried[k]);
   for (int k = 0; ok && k < l.ncollected; k++) ret_as(c, l.ncarried + k, place(c, out[k], k), elems[k]);

@@ -35,6 +35,10 @@ Loc node_loc(Import *im, const OnnxNode *n);
 
 // onnx_inputs.c: makes the main graph's inputs.
 bool import_inputs(Import *im, const OnnxGraph *g);
+// The name that the main graph declares for a dimension of a value, or NULL.
+const char *declared_dim(Import *im, const char *value, int axis);
+// The extent or bound that the user gave for a name.
+bool given_bound(Import *im, const char *name, int64_t *bound);
 
 // onnx_support.c: reports every operator that cannot be translated; false if there are any.
 bool check_support(Import *im);
