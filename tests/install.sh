@@ -8,8 +8,9 @@ build=$1 source=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cmake --install "$build" --prefix "$work/prefix" >"$work/log"
+cp "$source/tests/cli/small.yaml" "$work/"
 cmake -G Ninja -S "$source/tests/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$work/prefix" \
-  -DMODEL="$source/tests/cli/small.yaml" >"$work/log"
+  -DMODEL="$work/small.yaml" >"$work/log"
 cmake --build "$work/consumer" >"$work/log" || { cat "$work/log"; exit 1; }
 
 "$work/consumer/linked" >"$work/linked"
@@ -24,3 +25,18 @@ export PKG_CONFIG_PATH="$pc"
 cc "$source/tests/consumer/opened.c" $(pkg-config --cflags --libs ingot) -o "$work/opened2"
 LD_LIBRARY_PATH=$(pkg-config --variable=libdir ingot) "$work/opened2" "$work/consumer/tiny.ingot/libtiny.so" |
   cmp - "$work/linked"
+if command -v c++ >/dev/null; then
+  # shellcheck disable=SC2046
+  c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$source/tests/consumer/plus.cpp" $(pkg-config --cflags --libs ingot) -o "$work/plus"
+  LD_LIBRARY_PATH=$(pkg-config --variable=libdir ingot) "$work/plus" "$work/consumer/tiny.ingot/libtiny.so" |
+    cmp - "$work/linked"
+fi
+
+# A change of the model, or of a file that it names, compiles it again.
+before=$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")
+touch "$work/small.yaml"
+cmake --build "$work/consumer" >"$work/log"
+[ "$before" != "$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")" ] || { echo "the model was not compiled again"; exit 1; }
+before=$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")
+cmake --build "$work/consumer" >"$work/log"
+[ "$before" = "$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")" ] || { echo "compiled again without need"; exit 1; }
