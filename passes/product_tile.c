@@ -80,6 +80,11 @@ static int64_t steps_of(const Product *p) {
   return k;
 }
 
+// Do two threads with so many tasks between them wait for each other for long?
+static bool is_uneven(int64_t tasks) {
+  return tasks % 2 && tasks < 16;
+}
+
 // Cycles per step of K for all rows and columns.
 static double total_cycles(const Product *p, int64_t rows, int64_t vectors, int mr, int nv) {
   RowSplit r = row_split(rows, mr);
@@ -88,6 +93,7 @@ static double total_cycles(const Product *p, int64_t rows, int64_t vectors, int 
   if (vectors % nv) cycles += row_cycles(p, &r, (int)(vectors % nv), k);
   // Ties go to one kind of tile, and to the larger one: less code, fewer epilogues, less traffic from caches.
   double odd = (vectors % nv ? 0.02 : 0) + (r.small > 0 ? 0.005 : 0);
+  if (rows == 1 && is_uneven(ceil_div(vectors, nv))) odd += 0.1; // which the weights' bandwidth hides
   return cycles * (1 + odd + 0.02 / mr + 0.02 / nv);
 }
 
@@ -216,6 +222,9 @@ static void choose_order(const Product *p, Tile *t) {
   Sizes z = sizes_of(p, t);
   t->n_outer = !p->depthwise && z.b > z.l2 / 2;
   t->rows = t->n_outer ? 0 : 8;
+  int64_t tiles = ceil_div(z.tile_m, t->mr), parts = t->n_outer ? 1 : ceil_div(tiles, t->rows);
+  if (tiles > 1 && !p->depthwise && z.tile_m == z.m && is_uneven(parts * z.columns))
+    t->rows = (int)ceil_div(tiles, even_parts(parts + 1));
   if (!t->n_outer || z.a <= z.l2 / 2 || !z.blocks) return;
   Tile by_rows = *t, by_k = *t;
   int64_t rows_bytes = block_rows(&z, &by_rows), k_bytes = block_k(&z, &by_k);
