@@ -132,12 +132,21 @@ static bool same_overflow(DType from, DType between, DType t) {
   return !by_float || cast_is_exact(from, t);
 }
 
+// Is x, a number of a few bits (y & 15), the same in type `to`?
+static bool mask_fits(const Expr *x, DType to) {
+  if (x->op != E_AND || !dtype_is_int(x->dtype) || !dtype_is_int(to)) return false;
+  const Expr *mask = x->args[1]->op == E_CONST ? x->args[1] : x->args[0];
+  int bits = 8 * dtype_bytes(to) - (dtype_class(to) == 's');
+  return mask->op == E_CONST && mask->int_value >= 0 && (bits >= 63 || mask->int_value >> bits == 0);
+}
+
 const Expr *ex_cast(Ctx *c, DType t, const Expr *a) {
   if (a->dtype == t) return a;
   if (a->op == E_CONST) return mk_const(c, t, scalar_cast(a->dtype, t, const_scalar(a)));
   // The inner of two casts goes when it loses nothing; t may be bool only if zero stays zero, which exact
   // casts guarantee.
   const Expr *x = a->op == E_CAST ? a->args[0] : NULL;
+  if (x && mask_fits(x, a->dtype)) return ex_cast(c, t, x);
   if (x && cast_is_exact(x->dtype, a->dtype) && same_overflow(x->dtype, a->dtype, t)) return ex_cast(c, t, x);
   return mk_unary(c, E_CAST, t, a);
 }
