@@ -287,22 +287,76 @@ static void prefetch(Emit *s, const TileAt *t, const Expr *step) {
   for (int64_t i = 0; i < s->ahead.lines; i++) lower_prefetch(s->l, b, ex_add(c, at, ex_idx(c, i * line)));
 }
 
+// ---- factors of several steps -----------------------------------------------------------------------------------
+
+// The vector operand's factor that all `steps` steps of K from `first` on have in common (the scale of a group of
+// weights); *rest: the others. NULL: none.
+static const Expr *common_factor(Emit *s, int level, const Expr *first, int64_t steps, const Expr **rest) {
+  const Expr *b = s->p->b;
+  for (int i = 0; b->op == E_MUL && i < 2; i++) {
+    const Expr *at[2];
+    for (int end = 0; end < 2; end++) {
+      const Expr *step = end ? ex_add(s->c, first, ex_idx(s->c, steps - 1)) : first;
+      const Expr *before = set_k(s, level, step);
+      at[end] = product_place(s, b->args[i]);
+      s->k_at[s->loop[level].k] = before;
+    }
+    *rest = b->args[1 - i];
+    if (at[0] == at[1]) return b->args[i];
+  }
+  return NULL;
+}
+
+// acc += part * factor
+static void add_part(Emit *s, const TileAt *t, Value *part, const Expr *factor) {
+  Lane x;
+  enter_row(s, t, &x);
+  enter_column(s, t, &x);
+  const Expr *index[] = {x.i, x.col};
+  const Expr *acc = ex_read(s->c, t->acc, index, 2), *sum = ex_read(s->c, part, index, 2);
+  const Expr *f = vector_operand(s, t, factor, NULL);
+  sum = s->l->target->fma ? ex_ternary(s->c, E_FMA, sum, f, acc) : ex_add(s->c, ex_mul(s->c, sum, f), acc);
+  lower_store(s->l, t->acc, index, 2, STORE_SET, sum);
+  leave_column(s, &x);
+  leave_row(s, &x);
+}
+
+// `steps` steps of K, unrolled. A factor that they have in common is multiplied by once, if there are registers for
+// their sum: with one row, where unpacking the weights is most of the work.
+static void unrolled_steps(Emit *s, const TileAt *t, int level, const Expr *first, int64_t steps,
+                           const Expr *step, unsigned done, bool border) {
+  const Expr *rest, *factor = NULL, *b = s->p->b;
+  if (t->mr == 1 && !s->p->depthwise && !s->nguards && steps > 2 && 2 * t->nv <= s->l->target->vector_regs)
+    factor = common_factor(s, level, first, steps, &rest);
+  EmitLoop inner;
+  TileAt part = *t;
+  if (factor) {
+    int64_t shape[] = {t->mr, (int64_t)t->nv * s->tile.lanes};
+    part.acc = lower_alloc(s->l, "part", SPACE_REG, DT_F32, 2, shape);
+    s->p->b = rest;
+    copy_tile(s, &part, TO_ZERO);
+  }
+  const Expr *ki = emit_loop(s, &inner, "ku", LOOP_UNROLL, ex_idx(s->c, steps));
+  k_body(s, &part, level, ex_add(s->c, first, ki), step, done, border);
+  emit_end(s, &inner);
+  s->p->b = b;
+  if (!factor) return;
+  const Expr *before = set_k(s, level, first);
+  add_part(s, t, part.acc, factor);
+  s->k_at[s->loop[level].k] = before;
+}
+
 static void innermost(Emit *s, const TileAt *t, int level, const Expr *step, unsigned done, bool border) {
   int64_t extent = k_extent(s, level);
-  EmitLoop outer, inner;
+  EmitLoop outer;
   Unrolled u = unrolled(extent);
   const Expr *unroll = ex_idx(s->c, u.unroll), *count = ex_idx(s->c, u.main / u.unroll);
   const Expr *ko = emit_loop(s, &outer, "k", LOOP_SERIAL, count);
   step = ex_add(s->c, ex_mul(s->c, step, count), ko);
   prefetch(s, t, step);
-  const Expr *ki = emit_loop(s, &inner, "ku", LOOP_UNROLL, unroll);
-  k_body(s, t, level, ex_add(s->c, ex_mul(s->c, ko, unroll), ki), step, done, border);
-  emit_end(s, &inner);
+  unrolled_steps(s, t, level, ex_mul(s->c, ko, unroll), u.unroll, step, done, border);
   emit_end(s, &outer);
-  if (u.main == extent) return;
-  const Expr *rest = emit_loop(s, &inner, "kr", LOOP_UNROLL, ex_idx(s->c, extent - u.main));
-  k_body(s, t, level, ex_add(s->c, ex_idx(s->c, u.main), rest), step, done, border);
-  emit_end(s, &inner);
+  if (u.main < extent) unrolled_steps(s, t, level, ex_idx(s->c, u.main), extent - u.main, step, done, border);
 }
 
 // What is left of a K that blocks do not divide: the inside of one more block, shorter.
