@@ -170,6 +170,24 @@ static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand,
   return cond ? ex_guard(s->c, cond, e, ex_num(s->c, e->dtype, 0)) : e;
 }
 
+// A number of a few bits taken out of a word, f32(i32(x >> shift & mask) + c), is as good where it stands: *scale
+// times f32(i32(x & mask << shift) + (c << shift)), without the shift. All numbers but the highest fit in any case;
+// that one does where c makes it a signed number. NULL: e is nothing of the kind.
+static const Expr *in_place(Ctx *c, const Expr *e, const Expr **scale) {
+  int64_t mask, offset;
+  if (e->op != E_CAST || e->args[0]->op != E_ADD || e->args[0]->dtype != DT_I32) return NULL;
+  const Expr *sum = e->args[0], *cast = sum->args[0], *field = cast->op == E_CAST ? cast->args[0] : cast;
+  if (field->op != E_AND || field->dtype != DT_U32 || field->args[0]->op != E_SHR) return NULL;
+  if (!expr_is_const_int(sum->args[1], &offset) || !expr_is_const_int(field->args[1], &mask)) return NULL;
+  if (offset * -2 != mask + 1) return NULL;
+  const Expr *shift = field->args[0]->args[1], *steps = ex_cast(c, DT_I32, shift);
+  const Expr *word = ex_binary(c, E_AND, field->args[0]->args[0], ex_binary(c, E_SHL, field->args[1], shift));
+  const Expr *number = ex_add(c, ex_cast(c, DT_I32, word), ex_binary(c, E_SHL, sum->args[1], steps));
+  const Expr *exponent = ex_sub(c, ex_int(c, DT_I32, 127), steps);
+  *scale = ex_bitcast(c, DT_F32, ex_binary(c, E_SHL, exponent, ex_int(c, DT_I32, 23)));
+  return ex_cast(c, DT_F32, number);
+}
+
 static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
   Lane x;
   EmitLoop guard;
@@ -180,7 +198,9 @@ static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
   const Expr *index[] = {x.i, x.col};
   const Expr *acc = ex_read(s->c, t->acc, index, 2);
   const Expr *a = s->p->depthwise ? vector_operand(s, t, s->p->a, lanes) : place_reads(s, s->p->a);
-  const Expr *b = vector_operand(s, t, s->p->b, lanes);
+  const Expr *scale, *number = t->mr == 1 ? in_place(s->c, s->p->b, &scale) : NULL;
+  const Expr *b = vector_operand(s, t, number ? number : s->p->b, lanes);
+  if (number) a = ex_mul(s->c, a, place_reads(s, scale));
   const Expr *sum =
       s->l->target->fma ? ex_ternary(s->c, E_FMA, a, b, acc) : ex_add(s->c, ex_mul(s->c, a, b), acc);
   lower_store(s->l, t->acc, index, 2, STORE_SET, sum);
