@@ -107,13 +107,19 @@ static bool suits_rest(const Product *p, int mr) {
   return p->tile < 0 || p->dim[p->tile].fixed || mr < 4 || mr % 4 == 0 || mr == 6;
 }
 
+// With one row and weights that are unpacked, words, their sums and those of a group want registers as well.
+static bool fits_unpacking(const Product *p, int mr, int nv) {
+  return mr > 1 || p->depthwise || product_plain_read(p->b) || !product_read(p->b) ||
+         3 * nv <= p->target->vector_regs * 7 / 8;
+}
+
 static void choose_registers(const Product *p, Tile *t) {
   int64_t rows = rows_of(p), vectors = ceil_div(p->dim[p->lane].extent, t->lanes);
   double best = 0;
   for (int nv = 1; nv <= 12 && nv <= vectors; nv++) {
     for (int mr = 1; mr <= 16 && mr <= rows && tile_fits(p->target, mr, nv, p->depthwise); mr++) {
       double cost = total_cycles(p, rows, vectors, mr, nv);
-      if (!suits_rest(p, mr) || (best > 0 && cost >= best)) continue;
+      if (!suits_rest(p, mr) || !fits_unpacking(p, mr, nv) || (best > 0 && cost >= best)) continue;
       best = cost;
       t->mr = mr;
       t->nv = nv;
