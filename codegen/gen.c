@@ -344,9 +344,15 @@ static void bind_buffers(Gen *g, const Unit *u, Clone *k) {
     slot->align = (unsigned)u->buffers[i].align;
     slot->ptr = load_buffer(g, u, i, slot->elements * dtype_bytes(v->type.dtype));
     debug_buffer(g, own, slot->ptr);
+    slot->number = i;
     slots[i] = slot;
   }
   alias_scopes(g, u, slots);
+  if (!u->check) return;
+  LLVMValueRef at = gen_i64(g, u->nbuffers);
+  LLVMTypeRef ptr = LLVMPointerTypeInContext(g->llvm, 0);
+  LLVMValueRef from = LLVMBuildInBoundsGEP2(g->b, ptr, LLVMGetParam(g->fn, 0), &at, 1, "");
+  g->fault = LLVMBuildLoad2(g->b, ptr, from, "fault");
 }
 
 static void load_syms(Gen *g, const Unit *u) {

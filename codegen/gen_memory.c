@@ -28,6 +28,8 @@ Slot *gen_slot_new(Gen *g, const Value *v) {
     fixed = fixed && !dim[k].sym;
   }
   s->elements = fixed ? s->room : 0;
+  s->count = stride;
+  s->number = -1;
   pmap_put(&g->slots, v, s);
   return s;
 }
@@ -263,13 +265,47 @@ static LLVMValueRef load_access(Gen *g, const Access *a) {
   }
 }
 
+// ---- checked indices ----------------------------------------------------------------------------------------
+
+// Any lane, of those that are on, outside?
+static LLVMValueRef is_outside(Gen *g, const Slot *slot, LLVMValueRef index) {
+  LLVMValueRef count = gen_expr(g, slot->count), on;
+  if (!is_vector(index)) {
+    LLVMValueRef bad = LLVMBuildICmp(g->b, LLVMIntUGE, index, count, "");
+    on = g->mask || g->pred ? any_on(g) : NULL;
+    return on ? LLVMBuildAnd(g->b, bad, on, "") : bad;
+  }
+  LLVMValueRef bad = LLVMBuildICmp(g->b, LLVMIntUGE, index, gen_splat(g, count, g->lanes), "");
+  on = g->mask || g->pred ? full_mask(g) : NULL;
+  if (on) bad = LLVMBuildAnd(g->b, bad, on, "");
+  LLVMTypeRef bits = LLVMIntTypeInContext(g->llvm, g->lanes);
+  return LLVMBuildICmp(g->b, LLVMIntNE, LLVMBuildBitCast(g->b, bad, bits, ""), LLVMConstNull(bits), "");
+}
+
+// Ends the kernel, leaving a record, if the index is not one of the buffer.
+static void check_index(Gen *g, const Slot *slot, const Expr *flat) {
+  if (!g->fault) return;
+  LLVMTypeRef i64 = LLVMInt64TypeInContext(g->llvm);
+  LLVMValueRef index = gen_expr(g, flat), bad = is_outside(g, slot, index), one = gen_i64(g, 1);
+  LLVMBasicBlockRef wrong = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "outside");
+  LLVMBasicBlockRef right = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "inside");
+  LLVMBuildCondBr(g->b, bad, wrong, right);
+  LLVMPositionBuilderAtEnd(g->b, wrong);
+  LLVMBuildStore(g->b, lane_of(g, index, 0), LLVMBuildGEP2(g->b, i64, g->fault, &one, 1, ""));
+  LLVMBuildStore(g->b, gen_i64(g, slot->number + 2), g->fault);
+  LLVMBuildRetVoid(g->b);
+  LLVMPositionBuilderAtEnd(g->b, right);
+}
+
 LLVMValueRef gen_load(Gen *g, const Expr *e) {
   const Slot *slot = gen_slot(g, e->value);
   if (!slot) {
     gen_fail(g, e->value->loc, "a value is read that the kernel does not have");
     return LLVMGetUndef(gen_type_register(g, e->dtype));
   }
-  Access a = access_of(g, slot, e->dtype, gen_flat(g, slot, e->args, e->nargs));
+  const Expr *flat = gen_flat(g, slot, e->args, e->nargs);
+  check_index(g, slot, flat);
+  Access a = access_of(g, slot, e->dtype, flat);
   return gen_loaded(g, load_access(g, &a), e->dtype);
 }
 
@@ -335,6 +371,7 @@ static void store_lanes(Gen *g, const Access *a, StoreKind op, LLVMValueRef v) {
 }
 
 void gen_store_flat(Gen *g, const Slot *slot, DType t, const Expr *flat, StoreKind op, LLVMValueRef v) {
+  check_index(g, slot, flat);
   Access a = access_of(g, slot, t, flat);
   if (a.form == CONTIGUOUS)
     store_lanes(g, &a, op, v);

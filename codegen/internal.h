@@ -76,6 +76,7 @@ typedef struct Unit {
   const char *symbol;
   const char *text; // canonical: equal texts mean equal code
   int nbuffers, nsyms;
+  bool check; // a record of faults is the argument behind the buffers
   Buffer *buffers;
   Sym *const *syms;
 } Unit;
@@ -115,6 +116,7 @@ typedef struct Plan {
   const char *frame_of; // whose it is
   struct Plan *next;    // the variant to try after this one; NULL: none
   int64_t arena_bytes;  // the memory plan's, and what control flow needs beyond it
+  int64_t fault;        // with --check: place of the record in the arena
   bool bare;            // no libc, no threads, memory of its own
   Map *unit_by_text;
   PMap tensor_of;   // Value -> number + 1
@@ -191,6 +193,8 @@ typedef struct Slot {
   int64_t room;                      // elements at the bounds
   int rank;                          // physical
   const Expr *stride[MAX_PHYS_RANK]; // in elements
+  const Expr *count;                 // elements that there are
+  int number;                        // of the kernel's buffers; -1: local
   unsigned align;                    // bytes, of ptr
   bool local;
   bool per_lane;              // local of a vector loop's body: one instance per lane, lanes innermost
@@ -223,6 +227,7 @@ typedef struct Gen {
   LLVMValueRef fn, scratch;
   LLVMBasicBlockRef entry; // holds buffers, symbols and allocas
   LLVMValueRef zeros;      // page that redirected reads go to
+  LLVMValueRef fault;      // record of an index that is outside (runtime/rt_check.c); NULL: none is wanted
   LLVMValueRef sink;       // where lanes that are off write to, once needed
   LLVMValueRef *syms;      // by Sym.index
   PMap slots;              // Value -> Slot

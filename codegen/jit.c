@@ -57,7 +57,8 @@ static bool define_symbols(Jit *j) {
                          FUNCTION(ingot_rt_topk),
                          FUNCTION(ingot_rt_nonzero),
                          FUNCTION(ingot_rt_unique),
-                         FUNCTION(ingot_rt_nms)};
+                         FUNCTION(ingot_rt_nms),
+                         FUNCTION(ingot_rt_check)};
   LLVMOrcCSymbolMapPair pairs[ARRAY_LEN(known)];
   for (int i = 0; i < ARRAY_LEN(known); i++) {
     pairs[i].Name = LLVMOrcLLJITMangleAndIntern(j->lljit, known[i].name);

@@ -87,6 +87,45 @@ static Value *const *needed(Plan *p, const Kernel *k, Value *const *in, int nin)
   return out;
 }
 
+// ---- checks -----------------------------------------------------------------------------------------------------
+
+static void add_fault(Plan *p, struct ingot_step *s) {
+  struct ingot_arg a = {.kind = INGOT_ARG_ARENA, .offset = p->fault, .tensor = -1};
+  a.flags = INGOT_ARG_READ | INGOT_ARG_WRITE;
+  if (s->n_args == 0) s->first_arg = p->args.n;
+  vec_push(p->arena, &p->args, a);
+  s->n_args++;
+}
+
+// Of a layout that pads, elements are undefined.
+static bool is_whole(Plan *p, const Value *v) {
+  return v && dtype_is_float(v->type.dtype) && plan_bytes(p, v) == type_bytes(&v->type);
+}
+
+static void add_whole(Plan *p, struct ingot_step *s, Value *const *v, int n) {
+  for (int i = 0; i < n; i++)
+    if (is_whole(p, v[i])) plan_add_args(p, s, &v[i], 1, INGOT_ARG_READ);
+}
+
+// Behind a kernel: looks at its record of faults, and for a NaN that its results have and its operands do not.
+// Without a kernel: clears the record.
+static void plan_check(Plan *p, const Kernel *k, const Node *n, Value *const *in, int nin, Value *const *out,
+                       int nout, StepList *list) {
+  const char *of = n ? origins_text(p, n) : "";
+  PlannedStep s =
+      plan_step(p, n, INGOT_STEP_ROUTINE, k ? arena_printf(p->arena, "%s (%s)", k->name, of) : "");
+  int64_t *ints = NEW(p->arena, int64_t);
+  s.routine = "check";
+  s.step.flags = INGOT_STEP_SERIAL;
+  add_fault(p, &s.step);
+  add_whole(p, &s.step, out, nout);
+  *ints = k ? s.step.n_args - 1 : -1;
+  add_whole(p, &s.step, in, nin);
+  s.step.ints = ints;
+  s.step.n_ints = 1;
+  vec_push(p->arena, list, s);
+}
+
 void plan_kernel(Plan *p, const Kernel *k, const Node *n, Value *const *in, int nin, Value *const *out,
                  int nout, StepList *list) {
   PlannedStep s = plan_step(p, n, INGOT_STEP_KERNEL, k->name);
@@ -99,7 +138,9 @@ void plan_kernel(Plan *p, const Kernel *k, const Node *n, Value *const *in, int 
   s.step.bytes = k->bytes;
   plan_add_args(p, &s.step, in, nin, INGOT_ARG_READ);
   plan_add_args(p, &s.step, out, nout, INGOT_ARG_READ | INGOT_ARG_WRITE);
+  if (p->options->check) add_fault(p, &s.step);
   vec_push(p->arena, list, s);
+  if (p->options->check) plan_check(p, k, n, in, nin, out, nout, list);
 }
 
 // ---- routines -------------------------------------------------------------------------------------------------
@@ -237,6 +278,11 @@ void plan_nodes(Plan *p, const Graph *g, StepList *list) {
 
 void plan_main(Plan *p) {
   StepList list = {0};
+  if (p->options->check) {
+    p->fault = round_up(p->arena_bytes, INGOT_ALIGN);
+    p->arena_bytes = p->fault + INGOT_ALIGN;
+    plan_check(p, NULL, NULL, NULL, 0, NULL, 0, &list);
+  }
   plan_nodes(p, p->m->main, &list);
   plan_outputs(p, &list);
   plan_state_copies(p, &list);

@@ -100,13 +100,20 @@ static const Expr *add_bias(Ctx *c, const Node *n, const Expr *y, const Expr *ch
   return ex_add(c, y, ex_acc(c, ex_read(c, n->in[2], &channel, 1)));
 }
 
+// A tap that lies in the padding adds nothing: it is not a product with zero, which with an infinite weight would
+// be NaN.
+static const Expr *product_inside(Ctx *c, const Expr *inside, const Expr *x, const Expr *w) {
+  const Expr *product = ex_mul(c, ex_acc(c, x), ex_acc(c, w));
+  return ex_guard(c, inside, product, ex_num(c, product->dtype, 0));
+}
+
 static const Expr *conv_define(Ctx *c, const Node *n, int out, const Expr *const *index) {
   Tap t;
   DType dt = n->out[out]->type.dtype;
   conv_tap(c, n, index, &t);
-  const Expr *x = ex_guard(c, t.inside, ex_read_at(c, n->in[0], t.x), ex_num(c, dt, 0));
-  const Expr *product = ex_mul(c, ex_acc(c, x), ex_acc(c, ex_read_at(c, n->in[1], t.w)));
-  return ex_cast(c, dt, add_bias(c, n, loops_reduce(c, &t.loops, R_SUM, product), index[1]));
+  const Expr *x = ex_read_at(c, n->in[0], t.x), *w = ex_read_at(c, n->in[1], t.w);
+  const Expr *term = product_inside(c, t.inside, x, w);
+  return ex_cast(c, dt, add_bias(c, n, loops_reduce(c, &t.loops, R_SUM, term), index[1]));
 }
 
 // ---- integers with zero points ----------------------------------------------------------------------------------
@@ -197,9 +204,9 @@ static const Expr *conv_transpose_define(Ctx *c, const Node *n, int out, const E
     const Expr *hits = ex_binary(c, E_EQ, ex_binary(c, E_MOD, from, stride), ex_idx(c, 0));
     inside = ex_and(c, inside, ex_and(c, hits, ex_in_range(c, at_x[d], ex_dim(c, x, d))));
   }
-  const Expr *xe = ex_guard(c, inside, ex_read_at(c, n->in[0], at_x), ex_num(c, dt, 0));
-  const Expr *product = ex_mul(c, ex_acc(c, xe), ex_acc(c, ex_read_at(c, n->in[1], at_w)));
-  return ex_cast(c, dt, add_bias(c, n, loops_reduce(c, &loops, R_SUM, product), index[1]));
+  const Expr *x_at = ex_read_at(c, n->in[0], at_x), *w_at = ex_read_at(c, n->in[1], at_w);
+  const Expr *term = product_inside(c, inside, x_at, w_at);
+  return ex_cast(c, dt, add_bias(c, n, loops_reduce(c, &loops, R_SUM, term), index[1]));
 }
 
 // ---- col2im -------------------------------------------------------------------------------------------------------

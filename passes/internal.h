@@ -63,6 +63,8 @@ const Sym *node_data_sym(const Node *n);
 bool type_uses_sym(Ctx *c, const Type *t, const Sym *s);
 // In its results' types or in what its stages compute.
 bool kernel_uses_sym(Ctx *c, const Node *n, const Sym *s);
+// Is v a constant, not too large to look at, without infinities and NaN?
+bool const_is_finite(const Value *v);
 // Is v an output of its graph?
 bool value_is_output(const Graph *g, const Value *v);
 Graph *graph_of_value(const Value *v); // of the node that makes it; NULL for inputs and constants

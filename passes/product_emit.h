@@ -33,6 +33,7 @@ typedef struct Emit {
   const Expr *k_at[MAX_RANK + 2];
   int nguards;
   const Expr *guard[MAX_CONJUNCTS];
+  bool finite; // nothing in the broadcast operand is infinite or NaN: times zero it is zero
   KLoop loop[MAX_RANK + 4];
   int nloops;
   KBlocks blocks;

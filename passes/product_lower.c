@@ -273,6 +273,15 @@ static KBlocks k_blocks(const Emit *s) {
   return fits ? (KBlocks){.count = extent / size, .size = size} : (KBlocks){.count = 1, .size = extent};
 }
 
+// Is the operand made of constants in which nothing is infinite or NaN?
+static bool is_finite(Ctx *c, const Expr *operand) {
+  const Expr **reads;
+  int n = expr_read_list(c, operand, &reads);
+  for (int i = 0; i < n; i++)
+    if (!const_is_finite(reads[i]->value)) return false;
+  return true;
+}
+
 bool product_lower(Lower *l) {
   Product p;
   if (!product_match(l->m, l->k, &p)) return false;
@@ -280,6 +289,7 @@ bool product_lower(Lower *l) {
   Emit s = {.l = l, .c = l->c, .p = &p, .tile = tile_load(l->k)};
   if (p.guard) s.nguards = expr_conjuncts(p.guard, s.guard, MAX_CONJUNCTS);
   if (s.nguards < 0) return false;
+  s.finite = s.nguards == 0 || is_finite(l->c, p.a);
   s.nloops = product_k_loops(&p, s.loop);
   if (s.nloops == 0) return false;
   s.blocks = k_blocks(&s);

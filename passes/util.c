@@ -57,6 +57,14 @@ bool const_is_splat(const Value *v, double x) {
   return true;
 }
 
+bool const_is_finite(const Value *v) {
+  const Tensor *t = const_of(v);
+  if (!t || type_elements(&t->type) > 1 << 22) return false;
+  for (int64_t i = 0, n = type_elements(&t->type); i < n; i++)
+    if (!__builtin_isfinite(tensor_get(t, i))) return false;
+  return true;
+}
+
 bool value_is_output(const Graph *g, const Value *v) {
   for (int i = 0; i < g->outputs.n; i++)
     if (g->outputs.data[i] == v) return true;

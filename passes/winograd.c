@@ -180,6 +180,7 @@ bool winograd_choose(Module *m, Node *n, const PassOptions *o) {
   Winograd w = {0};
   if (o->opt_level < 2 || o->fp_strict || (o->winograd && strcmp(o->winograd, "off") == 0)) return false;
   if (!match(m, n->kernel, &w) || w.ci % 4 || w.co % 4) return false;
+  if (!const_is_finite(w.w->value)) return false; // transformed, an infinity would be everywhere
   int tile = choose_m(m->target, &w);
   explain(m, n, &w);
   if (!tile) return false;

@@ -109,14 +109,16 @@ enum ingot_error {
   INGOT_E_UNSET = 6, // an input or output was not set before the run
   INGOT_E_BUSY = 7,  // context in use by another thread
   INGOT_E_MEMORY = 8,
-  INGOT_E_THREADS = 9, // worker threads could not be started
-  INGOT_E_DATA = 10,   // the data of an input leads outside what the model allows
-  INGOT_E_FILE = 11,   // a file cannot be opened or read
-  INGOT_E_FORMAT = 12, // not an artefact, truncated or damaged
-  INGOT_E_ARCH = 13,   // an artefact for another architecture
-  INGOT_E_CPU = 14,    // this processor lacks an instruction set that the artefact needs
-  INGOT_E_ABI = 15,    // an artefact of an ABI that this loader does not know
-  INGOT_E_WEIGHTS = 16 // the weights file is missing or belongs to another build
+  INGOT_E_THREADS = 9,  // worker threads could not be started
+  INGOT_E_DATA = 10,    // the data of an input leads outside what the model allows
+  INGOT_E_FILE = 11,    // a file cannot be opened or read
+  INGOT_E_FORMAT = 12,  // not an artefact, truncated or damaged
+  INGOT_E_ARCH = 13,    // an artefact for another architecture
+  INGOT_E_CPU = 14,     // this processor lacks an instruction set that the artefact needs
+  INGOT_E_ABI = 15,     // an artefact of an ABI that this loader does not know
+  INGOT_E_WEIGHTS = 16, // the weights file is missing or belongs to another build
+  INGOT_E_INDEX = 17,   // compiled with --check: an index lies outside its buffer
+  INGOT_E_NAN = 18      // compiled with --check: a step makes a NaN of operands that have none
 };
 
 typedef struct ingot_model ingot_model;     // described in ingot_abi.h

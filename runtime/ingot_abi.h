@@ -302,6 +302,11 @@ static inline int64_t ingot_rt_nms_scratch(int64_t n) {
   return n > 0 ? 48 * n : 0;
 }
 
+// args: fault[2](i64), results..., operands...   int: number of results, or -1
+//       trip: 1. What a kernel compiled with checks has left in its record: fault[0] != 0 is INGOT_E_INDEX; a NaN in
+// a result while no operand has one is INGOT_E_NAN. With -1 clears the record.
+INGOT_HIDDEN int ingot_rt_check(const struct ingot_routine_call *call);
+
 // ---- helpers for routines ----------------------------------------------------------------------------
 
 static inline int64_t ingot_dim_value(const struct ingot_dim *d, const int64_t *sym) {

@@ -49,6 +49,8 @@ const char *ingot_api_error_text(int code) {
       [INGOT_E_CPU] = "this processor lacks an instruction set that the model needs",
       [INGOT_E_ABI] = "made for another version of the interface",
       [INGOT_E_WEIGHTS] = "the weights file is missing or does not belong to the model",
+      [INGOT_E_INDEX] = "an index lies outside its buffer",
+      [INGOT_E_NAN] = "a NaN is born: the operands have none, a result has",
   };
   return code >= 0 && (size_t)code < sizeof texts / sizeof texts[0] ? texts[code] : "unknown error";
 }

@@ -24,6 +24,7 @@ enum {
   OPT_STATE,
   OPT_THREADS,
   OPT_FP,
+  OPT_CHECK,
   OPT_WINOGRAD,
   OPT_WEIGHTS,
   OPT_LINKER,
@@ -45,6 +46,7 @@ static const struct argp_option build_options[] = {
     {"threads", OPT_THREADS, "N", 0,
      "threads to compile for and to run with (default: the target's cores, this machine's)", 1},
     {"fp", OPT_FP, "strict|fast", 0, "strict keeps the order of float operations (default: fast)", 1},
+    {"check", OPT_CHECK, NULL, 0, "verify every index and look for NaN as the code runs (slow)", 1},
     {"winograd", OPT_WINOGRAD, "off|auto", 0, "Winograd convolutions where their error bound allows", 1},
     {"weights", OPT_WEIGHTS, "f16|bf16|int8|int4[:32|64|128][:asym]", 0,
      "keep weights of matrix products in fewer bits; int4 in groups that share a scale (default: 32)", 1},
@@ -149,6 +151,7 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
   case OPT_DIM: vec_push(arena, &a->frontend.dims, (const char *)arg); return 0;
   case OPT_SHAPE: vec_push(arena, &a->frontend.shapes, (const char *)arg); return 0;
   case OPT_STATE: vec_push(arena, &a->frontend.states, (const char *)arg); return 0;
+  case OPT_CHECK: a->codegen.check = true; return 0;
   case OPT_FP:
     a->pass.fp_strict = strcmp(arg, "strict") == 0;
     return choice_option(arg, "strict", "fast", state, "--fp");
@@ -206,6 +209,7 @@ char *build_options_text(const BuildArgs *a) {
     str_printf(&s, " --target=%s", a->target);
   if (a->pass.threads) str_printf(&s, " --threads=%d", a->pass.threads);
   if (a->pass.fp_strict) str_puts(&s, " --fp=strict");
+  if (a->codegen.check) str_puts(&s, " --check");
   if (strcmp(a->pass.winograd, "auto") != 0) str_printf(&s, " --winograd=%s", a->pass.winograd);
   if (a->weights) str_printf(&s, " --weights=%s", a->weights);
   if (a->codegen.debug_info) str_puts(&s, " --debug");
