@@ -19,6 +19,7 @@ static const Command commands[] = {
     {"opt", cmd_opt, "IR in, passes, IR out"},
     {"verify", cmd_verify, "compare compiled code against the reference evaluator"},
     {"bench", cmd_bench, "time a compiled library (or a model file)"},
+    {"report", cmd_report, "write a page that shows what was made of a model"},
     {"explain", cmd_explain, "tell what became of a node of a model, and why"},
     {"diff", cmd_diff, "compare two models or dumps: structure, names, expressions"},
     {"ops", cmd_ops, "list the operations, or tell about one"},

@@ -38,7 +38,7 @@ static void remove_folder(void *p) {
 }
 
 // A fresh folder that goes with the arena. (The arena also goes when memory runs out.)
-static char *temp_folder(Tool *t) {
+char *tool_temp_folder(Tool *t) {
   const char *tmp = getenv("TMPDIR");
   char *dir = tool_printf(t, "%s/ingot-XXXXXX", tmp && *tmp ? tmp : "/tmp");
   if (mkdtemp(dir)) {
@@ -70,7 +70,7 @@ bool model_load(BuildArgs *a, const char *path, Loaded *out) {
   bool library;
   if (!is_library(t, path, &library)) return false;
   if (library) return open_library(t, strchr(path, '/') ? path : tool_printf(t, "./%s", path), out);
-  char *dir = temp_folder(t);
+  char *dir = tool_temp_folder(t);
   if (!dir) return false;
   char *lib = tool_printf(t, "%s/model.so", dir);
   a->codegen.header_path = tool_printf(t, "%s/model.h", dir);

@@ -133,6 +133,7 @@ struct cJSON *model_json(const struct ingot_model *m); // NULL if it is damaged;
 const char *model_meta(Tool *t, const struct ingot_model *m,
                        const char *key); // of the metadata's "meta"; NULL
 
+char *tool_temp_folder(Tool *t);                           // goes with the arena, with the files in it
 bool is_library(Tool *t, const char *path, bool *library); // by content; false after reporting
 
 double seconds_now(void); // monotonic
