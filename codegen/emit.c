@@ -205,12 +205,18 @@ static bool write_companion(Pieces *k) {
   return link_relocatable(p, k->inputs.data, k->inputs.n, file_temp_path(k->beside));
 }
 
+// Sizes of stack frames are told as warnings, which only the workers want to know.
+static void ignore_diagnostic(LLVMDiagnosticInfoRef info, void *data) {
+  (void)info, (void)data;
+}
+
 // LLVM IR, bitcode or assembly of everything but the constants.
 static bool write_module(Pieces *k, OutFile *out) {
   Plan *p = k->plan;
   Compiled parts = {0};
   if (!workers_compile(p, COMPILE_BITCODE, TABLES_STATIC, &parts)) return false;
   LLVMContextRef llvm = LLVMContextCreate();
+  LLVMContextSetDiagnosticHandler(llvm, ignore_diagnostic, NULL);
   LLVMModuleRef module = link_modules(p, llvm, &parts);
   bool ok = module && put_module(p, module, file_stream(out)) && write_companion(k);
   if (module) LLVMDisposeModule(module);

@@ -70,7 +70,7 @@ case_usage() {
 case_help() {
   expect 0 --help; silent; prints "Commands:"
   expect 0 --version; silent; grep -qxE 'ingot [0-9]+\.[0-9]+\.[0-9]+' out || fail "no version"
-  local c; for c in compile run inspect opt verify bench explain diff ops; do
+  local c; for c in compile run inspect opt verify bench report explain diff ops; do
     expect 0 "$c" --help; silent; prints "Usage: ingot $c"
     expect 0 help "$c"; silent; prints "Usage: ingot $c"
   done
@@ -81,7 +81,7 @@ case_help() {
 
 # Every long option of every command stands in docs/cli.md.
 case_documented() {
-  local c o; for c in compile run inspect opt verify bench explain diff ops; do
+  local c o; for c in compile run inspect opt verify bench report explain diff ops; do
     expect 0 "$c" --help
     for o in $(grep -oE -- '--[a-z][a-z-]+' out | sort -u); do
       grep -qF -- "$o" "$source/docs/cli.md" || fail "docs/cli.md lacks $o of 'ingot $c'"
@@ -315,6 +315,23 @@ case_explain() {
   expect 2 explain "$lenet"; says "which node"
   expect 0 compile "$lenet" -o x.so --remarks; says "remark: schedule %"; says "lenet_fashion.yaml:13:"
   expect 0 compile "$lenet" -o y.so; same x.so y.so
+}
+
+# The page in a real browser: it opens without errors, search finds an op, a click shows its kernel.
+case_report() {
+  local lenet=$source/models/lenet_fashion.yaml browser title
+  expect 0 report "$lenet" -o r.html --seconds=0; silent; only r.html
+  grep -qE '(src|href)="?https?:' r.html && fail "the page wants the network"
+  [ "$(wc -c <r.html)" -lt 1000000 ] || fail "the page is large"
+  expect 0 report "$lenet" -o g.dot; grep -q '^digraph' g.dot || fail "no dot"
+  expect 0 report "$lenet" -o g.json; grep -q '"incomingEdges"' g.json || fail "no graph for Model Explorer"
+  expect 0 compile -g "$lenet" -o l.so; expect 0 report l.so -o l.html --no-profile; silent
+  expect 1 report missing.yaml -o x.html; says missing.yaml; [ ! -e x.html ] || fail "a page of nothing"
+  browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome) || skip "there is no Chromium"
+  title=$(timeout 100 "$browser" --headless=new --no-sandbox --disable-gpu --allow-file-access-from-files --user-data-dir="$work/profile" \
+    --virtual-time-budget=200000 --dump-dom "file://$source/tests/report_check.html?file://$work/r.html|conv2|conv2_conv" 2>err | grep -o '<title>[^<]*')
+  rm -rf profile
+  case $title in *fine*) ;; '') skip "Chromium does not start here" ;; *) fail "in the browser: $title" ;; esac
 }
 
 case_diff() {

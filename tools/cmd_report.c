@@ -104,7 +104,7 @@ static void delete_json(void *p) {
 }
 
 static cJSON *metadata_of(Tool *t, const ingot_model *m) {
-  cJSON *meta = cJSON_Parse(ingot_model_metadata(m));
+  cJSON *meta = model_json(m);
   if (meta) arena_defer(t->arena, delete_json, meta);
   return meta;
 }

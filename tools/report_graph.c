@@ -1,6 +1,6 @@
 // report_graph.c: a module's graph as JSON with places on the plane, which Graphviz's dot finds, and as a dot file.
 // SPDX-License-Identifier: Apache-2.0
-#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -8,7 +8,7 @@
 
 // ---- what is drawn ------------------------------------------------------------------------------------------
 
-enum { MAX_LABEL = 26 };
+enum { MAX_LABEL = 26, MANY_ITEMS = 1500 };
 
 // Inputs, nodes (those of regions among them) and outputs in one list; edges by their numbers.
 typedef struct Item {
@@ -20,6 +20,7 @@ typedef struct Item {
 
 typedef struct Edge {
   int from, to;
+  Vec(double) curve; // x, y of the points of a Bezier spline; none: not known
 } Edge;
 
 typedef struct Drawing {
@@ -39,7 +40,7 @@ static void add_edge(Drawing *d, const Value *v, int to) {
   if (from < 0 || from == to) return;
   for (int i = d->edges.n - 1; i >= 0 && d->edges.data[i].to == to; i--)
     if (d->edges.data[i].from == from) return;
-  vec_push(d->arena, &d->edges, ((Edge){from, to}));
+  vec_push(d->arena, &d->edges, ((Edge){.from = from, .to = to}));
 }
 
 static void add_node(Drawing *d, const Node *n);
@@ -110,7 +111,7 @@ static void put_item(Str *out, const Item *it, Ctx *c) {
 
 void graph_to_dot(Str *out, const Module *m, bool places) {
   Drawing d = drawing_of(m);
-  bool large = d.items.n > 1500;
+  bool large = d.items.n > MANY_ITEMS;
   str_puts(out, "digraph ");
   put_quoted(out, m->name);
   str_puts(out, " {\n  graph [rankdir=TB ranksep=0.35 nodesep=0.2");
@@ -154,13 +155,35 @@ static void read_place(Drawing *d, const char *line) {
   d->h[i] = h;
 }
 
+// "edge n1 n2 count x y x y ...". Edges come in any order; those from one node to another are one.
+static void read_curve(Drawing *d, Map *by_ends, const char *line) {
+  int from, to, n, at;
+  if (sscanf(line, "edge n%d n%d %d%n", &from, &to, &n, &at) != 3) return;
+  Edge *e = map_get(by_ends, arena_printf(d->arena, "%d %d", from, to));
+  const char *p = line + at;
+  for (int i = 0; e && i < 2 * n; i++) {
+    char *end;
+    double v = strtod(p, &end);
+    if (end == p) break;
+    vec_push(d->arena, &e->curve, v);
+    p = end;
+  }
+}
+
 // dot reads `file`; false if it cannot be run.
 static bool run_dot(Drawing *d, const char *file) {
   FILE *f = popen(arena_printf(d->arena, "dot -Tplain '%s' 2>/dev/null", file), "r");
   char *line = NULL;
   size_t room = 0;
   if (!f) return false;
-  while (getline(&line, &room, f) > 0) read_place(d, line);
+  Map *by_ends = map_new(d->arena);
+  for (int i = 0; i < d->edges.n; i++)
+    map_put(by_ends, arena_printf(d->arena, "%d %d", d->edges.data[i].from, d->edges.data[i].to),
+            &d->edges.data[i]);
+  while (getline(&line, &room, f) > 0) {
+    read_place(d, line);
+    read_curve(d, by_ends, line);
+  }
   free(line);
   return pclose(f) == 0;
 }
@@ -206,7 +229,7 @@ static void describe_node(Tool *t, cJSON *o, const Node *n) {
 }
 
 static double rounded(double v) {
-  return (double)(long)(v * 72 + 0.5);
+  return floor(v * 72 + 0.5);
 }
 
 static cJSON *item_json(Tool *t, const Drawing *d, int i) {
@@ -221,6 +244,17 @@ static cJSON *item_json(Tool *t, const Drawing *d, int i) {
   double place[] = {rounded(d->x[i]), rounded(-d->y[i]), rounded(d->w[i]), rounded(d->h[i])};
   cJSON_AddItemToObject(o, "p", cJSON_CreateDoubleArray(place, 4));
   return o;
+}
+
+// As their points in turn; large graphs do without, straight lines are drawn faster.
+static void add_curves(Drawing *d, cJSON *o) {
+  cJSON *curves = d->items.n <= MANY_ITEMS ? cJSON_AddArrayToObject(o, "curves") : NULL;
+  for (int i = 0; curves && i < d->edges.n; i++) {
+    const Edge *e = &d->edges.data[i];
+    double *p = NEW_ARRAY(d->arena, double, e->curve.n + 1);
+    for (int k = 0; k < e->curve.n; k++) p[k] = rounded(k % 2 ? -e->curve.data[k] : e->curve.data[k]);
+    cJSON_AddItemToArray(curves, cJSON_CreateDoubleArray(p, e->curve.n));
+  }
 }
 
 cJSON *report_graph(Tool *t, const Module *m) {
@@ -239,6 +273,7 @@ cJSON *report_graph(Tool *t, const Module *m) {
     flat[2 * i + 1] = d.edges.data[i].to;
   }
   cJSON_AddItemToObject(o, "edges", cJSON_CreateIntArray(flat, 2 * d.edges.n));
+  add_curves(&d, o);
   return o;
 }
 

@@ -88,19 +88,19 @@ class GraphView {
   }
 
   paintEdges(c, seen) {
-    const { nodes, edges } = this.graph, chosen = this.selected;
+    const { nodes, edges, curves } = this.graph, chosen = this.selected;
     c.lineWidth = Math.max(1, 0.6 / this.scale);
     c.strokeStyle = css("--edge");
     c.beginPath();
     for (let i = 0; i < edges.length; i += 2)
-      if (edges[i] !== chosen && edges[i + 1] !== chosen) edgePath(c, nodes[edges[i]], nodes[edges[i + 1]], seen);
+      if (edges[i] !== chosen && edges[i + 1] !== chosen) edgePath(c, nodes[edges[i]], nodes[edges[i + 1]], seen, curves?.[i / 2]);
     c.stroke();
     if (chosen < 0) return;
     c.strokeStyle = css("--accent");
     c.lineWidth *= 2;
     c.beginPath();
     for (let i = 0; i < edges.length; i += 2)
-      if (edges[i] === chosen || edges[i + 1] === chosen) edgePath(c, nodes[edges[i]], nodes[edges[i + 1]], seen);
+      if (edges[i] === chosen || edges[i + 1] === chosen) edgePath(c, nodes[edges[i]], nodes[edges[i + 1]], seen, curves?.[i / 2]);
     c.stroke();
   }
 
@@ -232,10 +232,17 @@ function prepareGraph(g) {
 }
 
 // From the lower side of one node to the upper side of the other, if any of it can be seen.
-function edgePath(c, from, to, seen) {
+function edgePath(c, from, to, seen, curve) {
   const x0 = from.p[0], y0 = from.p[1] + from.p[3] / 2, x1 = to.p[0], y1 = to.p[1] - to.p[3] / 2;
   if (Math.max(y0, y1) < seen.y0 || Math.min(y0, y1) > seen.y1) return;
-  if (Math.max(x0, x1) < seen.x0 - 60 || Math.min(x0, x1) > seen.x1 + 60) return;
+  if (!curve && (Math.max(x0, x1) < seen.x0 - 60 || Math.min(x0, x1) > seen.x1 + 60)) return;
+  if (curve && curve.length >= 8) {
+    c.moveTo(x0, y0);
+    c.lineTo(curve[0], curve[1]);
+    for (let i = 2; i + 5 < curve.length; i += 6) c.bezierCurveTo(curve[i], curve[i + 1], curve[i + 2], curve[i + 3], curve[i + 4], curve[i + 5]);
+    c.lineTo(x1, y1);
+    return;
+  }
   const bend = Math.min(70, Math.abs(y1 - y0) / 2);
   c.moveTo(x0, y0);
   c.bezierCurveTo(x0, y0 + bend, x1, y1 - bend, x1, y1);

@@ -82,15 +82,15 @@ function showKernels(into, details) {
   const rows = kernels.map((k, i) => {
     const s = ingot.steps.get(k.name), v = total ? s?.ms || 0 : k.flops;
     const row = make("tr", { class: "row", "data-kernel": k.name, onclick: () => ingot.app.kernel(k.name) }, make("td", {}, String(i)),
-      make("td", { class: "l" }, make("span", { class: "swatch", style: "background:" + solid(k.name) }), k.name),
-      make("td", { class: "l" }, scheduleText(k.schedule) || "routine"), make("td", {}, countText(k.flops)), make("td", {}, bytesText(k.bytes)),
+      make("td", { class: "l t" }, make("span", { class: "swatch", style: "background:" + solid(k.name) }), k.name),
       total ? make("td", {}, s ? s.ms.toFixed(4) : "") : "", make("td", { class: "l" }, make("span", { class: "bar", style: `width:${(v / most) * 90}px;background:${solid(k.name)}` })),
+      make("td", {}, countText(k.flops)), make("td", {}, bytesText(k.bytes)), make("td", { class: "l w" }, scheduleText(k.schedule) || "routine"),
       make("td", { class: "l w" }, k.from));
     return row;
   });
   into.append(make("div", { class: "card" }, make("h2", {}, "Kernels", make("small", {}, "in the order in which they run")),
-    make("table", {}, make("tr", {}, ["", "kernel", "schedule", "FLOP", "bytes", total ? "ms" : "", "", "made from"].filter((x, i) => i !== 5 || total)
-      .map((x, i) => make("th", { class: i === 1 || i === 2 || x === "made from" ? "l" : "" }, x))), rows)));
+    make("table", {}, make("tr", {}, ["", "kernel", ...(total ? ["ms"] : []), total ? "time" : "work", "FLOP", "bytes", "schedule", "made from"]
+      .map((x) => make("th", { class: ["kernel", "time", "work", "schedule", "made from"].includes(x) ? "l" : "" }, x))), rows)));
   details.replaceChildren();
 }
 
@@ -174,7 +174,7 @@ function roofline(p) {
   levels.forEach(([name, gbs], i) => {
     const knee = peak / gbs, low = Math.max(x0, y0 / gbs), last = i === levels.length - 1;
     pic.append(svg("path", { class: last ? "roof" : "roof low", d: `M${x(low)} ${y(low * gbs)}L${x(knee)} ${y(peak)}` + (last ? `L${x(x1)} ${y(peak)}` : "") }),
-      svg("text", { x: x(low * 1.15) + 6, y: y(low * 1.15 * gbs) - 5 - i * 2 }, `${name} ${gbs.toFixed(0)} GB/s`));
+      svg("text", { x: x(knee) - 10, y: y(peak) + 16 + 15 * i, "text-anchor": "end" }, `${name} ${gbs.toFixed(0)} GB/s`));
   });
   pic.append(svg("text", { x: W - R - 4, y: y(peak) - 7, "text-anchor": "end" }, peak.toFixed(0) + " GFLOP/s"));
   for (const s of [...points].sort((a, b) => b.ms - a.ms))
