@@ -53,9 +53,18 @@ static pthread_once_t forks_once = PTHREAD_ONCE_INIT;
 static void count_fork(void) {
   atomic_fetch_add(&forks, 1);
 }
+#ifdef __GLIBC__
+// pthread_atfork lies in a part of glibc that only its development files bring; this is all that it does.
+extern int __register_atfork(void (*before)(void), void (*parent)(void), void (*child)(void), void *dso);
+extern void *__dso_handle __attribute__((visibility("hidden")));
+static void watch_forks(void) {
+  __register_atfork(NULL, NULL, count_fork, __dso_handle);
+}
+#else
 static void watch_forks(void) {
   pthread_atfork(NULL, NULL, count_fork);
 }
+#endif
 static bool pool_forked(const Pool *p) {
   return atomic_load_explicit(&forks, memory_order_relaxed) != p->generation;
 }
