@@ -417,9 +417,9 @@ static bool scan_over(Call *c, int offset) {
   Value **out = NEW_ARRAY(call_arena(c), Value *, l.ncollected + 1);
   int32_t *elems = NEW_ARRAY(call_arena(c), int32_t, l.ncollected + 1);
   Dim trips = dim_of(x, axis_of(c, list_at(c, "scan_input_axes", 0), rank_of(x)));
-  bool unknown = false, ok;
+  bool unknown = false, ok, short_one = !trips.sym && trips.n > 0 && trips.n <= UNROLL_ANYWAY;
   if (c->failed) return false;
-  if (!trips.sym && trips.n <= UNROLL_ANYWAY) {
+  if (short_one) {
     ok = unroll(&l, trips.n, NULL, out, elems, &unknown);
   } else {
     ok = roll(&l, NULL, NULL, &trips, true, out, elems);

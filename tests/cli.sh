@@ -503,6 +503,15 @@ case_verify() {
   expect 1 verify missing.yaml; says missing.yaml
 }
 
+# An ONNX model value by value; where rounding alone counts as wrong, the pass is named that brought it in.
+case_verify_onnx() {
+  local onnx=/usr/share/libonnx-testdata/data/pytorch-operator/test_operator_symbolic_override/model.onnx
+  [ -f $onnx ] || exit 77
+  expect 0 verify $onnx --values; silent; prints "-O0 kernel"; prints "max ulp"; prints "same bits"
+  expect 0 verify $onnx --bisect; prints "after fuse"; prints "after lower"
+  expect 70 verify $onnx --tolerance=1e-12; prints DEPARTS; says "pass 'lower' at -O2 changes what the model computes"
+}
+
 case_ops() {
   expect 0 ops; silent; prints conv; prints softmax
   expect 0 ops conv; prints conv
