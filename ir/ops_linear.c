@@ -220,8 +220,8 @@ static bool einsum_parse(Ctx *c, const Node *n, Einsum *e) {
   for (int i = 0; i < LABELS; i++) e->extent[i] = dim_const(-1);
   if (n->nin < 1 || n->nin > MAX_EINSUM) return op_fail(c, n, "needs 1 to %d operands", MAX_EINSUM);
   for (int k = 0; k < n->nin; k++) {
-    size_t len = strcspn(s, ",");
     if (s > end) return op_fail(c, n, "the equation has fewer terms than operands");
+    size_t len = strcspn(s, ",");
     if (s + len > end) len = (size_t)(end - s);
     if (!einsum_operand(c, n, e, k, s, len)) return false;
     s += len + 1;
