@@ -56,12 +56,17 @@ static void choose_values(const Target *t, const Attention *a, AttentionTile *r)
   }
 }
 
+static bool has_vector_queries(const Target *t, const Attention *a) {
+  return attention_lanes(t, extent_of(a, a->size)) >= 4;
+}
+
 static AttentionTile choose_tile(const Target *t, const Attention *a) {
   AttentionTile r = {0};
   choose_scores(t, a, &r);
   choose_values(t, a, &r);
   int64_t all = round_up(extent_of(a, a->key), r.keys), fit = SCORE_BYTES / (4 * r.queries) / r.keys * r.keys;
   r.block = (int)(all <= 2 * fit ? all : fit);
+  if (!expr_is_const_int(a->lead[a->row]->extent, &all) && has_vector_queries(t, a)) r.few = MIN_QUERIES;
   return r;
 }
 
@@ -78,6 +83,7 @@ bool attention_tile_load(const Lower *l, const Attention *a, AttentionTile *t) {
   t->block = (int)round_up(t->block, t->keys);
   t->rows = clamp(schedule_get(k, "rows", 1), 1, 16);
   t->vectors = clamp(schedule_get(k, "vectors", 1), 1, 16);
+  t->few = attention_is_short(a) ? clamp(schedule_get(k, "few", 0), 0, t->queries) : 0;
   while (t->queries % t->rows) t->rows--;
   while (vectors % t->vectors) t->vectors--;
   return a->row >= 0;
@@ -96,7 +102,7 @@ bool attention_choose(Module *m, Node *n, const PassOptions *o) {
   if (!has_vector_values(m->target, &a)) return false;
   if (a.row < 0 || extent_of(&a, a.lead[a.row]) < MIN_QUERIES) {
     schedule_set(m->ctx, k, "queries", 1);
-    return attention_lanes(m->target, extent_of(&a, a.size)) >= 4;
+    return has_vector_queries(m->target, &a);
   }
   AttentionTile t = choose_tile(m->target, &a);
   schedule_set(m->ctx, k, "queries", t.queries);
@@ -104,6 +110,7 @@ bool attention_choose(Module *m, Node *n, const PassOptions *o) {
   schedule_set(m->ctx, k, "block", t.block);
   schedule_set(m->ctx, k, "rows", t.rows);
   schedule_set(m->ctx, k, "vectors", t.vectors);
+  if (t.few) schedule_set(m->ctx, k, "few", t.few);
   return true;
 }
 

@@ -48,11 +48,15 @@ const Expr *attention_swap(Ctx *c, const Expr *e, const Expr *what, const Expr *
 // `block` keys; the product with the values in tiles of `rows` queries and `vectors` vectors.
 typedef struct AttentionTile {
   int queries, keys, block, rows, vectors;
+  int few; // queries, below which they are done one by one; 0: never
 } AttentionTile;
 // From the kernel's schedule; values that do not fit together are made to.
 bool attention_tile_load(const Lower *l, const Attention *a, AttentionTile *t);
 bool attention_lower_rows(Lower *l, const Attention *a);
 // One query after the other, lanes along its elements (attention_single.c).
 bool attention_lower_single(Lower *l, const Attention *a);
+bool attention_is_short(const Attention *a); // are its queries and values short enough for that?
+// The body of that for the query at `at` (of the leading dims).
+void attention_emit_single(Lower *l, const Attention *a, const Expr *const *at);
 
 #endif

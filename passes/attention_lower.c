@@ -412,6 +412,16 @@ static void alloc_buffers(Emit *s) {
   s->scale = lower_alloc(s->l, "scale", SPACE_SCRATCH, DT_F32, 1, &n);
 }
 
+// All queries of a head, one by one.
+static void single_queries(Emit *s) {
+  LowerMark loop;
+  const Expr *at[MAX_RANK];
+  memcpy(at, s->at, sizeof at);
+  at[s->a->row] = begin(s, &loop, "query", LOOP_SERIAL, queries(s));
+  attention_emit_single(s->l, s->a, at);
+  lower_end(s->l, &loop);
+}
+
 static void task(Emit *s) {
   alloc_buffers(s);
   pack_queries(s);
@@ -449,7 +459,14 @@ bool attention_lower_rows(Lower *l, const Attention *a) {
   s.row0 = lower_let(l, "row0", ex_mul(c, take_index(c, &left, blocks), n));
   for (int i = a->nlead - 1; i >= 0; i--)
     if (i != a->row) s.at[i] = take_index(c, &left, a->lead[i]->extent);
+  LowerMark branch;
+  if (s.t.few) {
+    lower_if(l, ex_binary(c, E_LT, queries(&s), idx(&s, s.t.few)), &branch);
+    single_queries(&s);
+    lower_else(l, &branch);
+  }
   task(&s);
+  if (s.t.few) lower_end(l, &branch);
   lower_end(l, &mark);
   return true;
 }

@@ -8,10 +8,37 @@ static const Expr *swap_value(Ctx *c, const Expr *e, void *data) {
   return e->op == E_READ && e->value == pair[0] ? ex_read(c, pair[1], e->args, e->nargs) : e;
 }
 
+// Does the kernel read w only at places that its input data chooses? Then it does not care how rows lie.
+static bool only_looks_up(Ctx *c, const Kernel *k, const Value *w) {
+  if (k->routine) return false;
+  for (int i = 0; i < k->stages.n; i++) {
+    const Expr **reads;
+    int n = expr_read_list(c, k->stages.data[i].value, &reads);
+    for (int r = 0; r < n; r++) {
+      bool chosen = reads[r]->value != w;
+      for (int d = 0; d < reads[r]->nargs; d++) chosen |= expr_has(c, reads[r]->args[d], E_READ);
+      if (!chosen) return false;
+    }
+  }
+  return true;
+}
+
+// A table of embeddings that also makes the logits is the largest constant there is: one layout serves both.
+static bool others_look_up(Ctx *c, const Node *n, const Value *w) {
+  int known = 0;
+  for (const Node *o = n->graph->first; o; o = o->next)
+    for (int i = 0; i < o->nin; i++) {
+      if (o->in[i] != w) continue;
+      if (o != n && (!o->kernel || !only_looks_up(c, o->kernel, w))) return false;
+      known++;
+    }
+  return known == w->uses;
+}
+
 // Gives the constant the layout, or, where others use it too, a copy of its own.
 static void pack_constant(Module *m, Node *n, Value *w, const Layout *layout) {
   if (layout_equal(w->layout, layout)) return;
-  if (w->uses <= 1 && !w->layout) {
+  if (!w->layout && (w->uses <= 1 || others_look_up(m->ctx, n, w))) {
     w->layout = layout;
     return;
   }

@@ -17,9 +17,9 @@ struct ingot_sampler {
   float temperature; // 0: always the largest
   int32_t top_k;     // only the k largest count; 0: all
   float top_p;       // only the largest that make up this probability count; 0 or 1: all
-  float
-      repetition_penalty; // logits of tokens that were seen are divided by it, or multiplied if negative; 0 or 1: none
-  uint64_t seed;          // changes with every token
+  // Logits of tokens that were seen are divided by it, or multiplied if negative; 0 or 1: none.
+  float repetition_penalty;
+  uint64_t seed; // changes with every token
 };
 
 // A token and its logit, later its probability.
@@ -91,16 +91,25 @@ static inline int32_t ingot_sample_weigh(const struct ingot_sampler *s, struct i
   return n;
 }
 
+static inline int32_t ingot_sample_largest(const float *logits, int32_t n) {
+  float most = -INFINITY;
+  int32_t best = 0;
+  for (int32_t i = 0; i < n; i++)
+    if (logits[i] > most) most = logits[i], best = i;
+  return best;
+}
+
 // The next token. logits: n of them; seen: the tokens so far, for the penalty (NULL, 0 without one); room: n candidates.
 // NaN never wins. n must be at least 1.
 static inline int32_t ingot_sample(struct ingot_sampler *s, const float *logits, int32_t n,
                                    const int32_t *seen, int32_t n_seen, struct ingot_candidate *room) {
   int32_t best = 0, k = s->top_k > 0 && s->top_k < n ? s->top_k : n;
+  int penalise = s->repetition_penalty > 0 && s->repetition_penalty != 1;
   double sum, at;
+  if (!penalise && !(s->temperature > 0)) return ingot_sample_largest(logits, n);
   for (int32_t i = 0; i < n; i++)
     room[i] = (struct ingot_candidate){logits[i] == logits[i] ? logits[i] : -INFINITY, i};
-  if (s->repetition_penalty > 0 && s->repetition_penalty != 1)
-    ingot_sample_penalise(room, n, seen, n_seen, s->repetition_penalty);
+  if (penalise) ingot_sample_penalise(room, n, seen, n_seen, s->repetition_penalty);
   if (!(s->temperature > 0)) {
     for (int32_t i = 1; i < n; i++)
       if (room[i].value > room[best].value) best = i;

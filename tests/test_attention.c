@@ -163,7 +163,7 @@ Test(attention, shared_heads_and_packed_operands) {
 Test(attention, lengths_known_at_run_time) {
   Case k = {.ops = "%y: f32[1,2,T<=40,8] = attention(%q, %k, %v) causal=true\n",
             .inputs = "%q: f32[1,2,T<=40,8], %k: f32[1,2,L<=50,8], %v: f32[1,2,L<=50,8]"};
-  static const int64_t lengths[][2] = {{1, 1}, {7, 7}, {40, 50}, {17, 33}};
+  static const int64_t lengths[][2] = {{1, 1}, {2, 50}, {3, 16}, {7, 7}, {40, 50}, {17, 33}};
   for (int i = 0; i < ARRAY_LEN(lengths); i++) {
     k.t = lengths[i][0];
     k.l = lengths[i][1];
@@ -182,6 +182,9 @@ Test(attention, one_query_over_a_cache) {
   check(&k);
   k.l = 1;
   check(&k);
+  k.ops = "%y: f32[1,4,1,8] = attention(%q, %k, %v, %m)\n";
+  k.inputs = "%q: f32[1,4,1,8], %k: f32[1,2,L<=50,8], %v: f32[1,2,L<=50,8], %m: f32[1,1,1,L<=50]";
+  for (k.l = 15; k.l <= 50; k.l += 17) check(&k);
 }
 
 // As exporters write it: scale on both sides, transposed keys, a mask of numbers, softmax.
