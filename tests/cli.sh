@@ -70,7 +70,7 @@ case_usage() {
 case_help() {
   expect 0 --help; silent; prints "Commands:"
   expect 0 --version; silent; grep -qxE 'ingot [0-9]+\.[0-9]+\.[0-9]+' out || fail "no version"
-  local c; for c in compile run inspect opt verify bench report explain diff ops; do
+  local c; for c in compile run inspect opt verify bench report explain reduce diff ops; do
     expect 0 "$c" --help; silent; prints "Usage: ingot $c"
     expect 0 help "$c"; silent; prints "Usage: ingot $c"
   done
@@ -81,7 +81,7 @@ case_help() {
 
 # Every long option of every command stands in docs/cli.md.
 case_documented() {
-  local c o; for c in compile run inspect opt verify bench report explain diff ops; do
+  local c o; for c in compile run inspect opt verify bench report explain reduce diff ops; do
     expect 0 "$c" --help
     for o in $(grep -oE -- '--[a-z][a-z-]+' out | sort -u); do
       grep -qF -- "$o" "$source/docs/cli.md" || fail "docs/cli.md lacks $o of 'ingot $c'"
@@ -332,6 +332,21 @@ case_report() {
     --virtual-time-budget=200000 --dump-dom "file://$source/tests/report_check.html?file://$work/r.html|conv2|conv2_conv" 2>err | grep -o '<title>[^<]*')
   rm -rf profile
   case $title in *fine*) ;; '') skip "Chromium does not start here" ;; *) fail "in the browser: $title" ;; esac
+}
+
+case_reduce() {
+  local lenet=$source/models/lenet_fashion.yaml
+  expect 0 reduce "$lenet" -o small.ing --command "$ingot inspect {} | grep -qE ' max_pool$' && exit 3; exit 0"
+  silent; prints "1 of "; expect 0 opt small.ing --passes=; prints "max_pool("
+  [ "$(grep -c '^  %.* = ' out)" -eq 1 ] || fail "more than one node is left"
+  expect 0 reduce "$lenet" -o two.ing --command "$ingot inspect {} >t; grep -qE ' conv$' t && grep -qE ' relu$' t && exit 1; exit 0"
+  expect 0 inspect two.ing; grep -qE ' conv$' out && grep -qE ' relu$' out || fail "the failure is lost"
+  expect 0 compile two.ing -o two.so
+  expect 1 reduce "$lenet" --command true; says "there is no failure to keep"
+  expect 2 reduce "$lenet"; says "--command"
+  expect 0 opt "$lenet" --bisect "grep -q conv1_conv {} && exit 4; exit 0"; prints "fuse: the command is content"; prints "ends with 4"
+  expect 0 opt "$lenet" --bisect true; prints "content after every pass"
+  [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
 }
 
 case_diff() {

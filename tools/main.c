@@ -21,6 +21,7 @@ static const Command commands[] = {
     {"bench", cmd_bench, "time a compiled library (or a model file)"},
     {"report", cmd_report, "write a page that shows what was made of a model"},
     {"explain", cmd_explain, "tell what became of a node of a model, and why"},
+    {"reduce", cmd_reduce, "shrink a model on which a command fails"},
     {"diff", cmd_diff, "compare two models or dumps: structure, names, expressions"},
     {"ops", cmd_ops, "list the operations, or tell about one"},
 };

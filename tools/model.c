@@ -27,12 +27,16 @@ bool is_library(Tool *t, const char *path, bool *library) {
 
 // ---- temporary libraries --------------------------------------------------------------------------------
 
-// Removes a folder of plain files: what mkdtemp made and codegen filled.
+// Removes a folder of ours with all that is in it.
 static void remove_folder(void *p) {
+  char path[4096];
   DIR *dir = opendir(p);
   if (!dir) return;
-  for (struct dirent *e; (e = readdir(dir));)
-    if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) unlinkat(dirfd(dir), e->d_name, 0);
+  for (struct dirent *e; (e = readdir(dir));) {
+    if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+    if (unlinkat(dirfd(dir), e->d_name, 0) == 0) continue;
+    if (snprintf(path, sizeof path, "%s/%s", (char *)p, e->d_name) < (int)sizeof path) remove_folder(path);
+  }
   closedir(dir);
   rmdir(p);
 }

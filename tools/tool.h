@@ -40,6 +40,7 @@ int cmd_bench(Tool *t, int argc, char **argv);
 int cmd_ops(Tool *t, int argc, char **argv);
 int cmd_explain(Tool *t, int argc, char **argv);
 int cmd_report(Tool *t, int argc, char **argv);
+int cmd_reduce(Tool *t, int argc, char **argv);
 int cmd_diff(Tool *t, int argc, char **argv);
 
 // ---- options.c: options that several commands take --------------------------------------------------------
