@@ -349,6 +349,17 @@ case_reduce() {
   [ -z "$(ls -A tmp)" ] || fail "left in TMPDIR: $(ls -A tmp)"
 }
 
+case_dry_run() {
+  expect 0 compile --dry-run "$source/models/resnet_fashion.yaml"; silent; only
+  prints "product"; prints "arena_bytes"; prints "at least"
+  local said; said=$(sed -n 's/^weights_bytes *\([0-9]*\).*/\1/p' out)
+  expect 0 compile "$source/models/resnet_fashion.yaml" -o r.so; expect 0 inspect r.so --json
+  local is; is=$(sed -n 's/.*"weights_bytes":[^0-9]*\([0-9]*\).*/\1/p' out | head -n 1)
+  [ "$said" -le "$is" ] && [ $((is - said)) -lt $((is / 10)) ] || fail "said $said bytes of weights, but it is $is"
+  expect 0 inspect "$source/models/resnet_fashion.safetensors"; prints "conv1.weight"; prints "F32"
+  expect 0 inspect "$source/models/resnet_fashion.safetensors" --json; prints '"parameters"'
+}
+
 case_diff() {
   expect 0 compile "$model" -o x.so --dump=all --dump-dir=d
   expect 0 diff d/*-fuse.ing d/*-fuse.ing; silent; [ ! -s out ] || fail "a module differs from itself"

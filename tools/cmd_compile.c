@@ -1,6 +1,6 @@
 // cmd_compile.c: `ingot compile FILE -o LIB`.
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/tool.h"
+#include "tools/dry_run.h"
 
 #include <errno.h>
 #include <libgen.h>
@@ -9,6 +9,7 @@
 enum {
   OPT_EMIT = 512,
   OPT_HEADER,
+  OPT_DRY_RUN,
   OPT_FREESTANDING,
   OPT_WEIGHTS_FILE,
   OPT_MAX_ARENA,
@@ -20,7 +21,7 @@ enum {
 typedef struct CompileArgs {
   BuildArgs build; // first: the child parser's input
   const char *file, *out;
-  bool emit_given;
+  bool emit_given, dry_run;
 } CompileArgs;
 
 static const struct argp_option options[] = {
@@ -38,6 +39,8 @@ static const struct argp_option options[] = {
     {"max-size", OPT_MAX_SIZE, "BYTES", 0, "fail if the artefact is larger", 0},
     {"real-time", OPT_REAL_TIME, NULL, 0,
      "a run allocates nothing, waits for nothing, calls the system for nothing", 0},
+    {"dry-run", OPT_DRY_RUN, NULL, 0,
+     "tell what would come of it: kernels, memory, time at best; write nothing", 0},
     {"header", OPT_HEADER, "FILE", 0, "the C header (default: beside the artefact, libX.so has X.h)", 0},
     {0},
 };
@@ -109,6 +112,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   switch (key) {
   case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
   case 'o': a->out = arg; return 0;
+  case OPT_DRY_RUN: a->dry_run = true; return 0;
   case OPT_EMIT: set_emit(a, arg, state); return 0;
   case OPT_HEADER: a->build.codegen.header_path = arg; return 0;
   case OPT_FREESTANDING: a->build.codegen.freestanding = true; return 0;
@@ -140,6 +144,13 @@ static const char *default_output(Tool *t, const CompileArgs *a) {
                      a->build.frontend.name ? a->build.frontend.name : base, suffix);
 }
 
+static bool dry_run(CompileArgs *a) {
+  Module *m = driver_load(&a->build, a->file);
+  if (!m || !driver_passes(&a->build, m)) return false;
+  dry_run_print(&a->build, m);
+  return true;
+}
+
 // As IR text: to standard output if no file is named.
 static bool emit_text(Tool *t, CompileArgs *a) {
   Module *m = driver_load(&a->build, a->file);
@@ -156,6 +167,7 @@ int cmd_compile(Tool *t, int argc, char **argv) {
   CompileArgs a = {.build = build_args(t)};
   int code;
   if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
+  if (a.dry_run) return dry_run(&a) ? EXIT_FINE : EXIT_INPUT;
   if (a.build.stop_at_level) return emit_text(t, &a) ? EXIT_FINE : EXIT_INPUT;
   if (!a.out)
     a.out = default_output(t, &a);

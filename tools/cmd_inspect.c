@@ -8,7 +8,7 @@
 
 #include "runtime/ingot.h"
 #include "tools/cost.h"
-#include "tools/tool.h"
+#include "tools/inspect.h"
 
 enum { OPT_JSON = 512 };
 
@@ -321,6 +321,18 @@ static void print_facts(Tool *t, const cJSON *o, const cJSON *told) {
   }
 }
 
+static void print_weights(Tool *t, const cJSON *o) {
+  const cJSON *x, *d;
+  if (item(o, "tensors")) printf("%10s  %-6s tensor\n", "bytes", "type");
+  cJSON_ArrayForEach(x, item(o, "tensors")) {
+    printf("%10s  %-6s %s [", scaled(t, number_of(x, "bytes"), 1024), text_of(x, "dtype"),
+           text_of(x, "name"));
+    cJSON_ArrayForEach(d, item(x, "shape"))
+        printf("%s%.0f", d->prev && d->prev->next ? "," : "", d->valuedouble);
+    puts("]");
+  }
+}
+
 static void print_text(Tool *t, const cJSON *o) {
   print_facts(t, o, NULL);
   print_facts(t, item(o, "meta"), o);
@@ -335,6 +347,7 @@ static void print_text(Tool *t, const cJSON *o) {
   print_ops(t, o);
   print_kernels(t, o);
   print_plan(t, o);
+  print_weights(t, o);
 }
 
 // ---- the command ------------------------------------------------------------------------------------------
@@ -342,7 +355,11 @@ static void print_text(Tool *t, const cJSON *o) {
 static cJSON *describe(InspectArgs *a) {
   Tool *t = a->build.tool;
   bool library;
-  if (!is_library(t, a->file, &library)) return NULL;
+  const uint8_t *data;
+  size_t size;
+  if (!is_library(t, a->file, &library) || !file_map(t->arena, t->diag, NO_LOC, a->file, &data, &size))
+    return NULL;
+  if (is_safetensors(data, size)) return describe_safetensors(t, a->file, data, size);
   if (library) {
     Loaded loaded;
     return model_load(&a->build, a->file, &loaded) ? describe_library(t, a->file, loaded.model) : NULL;
