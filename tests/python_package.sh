@@ -21,4 +21,15 @@ INGOT_BUILD=$build "$python" -m pip wheel --quiet --no-build-isolation --no-deps
 "$python" -m pip install --quiet --no-deps --no-index --target "$work/site" "$work"/wheel/*.whl >"$work/log" 2>&1 ||
   { cat "$work/log"; exit 1; }
 cd "$work"
-PYTHONPATH=$work/site "$python" "$source/tests/python_package.py" "$source"
+export PYTHONPATH=$work/site${PYTHONPATH:+:$PYTHONPATH}
+"$python" "$source/tests/python_package.py" "$source"
+
+# The examples that score a data set: interrupted work goes on, and inside a database where it is installed.
+"$build/tools/ingot" compile "$source/models/lenet_fashion.yaml" -o libnet.so
+"$python" -c 'import numpy as np
+for i in range(2): np.save(f"shard{i}.npy", np.random.default_rng(i).random((100, 1, 28, 28), np.float32))'
+"$python" "$source/models/examples/score_processes.py" ./libnet.so scored shard0.npy | grep '^100 images'
+"$python" "$source/models/examples/score_processes.py" ./libnet.so scored shard0.npy shard1.npy | grep '^100 images'
+if "$python" -c 'import duckdb, pyarrow' 2>/dev/null; then
+  "$python" "$source/models/examples/score_duckdb.py" ./libnet.so 3000 | grep 'inside DuckDB'
+fi
