@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +168,55 @@ Test(runtime, own_outputs_and_callers_arena) {
   cr_assert_eq(((float *)o.arena)[15], 17);
   ingot_ctx_destroy(c);
   free(o.arena);
+}
+
+// A context that needs nothing of the heap; and the bound that artefacts for bare machines set memory aside by.
+Test(runtime, callers_memory) {
+  const ingot_model *m = ingot_library_model(open_fake(), "rows");
+  char error[200];
+  struct ingot_options o = {.size = sizeof o, .threads = 1, .error = error, .error_size = sizeof error};
+  o.memory_bytes = ingot_ctx_bytes(m, &o);
+  cr_expect_geq(ingot_ctx_bound(m), o.memory_bytes);
+  o.memory = aligned_alloc(INGOT_CTX_ALIGN, (o.memory_bytes + 127) & ~(uint64_t)127);
+  memset(o.memory, 0xff, o.memory_bytes);
+  ingot_ctx *c;
+  cr_assert_eq(ingot_ctx_create(m, &o, &c), INGOT_OK);
+  cr_expect_eq((void *)c, o.memory);
+  for (int i = 0; i < COLUMNS; i++) x[i] = 1;
+  cr_assert_eq(set_x(c, 1), INGOT_OK);
+  for (int i = 0; i < 3; i++) cr_assert_eq(ingot_set_output(c, i, y, sizeof y), INGOT_OK);
+  cr_assert_eq(ingot_run(c), INGOT_OK, "%s", ingot_last_error(c));
+  ingot_ctx_destroy(c);
+  o.memory_bytes--;
+  cr_expect_eq(ingot_ctx_create(m, &o, &c), INGOT_E_MEMORY);
+  o.memory_bytes++, o.memory = (char *)o.memory + 64;
+  cr_expect_eq(ingot_ctx_create(m, &o, &c), INGOT_E_ALIGN);
+  cr_expect(strstr(error, "multiple of 128"), "%s", error);
+  free((char *)o.memory - 64);
+}
+
+Test(runtime, threads_stay_where_the_caller_wants) {
+  const ingot_model *m = ingot_library_model(open_fake(), "rows");
+  const int32_t first = 0;
+  struct ingot_options o = {
+      .size = sizeof o, .threads = 3, .cpus = &first, .n_cpus = 1, .flags = INGOT_OWN_OUTPUTS};
+  ingot_ctx *c;
+  cr_assert_eq(ingot_ctx_create(m, &o, &c), INGOT_OK);
+  int pinned = 0;
+  DIR *tasks = opendir("/proc/self/task");
+  for (struct dirent *e; tasks && (e = readdir(tasks));) {
+    cpu_set_t set;
+    if (atoi(e->d_name) > 0 && sched_getaffinity(atoi(e->d_name), sizeof set, &set) == 0)
+      pinned += CPU_COUNT(&set) == 1 && CPU_ISSET(0, &set);
+  }
+  if (tasks) closedir(tasks);
+  cr_expect_geq(pinned, 2);
+  for (int i = 0; i < COLUMNS; i++) x[i] = 1;
+  cr_assert_eq(set_x(c, 1), INGOT_OK);
+  cr_assert_eq(ingot_run(c), INGOT_OK, "%s", ingot_last_error(c));
+  ingot_ctx_destroy(c);
+  o.n_cpus = -1;
+  cr_expect_eq(ingot_ctx_create(m, &o, &c), INGOT_E_ARGUMENT);
 }
 
 Test(runtime, wrong_options_are_explained) {
