@@ -5,6 +5,7 @@
 
 #include "tools/compare.h"
 #include "tools/cost.h"
+#include "tools/textdiff.h"
 
 typedef struct Bench {
   Arena *arena;
@@ -111,4 +112,60 @@ Test(tools, flops_of_decomposed_ops) {
   double flops = flops_of("%x: f32[4,8]) {\n  %y: f32[4,8] = softmax(%x) axis=-1\n  return %y\n");
   cr_assert_geq(flops, 5 * 32 - 8);
   cr_assert_leq(flops, 6 * 32);
+}
+
+// ---- differences of texts -----------------------------------------------------------------------------------
+
+// What `b` is, if the changes are made to `a`: hunks carry whole lines.
+static char *patched(Bench *b, const char *a, const char *diff) {
+  Str out = {.arena = b->arena};
+  const char *from = a;
+  int line = 1;
+  for (const char *p = diff; *p;) {
+    const char *end = strchr(p, '\n');
+    int first;
+    if (sscanf(p, "@@ -%d", &first) == 1) {
+      for (; line < first; line++) {
+        const char *next = strchr(from, '\n') + 1;
+        str_put(&out, from, (size_t)(next - from));
+        from = next;
+      }
+    } else if (strncmp(p, "---", 3) != 0 && strncmp(p, "+++", 3) != 0) {
+      if (*p != '-') str_put(&out, p + 1, (size_t)(end - p));
+      if (*p != '+') from = strchr(from, '\n') + 1;
+      line += *p != '+';
+    }
+    p = end + 1;
+  }
+  str_puts(&out, from);
+  return str_text(&out);
+}
+
+Test(tools, a_difference_leads_from_one_text_to_the_other) {
+  static const char *const texts[] = {"",
+                                      "a\n",
+                                      "a\nb\nc\nd\ne\nf\ng\nh\n",
+                                      "a\nb\nX\nd\ne\nf\ng\nh\n",
+                                      "b\na\nc\nd\nd\nd\ng\nf\nnew\nh\n",
+                                      "x\nx\nx\nx\na\nx\nx\n",
+                                      "x\nx\nb\nx\nx\nx\nx\nx\nx\nx\nx\n"};
+  Bench b = bench_new();
+  for (int i = 0; i < ARRAY_LEN(texts); i++)
+    for (int k = 0; k < ARRAY_LEN(texts); k++)
+      for (int context = 0; context < 3; context++) {
+        Str diff = {.arena = b.arena};
+        bool differs = text_diff(&diff, texts[i], texts[k], "old", "new", context);
+        cr_assert_eq(differs, i != k);
+        cr_assert_str_eq(patched(&b, texts[i], str_text(&diff)), texts[k], "%d to %d:\n%s", i, k,
+                         str_text(&diff));
+      }
+  arena_free(b.arena);
+}
+
+Test(tools, a_difference_shows_little_around_a_change) {
+  Bench b = bench_new();
+  Str diff = {.arena = b.arena};
+  text_diff(&diff, "1\n2\n3\n4\n5\n6\n7\n", "1\n2\n3\nfour\n5\n6\n7\n", "old", "new", 1);
+  cr_assert_str_eq(str_text(&diff), "--- old\n+++ new\n@@ -3,3 +3,3 @@\n 3\n-4\n+four\n 5\n");
+  arena_free(b.arena);
 }

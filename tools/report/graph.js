@@ -237,10 +237,9 @@ function edgePath(c, from, to, seen, curve) {
   if (Math.max(y0, y1) < seen.y0 || Math.min(y0, y1) > seen.y1) return;
   if (!curve && (Math.max(x0, x1) < seen.x0 - 60 || Math.min(x0, x1) > seen.x1 + 60)) return;
   if (curve && curve.length >= 8) {
-    c.moveTo(x0, y0);
-    c.lineTo(curve[0], curve[1]);
+    c.moveTo(curve[0], y0);
     for (let i = 2; i + 5 < curve.length; i += 6) c.bezierCurveTo(curve[i], curve[i + 1], curve[i + 2], curve[i + 3], curve[i + 4], curve[i + 5]);
-    c.lineTo(x1, y1);
+    c.lineTo(curve[curve.length - 2], y1);
     return;
   }
   const bend = Math.min(70, Math.abs(y1 - y0) / 2);

@@ -174,7 +174,7 @@ function roofline(p) {
   levels.forEach(([name, gbs], i) => {
     const knee = peak / gbs, low = Math.max(x0, y0 / gbs), last = i === levels.length - 1;
     pic.append(svg("path", { class: last ? "roof" : "roof low", d: `M${x(low)} ${y(low * gbs)}L${x(knee)} ${y(peak)}` + (last ? `L${x(x1)} ${y(peak)}` : "") }),
-      svg("text", { x: x(knee) - 10, y: y(peak) + 16 + 15 * i, "text-anchor": "end" }, `${name} ${gbs.toFixed(0)} GB/s`));
+      svg("text", { x: W - R - 4, y: y(peak) + 17 + 15 * i, "text-anchor": "end" }, `${last ? "solid" : "dashed"}: ${name} ${gbs.toFixed(0)} GB/s`));
   });
   pic.append(svg("text", { x: W - R - 4, y: y(peak) - 7, "text-anchor": "end" }, peak.toFixed(0) + " GFLOP/s"));
   for (const s of [...points].sort((a, b) => b.ms - a.ms))
