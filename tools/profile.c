@@ -98,7 +98,7 @@ static double ticks_ms(const Measure *m, uint64_t ticks) {
 }
 
 // After a run: steps that ran once took from the first begin to the last end; loops' steps what they counted.
-static void read_probes(Measure *m, uint64_t *seen) {
+static void read_probes(Measure *m) {
   for (int i = 0; i < m->n; i++) {
     uint64_t begin = UINT64_MAX, end = 0, calls = 0, most = 0, sum = 0;
     for (int t = 0; t < m->p->threads; t++) {
@@ -112,7 +112,6 @@ static void read_probes(Measure *m, uint64_t *seen) {
       if (times > calls) calls = times;
       if (ticks > most) most = ticks;
       sum += ticks;
-      seen[t] += ticks;
     }
     if (!calls) continue;
     uint64_t took = calls == 1 ? end - begin : most;
@@ -139,23 +138,59 @@ static void note_spans(Measure *m) {
   }
 }
 
-static bool one_run(Measure *m, uint64_t *seen, double *ms) {
+static bool one_run(Measure *m, double *ms) {
   m->run_begin_ms = seconds_now() * 1e3;
   m->run_begin = limits_ticks();
   if (!session_run(m->s)) return false;
   uint64_t end = limits_ticks();
   *ms = m->p->instrumented ? ticks_ms(m, end - m->run_begin) : seconds_now() * 1e3 - m->run_begin_ms;
-  if (m->p->instrumented) read_probes(m, seen);
   return true;
 }
 
+static int by_value(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+// What a run takes that other processes leave alone: the median of a few.
+static bool typical_run(Measure *m, double *ms) {
+  enum { RUNS = 7 };
+  double all[RUNS];
+  for (int i = 0; i < RUNS; i++)
+    if (!one_run(m, &all[i])) return false;
+  qsort(all, RUNS, sizeof *all, by_value);
+  *ms = all[RUNS / 2];
+  return true;
+}
+
+// Takes back what a run has left that is not to count.
+static void forget_run(Measure *m, const double *total, const double *calls) {
+  memcpy(m->hook->total, total, (size_t)m->n * sizeof *total);
+  memcpy(m->hook->calls, calls, (size_t)m->n * sizeof *calls);
+  for (int t = 0; m->p->instrumented && t < m->p->threads; t++)
+    memcpy(m->before[t], m->probe[t], (size_t)m->n * sizeof **m->before);
+}
+
 static bool measure(Measure *m, int runs, double seconds) {
-  enum { MAX_RUNS = 100000 };
-  uint64_t *seen = NEW_ARRAY(m->s->tool->arena, uint64_t, m->p->threads);
-  double start = seconds_now(), ms;
+  enum { MAX_RUNS = 100000, PATIENCE = 100 };
+  const double DISTURBED = 1.3; // runs that take so much longer are left out: others had the processor
+  Arena *a = m->s->tool->arena;
+  double *total = NEW_ARRAY(a, double, m->n + 1), *calls = NEW_ARRAY(a, double, m->n + 1), typical, ms;
+  if (!typical_run(m, &typical)) return false;
+  double start = seconds_now();
+  forget_run(m, total, calls);
   m->hook->on = !m->p->instrumented;
-  while ((m->p->runs < runs || seconds_now() - start < seconds) && m->p->runs < MAX_RUNS) {
-    if (!one_run(m, seen, &ms)) return false;
+  for (int done = 0; done < MAX_RUNS && (done < runs || seconds_now() - start < seconds || !m->p->runs);
+       done++) {
+    memcpy(total, m->hook->total, (size_t)m->n * sizeof *total);
+    memcpy(calls, m->hook->calls, (size_t)m->n * sizeof *calls);
+    if (!one_run(m, &ms)) return false;
+    if (ms > DISTURBED * typical && done < PATIENCE * runs) {
+      forget_run(m, total, calls);
+      m->p->disturbed++;
+      continue;
+    }
+    if (m->p->instrumented) read_probes(m);
     m->p->run_ms += ms;
     m->p->runs++;
   }

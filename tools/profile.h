@@ -34,6 +34,7 @@ typedef struct Counter {
 typedef struct Profile {
   bool instrumented; // by probes in the artefact; else by hooks, which see the calling thread only
   int threads, runs;
+  int disturbed; // runs that took much longer than most, and are not counted
   double run_ms; // mean of the runs that were measured
   double sum_ms; // of the steps
   Limits limits;

@@ -94,8 +94,10 @@ void profile_print(const Profile *p) {
   for (int i = 0; i < n; i++)
     printf("%10.4f %6.1f %8.2f %8.2f %6d  %s\n", ops[i].ms, p->sum_ms > 0 ? ops[i].ms / p->sum_ms * 100 : 0,
            rate(ops[i].flops, ops[i].ms), rate(ops[i].bytes, ops[i].ms), ops[i].steps, ops[i].kind);
-  printf("\n%10.4f ms of %.4f ms a run are in these steps (%.1f %%), measured by %s\n", p->sum_ms, p->run_ms,
-         p->run_ms > 0 ? p->sum_ms / p->run_ms * 100 : 0,
+  printf("\n%10.4f ms of %.4f ms a run are in these steps (%.1f %%; mean of %d runs, %d disturbed ones left "
+         "out), "
+         "measured by %s\n",
+         p->sum_ms, p->run_ms, p->run_ms > 0 ? p->sum_ms / p->run_ms * 100 : 0, p->runs, p->disturbed,
          p->instrumented ? "probes in the library" : "hooks between steps (--instrument counts inside)");
 }
 
@@ -147,6 +149,7 @@ cJSON *profile_json(const Profile *p) {
   cJSON *o = cJSON_CreateObject(), *counters = cJSON_CreateObject(), *steps = cJSON_CreateArray();
   cJSON_AddStringToObject(o, "by", p->instrumented ? "probes" : "hooks");
   cJSON_AddNumberToObject(o, "runs", p->runs);
+  cJSON_AddNumberToObject(o, "disturbed_runs", p->disturbed);
   cJSON_AddNumberToObject(o, "run_ms", p->run_ms);
   cJSON_AddNumberToObject(o, "steps_ms", p->sum_ms);
   cJSON_AddItemToObject(o, "limits", limits_json(&p->limits));
