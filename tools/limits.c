@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_THREADS = 256, CHAINS = 12, AT_ONCE = 8 };
+enum { MAX_THREADS = 256, N_CHAINS = 12, N_SUMS = 8 };
 
 static int64_t now_ns(void) {
   struct timespec t;
@@ -44,27 +44,37 @@ uint64_t limits_ticks(void) {
 #define REGISTER "+m"
 #endif
 
+// Variables, not arrays: those would lie in memory.
+#define CHAINS(X)    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define SUMS(X)      X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define NEW_CHAIN(i) a##i = x,
+#define NEXT(i)                                                                                              \
+  a##i = a##i * x + y;                                                                                       \
+  __asm__ volatile("" : REGISTER(a##i));
+#define NEW_SUM(i) s##i = zero,
+#define ADD(i)                                                                                               \
+  s##i += v[at + i];                                                                                         \
+  __asm__ volatile("" : REGISTER(s##i));
+
 #define LOOPS(width, isa)                                                                                    \
   typedef float Vec##width __attribute__((vector_size(width)));                                              \
   TARGET(isa) static double fma_##width(int64_t reps) {                                                      \
-    Vec##width a[CHAINS], x = {0.5f}, y = {0};                                                               \
-    for (int i = 0; i < CHAINS; i++) a[i] = y;                                                               \
-    for (int64_t r = 0; r < reps; r++) _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) {           \
-        a[i] = a[i] * x + y;                                                                                 \
-        __asm__ volatile("" : REGISTER(a[i]));                                                               \
-      }                                                                                                      \
-    return (double)reps * CHAINS * (width / 4) * 2;                                                          \
+    Vec##width x = {0.5f}, y = {0}, CHAINS(NEW_CHAIN) last = x;                                              \
+    __asm__ volatile("" : REGISTER(x), REGISTER(last));                                                      \
+    for (int64_t r = 0; r < reps; r++) {                                                                     \
+      CHAINS(NEXT)                                                                                           \
+    }                                                                                                        \
+    return (double)reps * N_CHAINS * (width / 4) * 2;                                                        \
   }                                                                                                          \
   TARGET(isa) static double read_##width(const char *p, int64_t bytes, int64_t reps) {                       \
     const Vec##width *v = (const Vec##width *)(const void *)p;                                               \
-    Vec##width sum[AT_ONCE];                                                                                 \
-    int64_t n = bytes / (width * AT_ONCE) * AT_ONCE;                                                         \
-    memset(sum, 0, sizeof sum);                                                                              \
+    Vec##width zero = {0}, SUMS(NEW_SUM) last = zero;                                                        \
+    int64_t n = bytes / (width * N_SUMS) * N_SUMS;                                                           \
+    __asm__ volatile("" : REGISTER(last));                                                                   \
     for (int64_t r = 0; r < reps; r++)                                                                       \
-      for (int64_t i = 0; i < n; i += AT_ONCE) _Pragma("GCC unroll 8") for (int k = 0; k < AT_ONCE; k++) {   \
-          sum[k] += v[i + k];                                                                                \
-          __asm__ volatile("" : REGISTER(sum[k]));                                                           \
-        }                                                                                                    \
+      for (int64_t at = 0; at < n; at += N_SUMS) {                                                           \
+        SUMS(ADD)                                                                                            \
+      }                                                                                                      \
     return (double)reps * (double)n * width;                                                                 \
   }
 LOOPS(16, "sse2")
