@@ -508,7 +508,8 @@ case_inspect() {
   expect 0 inspect "$model"; silent; prints parameters; prints flops
   expect 0 inspect "$model" --json; prints '"ops"'
   expect 0 compile "$model" --dump=after:memory --dump-dir=d -o s.so
-  expect 0 inspect d/*.ing; prints loops; prints kernel
+  expect 0 inspect d/*.ing; prints loops; prints kernel; prints "from "
+  expect 0 inspect d/*.ing --json; prints '"level":	"loops"'
   expect 1 inspect missing; says missing
 }
 

@@ -156,7 +156,9 @@ static cJSON *kernel_json(const Node *n) {
   if (k->schedule.kind) cJSON_AddItemToObject(o, "schedule", schedule_json(&k->schedule));
   cJSON_AddNumberToObject(o, "flops", (double)k->flops);
   cJSON_AddNumberToObject(o, "bytes", (double)k->bytes);
-  if (n->origins.n) cJSON_AddStringToObject(o, "from", n->origins.data[0].name);
+  Str from = {.arena = n->graph->ctx->arena};
+  for (int i = 0; i < n->origins.n; i++) str_printf(&from, "%s%s", i ? ", " : "", n->origins.data[i].name);
+  if (from.n) cJSON_AddStringToObject(o, "from", str_text(&from));
   return o;
 }
 
@@ -197,6 +199,21 @@ static void add_interface(Ctx *c, cJSON *o, const Module *m) {
   for (int i = 0; i < m->syms.n; i++) cJSON_AddItemToArray(list, sym_json(m->syms.data[i]));
 }
 
+// The memory plan: every value of the arena, in the order in which they are computed.
+static void add_memory(Ctx *c, cJSON *list, const Graph *g) {
+  for (const Node *n = g->first; n; n = n->next) {
+    for (int i = 0; i < n->nregions; i++) add_memory(c, list, n->region[i]);
+    for (int i = 0; i < n->nout; i++) {
+      const Value *v = n->out[i];
+      if (v->space != SPACE_ARENA) continue;
+      cJSON *o = value_json(c, v->name, v);
+      if (v->layout) cJSON_AddStringToObject(o, "layout", layout_text(c, v->layout));
+      cJSON_AddNumberToObject(o, "offset", (double)v->offset);
+      cJSON_AddItemToArray(list, o);
+    }
+  }
+}
+
 static cJSON *describe_module(Tool *t, const char *path, const Module *m) {
   static const char *const levels[] = {"graph", "kernels", "loops"};
   cJSON *o = cJSON_CreateObject();
@@ -215,6 +232,7 @@ static cJSON *describe_module(Tool *t, const char *path, const Module *m) {
   list = m->level > LEVEL_GRAPH ? cJSON_AddArrayToObject(o, "kernels") : NULL;
   for (const Node *n = m->main->first; n; n = n->next)
     if (n->kernel) cJSON_AddItemToArray(list, kernel_json(n));
+  if (m->arena_bytes) add_memory(t->ctx, cJSON_AddArrayToObject(o, "memory"), m->main);
   cJSON *meta = cJSON_AddObjectToObject(o, "meta");
   for (int i = 0; i < m->meta.n; i++)
     cJSON_AddStringToObject(meta, m->meta.data[i].key, m->meta.data[i].value);
