@@ -330,15 +330,18 @@ static double index_ops(Fuse *f, const Value *v) {
   return ops;
 }
 
+// Unpacking is a few operations; constants that lie behind more are not looked for, so that time stays linear.
+enum { MAX_UNPACK_DEPTH = 8 };
+
 // Bytes of the constants that v is made of by element-wise operations and views; -1: of other things too.
-static int64_t const_bytes(Fuse *f, const Value *v) {
+static int64_t const_bytes(Fuse *f, const Value *v, int depth) {
   if (const_of(v)) return type_bytes(&v->type);
   const Node *n = v->def;
   Stage s;
-  if (!n || n->nout != 1 || n->graph != f->g || !is_expression(n) || n->nin == 0) return -1;
+  if (!n || n->nout != 1 || n->graph != f->g || !is_expression(n) || n->nin == 0 || depth == 0) return -1;
   int64_t sum = 0;
   for (int i = 0; i < n->nin && sum >= 0; i++) {
-    int64_t bytes = n->in[i] ? const_bytes(f, n->in[i]) : 0;
+    int64_t bytes = n->in[i] ? const_bytes(f, n->in[i], depth - 1) : 0;
     sum = bytes < 0 ? -1 : sum + bytes;
   }
   if (sum < 0 || !fuse_define(f, v->def, 0, &s) || expr_has(f->c, s.value, E_REDUCE)) return -1;
@@ -347,7 +350,7 @@ static int64_t const_bytes(Fuse *f, const Value *v) {
 
 // Constants that are kept small become numbers only in the registers of what reads them.
 static bool is_unpacked(Fuse *f, const Value *v) {
-  int64_t bytes = const_bytes(f, v);
+  int64_t bytes = const_bytes(f, v, MAX_UNPACK_DEPTH);
   return bytes > 0 && bytes < type_bytes(&v->type);
 }
 
