@@ -165,6 +165,12 @@ Test(graph, inherits_origins) {
   Builder again = builder_replacing(n, "later");
   Node *m = build_node(&again, "abs", IN(x), NO_ATTRS);
   cr_expect_str_eq(m->origins.data[0].name, "act1 (neg)", "the user's node, however often it was rewritten");
+  cr_assert_eq(m->makers.n, 2);
+  cr_expect_str_eq(m->makers.data[0], "some_pass");
+  cr_expect_str_eq(node_made_by(m), "later");
+  node_add_maker(m, "some_pass");
+  cr_assert_eq(m->makers.n, 2, "each pass once");
+  cr_expect_str_eq(node_made_by(m), "some_pass");
 }
 
 Test(graph, inlines_bodies) {
