@@ -19,6 +19,7 @@ typedef struct CodegenOptions {
   EmitKind emit;
   int jobs;                 // threads of the compiler; 0: as many as cores. The output does not depend on it
   int opt_level;            // as PassOptions
+  bool fp_strict;           // products and sums are rounded one by one, as PassOptions
   bool check;               // code that verifies every index, and steps that look for NaN that are born
   bool debug_info;          // DWARF that points into the loop dump; no two kernels share code
   bool instrument;          // steps count their time (struct ingot_probe)

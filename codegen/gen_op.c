@@ -144,11 +144,16 @@ static LLVMValueRef compare(Gen *g, ExprOp op, DType t, LLVMValueRef a, LLVMValu
   return LLVMBuildICmp(g->b, p, a, b, "");
 }
 
+// May be joined with a neighbour into one operation that rounds once, unless each is to round by itself.
+static LLVMValueRef contracted(Gen *g, LLVMValueRef v) {
+  return g->unit && g->unit->strict ? v : gen_contract(v);
+}
+
 static LLVMValueRef float_binary(Gen *g, ExprOp op, DType t, LLVMValueRef a, LLVMValueRef b) {
   switch (op) {
-  case E_ADD: return gen_contract(LLVMBuildFAdd(g->b, a, b, ""));
-  case E_SUB: return gen_contract(LLVMBuildFSub(g->b, a, b, ""));
-  case E_MUL: return gen_contract(LLVMBuildFMul(g->b, a, b, ""));
+  case E_ADD: return contracted(g, LLVMBuildFAdd(g->b, a, b, ""));
+  case E_SUB: return contracted(g, LLVMBuildFSub(g->b, a, b, ""));
+  case E_MUL: return contracted(g, LLVMBuildFMul(g->b, a, b, ""));
   case E_DIV: return LLVMBuildFDiv(g->b, a, b, "");
   case E_FDIV: return math_round(g, E_FLOOR, LLVMBuildFDiv(g->b, a, b, ""));
   case E_MOD: return float_mod(g, t, a, b);

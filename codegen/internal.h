@@ -76,7 +76,8 @@ typedef struct Unit {
   const char *symbol;
   const char *text; // canonical: equal texts mean equal code
   int nbuffers, nsyms;
-  bool check; // a record of faults is the argument behind the buffers
+  bool strict; // float operations are not contracted
+  bool check;  // a record of faults is the argument behind the buffers
   Buffer *buffers;
   Sym *const *syms;
 } Unit;

@@ -235,6 +235,7 @@ const Unit *plan_unit(Plan *p, const Kernel *k, const Node *node, Value *const *
   u->node = node;
   u->nbuffers = nin + nout;
   u->check = p->options->check;
+  u->strict = p->options->fp_strict;
   u->buffers = NEW_ARRAY(p->arena, Buffer, u->nbuffers);
   for (int i = 0; i < nin; i++) u->buffers[i] = make_buffer(p, in[i]);
   for (int i = 0; i < nout; i++) u->buffers[nin + i] = make_buffer(p, out[i]);

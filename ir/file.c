@@ -213,8 +213,12 @@ static int create_temp(Arena *a, OutFile *f) {
     char *temp = arena_printf(a, "%s%06x-%x-%012llx.tmp", start, machine_number(), (unsigned)getpid(),
                               (unsigned long long)(salt >> 16));
     f->temp = path_join_dir(a, f->path, temp);
+    f->slot = slot_claim(f->temp); // before it exists: a signal may come in between
     int fd = open(f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd >= 0 || errno != EEXIST) return fd;
+    if (fd >= 0) return fd;
+    slot_release(f->slot);
+    f->slot = -1;
+    if (errno != EEXIST) return -1;
   }
   return -1;
 }
@@ -243,7 +247,6 @@ OutFile *file_create(Arena *a, Diag *d, const char *path) {
     diag_error(d, NO_LOC, "cannot write '%s': %s", path, strerror(errno));
     return NULL;
   }
-  if (!in_place(f)) f->slot = slot_claim(f->temp);
   f->stream = fdopen(fd, in_place(f) ? "w" : "w+");
   if (f->stream) return f;
   diag_error(d, NO_LOC, "cannot write '%s': %s", path, strerror(errno));

@@ -201,8 +201,8 @@ static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
   const Expr *scale, *number = t->mr == 1 ? in_place(s->c, s->p->b, &scale) : NULL;
   const Expr *b = vector_operand(s, t, number ? number : s->p->b, lanes);
   if (number) a = ex_mul(s->c, a, place_reads(s, scale));
-  const Expr *sum =
-      s->l->target->fma ? ex_ternary(s->c, E_FMA, a, b, acc) : ex_add(s->c, ex_mul(s->c, a, b), acc);
+  const Expr *sum = s->l->target->fma && !s->l->o->fp_strict ? ex_ternary(s->c, E_FMA, a, b, acc)
+                                                             : ex_add(s->c, ex_mul(s->c, a, b), acc);
   if (lanes && !s->finite && !s->p->depthwise) sum = ex_select(s->c, lanes, sum, acc);
   lower_store(s->l, t->acc, index, 2, STORE_SET, sum);
   leave_column(s, &x);
