@@ -14,6 +14,7 @@ typedef struct Small {
   WeightKind kind; // int4 where the extent allows, else int8
   double max_error, norm_error;
   int64_t bytes;
+  double most, worst, squares, errors; // largest weight and error, sums of squares of both
 } Small;
 
 typedef struct Quantize {
@@ -78,19 +79,30 @@ static Value *add_const(Builder *b, const Value *like, const char *what, const T
   return graph_const(b->graph, arena_printf(b->ctx->arena, "%s.%s", like->name, what), t, like->loc);
 }
 
+static void note_error(Small *s, double v, double kept) {
+  double size = fabs(v), error = fabs(v - kept);
+  if (size > s->most) s->most = size;
+  if (error > s->worst) s->worst = error;
+  s->squares += size * size;
+  s->errors += error * error;
+}
+
 // ---- one float less ----------------------------------------------------------------------------------------------
 
-static Value *narrow(Builder *b, const Value *w, DType t) {
+static Value *narrow(Builder *b, const Value *w, Small *s, DType t) {
   Type type = w->type;
   type.dtype = t;
   Tensor *small = tensor_new(b->ctx, &type);
-  for (int64_t i = 0; i < type_elements(&type); i++) tensor_set(small, i, element(w->data, i));
+  for (int64_t i = 0; i < type_elements(&type); i++) {
+    tensor_set(small, i, element(w->data, i));
+    note_error(s, element(w->data, i), tensor_get(small, i));
+  }
   return build(b, "cast", IN(add_const(b, w, dtype_name(t), small)), ATTRS(A_DTYPE("dtype", DT_F32)));
 }
 
 // ---- int8: a scale for each channel ----------------------------------------------------------------------------
 
-static Value *per_channel(Builder *b, const Value *v, const Matrix *w) {
+static Value *per_channel(Builder *b, const Value *v, Small *s, const Matrix *w) {
   Ctx *c = b->ctx;
   Tensor *q = divided(c, w, DT_I8, 1);
   Type type = type_make(DT_F32, 1, &w->n);
@@ -101,8 +113,12 @@ static Value *per_channel(Builder *b, const Value *v, const Matrix *w) {
     for (int64_t k = 0; k < w->k; k++) most = fmaxf(most, fabsf(weight(w, k, n)));
     float scale = most / 127;
     tensor_set(scales, n, scale);
-    for (int64_t k = 0; k < w->k; k++)
-      to[place_of(w, w->k, k, n)] = (int8_t)(scale > 0 ? rintf(weight(w, k, n) / scale) : 0);
+    for (int64_t k = 0; k < w->k; k++) {
+      float x = weight(w, k, n);
+      int8_t i = (int8_t)(scale > 0 ? rintf(x / scale) : 0);
+      to[place_of(w, w->k, k, n)] = i;
+      note_error(s, x, (float)i * scale);
+    }
   }
   Value *in[] = {add_const(b, v, "int8", q), add_const(b, v, "scale", scales), NULL};
   return build(b, "dequantize_linear", in, 2, ATTRS(A_INT("axis", 1 - w->axis)));
@@ -138,26 +154,31 @@ static uint32_t nibble(float v, Group g) {
   return (uint32_t)(q < 0 ? 0 : q > 15 ? 15 : q);
 }
 
-static void pack_group(const Matrix *w, uint32_t *to, int64_t first, int size, int64_t n, Group g) {
+static void pack_group(Small *s, const Matrix *w, uint32_t *to, int64_t first, int size, int64_t n, Group g) {
   for (int i = 0; i < size; i += PACKED) {
     uint32_t word = 0;
-    for (int j = 0; j < PACKED; j++) word |= nibble(weight(w, first + i + j, n), g) << (4 * j);
+    for (int j = 0; j < PACKED; j++) {
+      float x = weight(w, first + i + j, n);
+      uint32_t q = nibble(x, g);
+      word |= q << (4 * j);
+      note_error(s, x, (float)((int)q - g.zero) * g.scale);
+    }
     to[place_of(w, w->k / PACKED, (first + i) / PACKED, n)] = word;
   }
 }
 
-static Value *per_group(Builder *b, const Value *v, const Matrix *w, const WeightFormat *f) {
+static Value *per_group(Builder *b, const Value *v, Small *s, const Matrix *w, const WeightFormat *f) {
   Ctx *c = b->ctx;
   Tensor *q = divided(c, w, DT_U32, PACKED), *scales = divided(c, w, DT_F16, f->group);
   Tensor *zeros = f->asym ? divided(c, w, DT_U8, f->group) : tensor_scalar(c, DT_U8, 8);
-  for (int64_t n = 0; n < w->n; n++)
-    for (int64_t g = 0; g < w->k / f->group; g++) {
-      Group x = group_of(w, g * f->group, f->group, n, f->asym);
-      int64_t at = place_of(w, w->k / f->group, g, n);
-      tensor_set(scales, at, x.scale);
-      if (f->asym) tensor_set(zeros, at, x.zero);
-      pack_group(w, tensor_data(q), g * f->group, f->group, n, x);
-    }
+  int64_t groups = w->k / f->group;
+  for (int64_t at = 0; at < w->n * groups; at++) { // as the scales lie in memory
+    int64_t n = w->axis == 0 ? at % w->n : at / groups, g = w->axis == 0 ? at / w->n : at % groups;
+    Group x = group_of(w, g * f->group, f->group, n, f->asym);
+    tensor_set(scales, at, x.scale);
+    if (f->asym) tensor_set(zeros, at, x.zero);
+    pack_group(s, w, tensor_data(q), g * f->group, f->group, n, x);
+  }
   Value *packed = add_const(b, v, "int4", q), *scale = add_const(b, v, "scale", scales);
   packed = build(b, "unpack_bits", IN(packed), ATTRS(A_INT("axis", w->axis)));
   scale = build(b, "cast", IN(scale), ATTRS(A_DTYPE("dtype", DT_F32)));
@@ -173,37 +194,11 @@ static int64_t const_bytes(const Value *v) {
   return n;
 }
 
-// Element i of what the built ops make of their constants, for those that are built here.
-static float restored(const Value *v, int64_t i) {
-  const Node *n = v->def;
-  if (op_is(n, "cast")) return (float)tensor_get(n->in[0]->data, i);
-  int64_t cols = v->type.dim[1].n, at[2] = {i / cols, i % cols}, block = attr_int(n, "block");
-  int axis = (int)attr_int(n, "axis");
-  if (!block) return (float)tensor_get_int(n->in[0]->data, i) * (float)tensor_get(n->in[1]->data, at[axis]);
-  int64_t group[2] = {at[0], at[1]}, word[2] = {at[0], at[1]};
-  group[axis] /= block;
-  word[axis] /= PACKED;
-  int64_t g = group[0] * n->in[1]->type.dim[1].n + group[1];
-  const Value *q = n->in[0]->def->in[0];
-  int64_t bits = tensor_get_int(q->data, word[0] * q->type.dim[1].n + word[1]);
-  int64_t zero = tensor_get_int(n->in[2]->data, n->in[2]->type.rank ? g : 0);
-  float scale = (float)tensor_get(n->in[1]->def->in[0]->data, g);
-  return (float)((bits >> (at[axis] % PACKED * 4) & 15) - zero) * scale;
-}
-
-static void measure(Quantize *q, const Value *w, Small *s) {
-  double most = 0, diff = 0, sum = 0, square = 0;
-  for (int64_t i = 0; i < type_elements(&w->type); i++) {
-    double v = element(w->data, i), d = fabs(v - restored(s->value, i));
-    most = fabs(v) > most ? fabs(v) : most;
-    diff = d > diff ? d : diff;
-    sum += d * d;
-    square += v * v;
-  }
-  s->max_error = most > 0 ? diff / most : 0;
-  s->norm_error = square > 0 ? sqrt(sum / square) : 0;
-  q->sum_error += sum;
-  q->sum_norm += square;
+static void sum_up(Quantize *q, Small *s) {
+  s->max_error = s->most > 0 ? s->worst / s->most : 0;
+  s->norm_error = s->squares > 0 ? sqrt(s->errors / s->squares) : 0;
+  q->sum_error += s->errors;
+  q->sum_norm += s->squares;
   q->worst = fmax(q->worst, s->max_error);
   q->worst_norm = fmax(q->worst_norm, s->norm_error);
 }
@@ -249,14 +244,14 @@ static Value *make_small(Quantize *q, Value *v, int axis, Node *before) {
   s = NEW(q->c->arena, Small);
   s->kind = f->kind == WEIGHTS_INT4 && w.k % f->group ? WEIGHTS_INT8 : f->kind;
   switch (s->kind) {
-  case WEIGHTS_F16: s->value = narrow(&b, v, DT_F16); break;
-  case WEIGHTS_BF16: s->value = narrow(&b, v, DT_BF16); break;
-  case WEIGHTS_INT8: s->value = per_channel(&b, v, &w); break;
-  default: s->value = per_group(&b, v, &w, f); break;
+  case WEIGHTS_F16: s->value = narrow(&b, v, s, DT_F16); break;
+  case WEIGHTS_BF16: s->value = narrow(&b, v, s, DT_BF16); break;
+  case WEIGHTS_INT8: s->value = per_channel(&b, v, s, &w); break;
+  default: s->value = per_group(&b, v, s, &w, f); break;
   }
   if (!s->value) return NULL;
   s->bytes = const_bytes(s->value);
-  measure(q, v, s);
+  sum_up(q, s);
   report_one(q, v, s);
   ptr_put(q->c->arena, &q->done, v, s);
   return s->value;
