@@ -487,6 +487,19 @@ case_generate() {
   expect 1 generate "$source/models/lenet_fashion.yaml" --tokenizer=tok512.bin; says 'is no language model'
 }
 
+# Models with made-up weights, and what needs no weights to be there.
+case_models() {
+  local m
+  for m in bert_base vit_b_16 gpt2 whisper_tiny_encoder whisper_tiny_decoder; do
+    expect 0 inspect "$source/models/$m.yaml"; silent; prints 'parameters'
+  done
+  local unet=$source/../shared/models/ddpm_mnist_unet.pth
+  [ -f "$unet" ] && /usr/bin/python3 -c 'import torch' 2>/dev/null || skip "no checkpoint of the U-Net, or no PyTorch"
+  cp "$source/models/ddpm_unet.yaml" .
+  /usr/bin/python3 "$source/models/ddpm_convert.py" "$unet" ddpm_unet.npz >log 2>&1 || fail "not converted"
+  expect 0 verify ddpm_unet.yaml --dim B=2
+}
+
 case_images() {
   local lib=$source/models/resnet_fashion.yaml image
   expect 0 compile "$lib" -o r.so; silent
