@@ -338,7 +338,9 @@ static Value *scratch_tiles(Winograd *w, const char *name, int64_t channels, int
                        {.dim = 2, .div = lanes},
                        {.dim = 1, .div = 1},
                        {.dim = 2, .div = 1, .mod = lanes}};
-  v->layout = layout_new(w->c, part, ARRAY_LEN(part));
+  int n = ARRAY_LEN(part);
+  if (part[n - 1].mod == 1) n--; // no vectors: nothing lies side by side
+  v->layout = layout_new(w->c, part, n);
   return v;
 }
 

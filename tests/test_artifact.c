@@ -358,6 +358,13 @@ Test(artifact, constants_are_folded_by_compiled_code) {
 
 // ---- promises -------------------------------------------------------------------------------------------------------
 
+#ifndef __SANITIZE_ADDRESS__ // whose own frames and system calls are not ours
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
 typedef struct Opened {
   ingot_library *lib;
   ingot_ctx *c;
@@ -374,13 +381,6 @@ static void open_net(const char *path, Opened *o) {
   cr_assert_eq(ingot_set_output(o->c, 1, o->same, sizeof o->same), INGOT_OK);
   cr_assert_eq(ingot_set_output(o->c, 2, o->w, sizeof o->w), INGOT_OK);
 }
-
-#ifndef __SANITIZE_ADDRESS__ // whose own frames and system calls are not ours
-#include <linux/seccomp.h>
-#include <pthread.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 static void *run_once(void *arg) {
   return ingot_run(((Opened *)arg)->c) == INGOT_OK ? arg : NULL;
