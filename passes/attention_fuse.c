@@ -53,10 +53,11 @@ static const Expr *weights_of(const Expr *sum) {
     const Expr *r = body->args[i];
     if (r->op != E_READ || r->nargs < 2 || !is_private_result(r->value)) continue;
     const Expr *key = r->args[r->nargs - 1];
-    bool row = kernel_of(r->value)->stages.n > 1 && key->op == E_VAR && key->var == sum->reduce.vars[0];
-    if (row &&
-        key->var->extent ==
-            kernel_of(r->value)->stages.data[kernel_of(r->value)->stages.n - 1].dims[r->nargs - 1]->extent)
+    const Kernel *k = kernel_of(r->value);
+    const Stage *last = &k->stages.data[k->stages.n - 1];
+    bool row = k->stages.n > 1 && key->op == E_VAR && key->var == sum->reduce.vars[0];
+    if (row && !last->index && last->ndims == r->nargs &&
+        key->var->extent == last->dims[r->nargs - 1]->extent)
       return r;
   }
   return NULL;

@@ -22,12 +22,22 @@ typedef struct Args {
   double seconds;
   int jobs, llvm; // percent of the models that run compiled code
   const char *only, *folder;
-  bool all, print, no_reduce, keep_going;
+  bool all, print, no_reduce, keep_going, stop;
   char **files;
   int nfiles;
 } Args;
 
-enum { OPT_COUNT = 256, OPT_SECONDS, OPT_ONLY, OPT_LLVM, OPT_ALL, OPT_PRINT, OPT_NO_REDUCE, OPT_SAVE };
+enum {
+  OPT_COUNT = 256,
+  OPT_SECONDS,
+  OPT_ONLY,
+  OPT_LLVM,
+  OPT_ALL,
+  OPT_PRINT,
+  OPT_NO_REDUCE,
+  OPT_STOP,
+  OPT_SAVE
+};
 
 static const struct argp_option options[] = {
     {"seed", 's', "N", 0, "first seed (default 1)", 0},
@@ -39,6 +49,7 @@ static const struct argp_option options[] = {
     {"all", OPT_ALL, NULL, 0, "every level, target and number of threads for every model", 0},
     {"print", OPT_PRINT, NULL, 0, "print the model of the seed and stop", 0},
     {"no-reduce", OPT_NO_REDUCE, NULL, 0, "report failures as they are", 0},
+    {"stop", OPT_STOP, NULL, 0, "stop at the first failure", 0},
     {"save", OPT_SAVE, "FOLDER", 0, "write reduced models there", 0},
     {0},
 };
@@ -55,6 +66,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
   case OPT_ALL: a->all = true; return 0;
   case OPT_PRINT: a->print = true; return 0;
   case OPT_NO_REDUCE: a->no_reduce = true; return 0;
+  case OPT_STOP: a->stop = true; return 0;
   case OPT_SAVE: a->folder = arg; return 0;
   case ARGP_KEY_ARGS:
     a->files = state->argv + state->next;
@@ -281,6 +293,7 @@ static Totals run_job(const Args *a, uint64_t first) {
     if (!r->failed) continue;
     t.failures++;
     report(a, r);
+    if (a->stop) break;
   }
   add_totals(&t, r);
   return t;
