@@ -112,9 +112,19 @@ static void check_reads(Ctx *c, const Expr *e) {
   }
 }
 
+// Does the product have rows along the channels of what it reads? Steps of K would lie a block apart, and the rows
+// could not be joined.
+static bool has_rows_in_channels(const Product *p, const Expr *read) {
+  for (int i = 0; i < p->ndims; i++)
+    if (p->dim[i].role == ROLE_M && expr_uses_var(p->c, read->args[1], p->dim[i].var)) return true;
+  return false;
+}
+
 // The broadcast operand of a product may have its channels anywhere in an affine index (groups).
 static void check_product_operand(Product *p, const Expr *operand) {
   const Expr *r = product_read(operand);
+  if (r && r->value->info && blocking_of(r->value)->block && has_rows_in_channels(p, r))
+    forbid(r->value, "a product has its rows along its channels");
   if (!r || !r->value->info || !blocking_of(r->value)->block) {
     check_reads(p->c, operand);
     return;
