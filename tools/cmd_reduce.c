@@ -284,6 +284,13 @@ static bool shrink_inputs(Reduce *r) {
   return any;
 }
 
+static bool one_round(Reduce *r) {
+  static bool (*const ways[])(Reduce *) = {take_out_ranges, drop_outputs, pass_over_nodes, shrink_inputs};
+  bool any = false;
+  for (int i = 0; i < ARRAY_LEN(ways); i++) any |= ways[i](r);
+  return any;
+}
+
 static bool start(Reduce *r, Module *m) {
   Tool *t = r->t;
   char *path = tool_printf(t, "%s/candidate.ing", r->folder);
@@ -319,7 +326,7 @@ static bool reduce(ReduceArgs *a) {
   Reduce r = {.t = t, .a = a, .folder = tool_temp_folder(t)};
   if (!r.folder || !start(&r, m)) return false;
   int before = r.nodes;
-  while (take_out_ranges(&r) | drop_outputs(&r) | pass_over_nodes(&r) | shrink_inputs(&r)) {
+  while (one_round(&r)) {
   }
   if (t->terminal) fputs("\r\033[K", stderr);
   printf("%d of %d nodes are left after %d trials\n", r.nodes, before, r.tried);
