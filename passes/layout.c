@@ -53,6 +53,7 @@ typedef struct Blocking {
   bool on;         // is blocked
   int lanes;       // 1 + the dim that products' lanes walk; 0: none, -1: different ones
   int others;      // reads that want the plain order
+  bool vector;     // read by a product along its lanes: blocked only where a product makes it in blocks
   const char *why; // the plain layout was asked for; for remarks
 } Blocking;
 
@@ -138,12 +139,26 @@ static void check_product_operand(Product *p, const Expr *operand) {
   check_reads(p->c, operand);
 }
 
-// The vector operand of a product, if it is made at run time: its lanes walk one dim.
+static const char WHY_VECTOR[] = "a product reads it as its vector operand, made at run time";
+
+// Elements of the vector operand that the product loads for each of its rows.
+static int64_t vector_reads(const Product *p) {
+  int64_t n = 1;
+  for (int i = 0; i < p->ndims; i++)
+    if (p->dim[i].role != ROLE_M) n = mul_sat(n, p->dim[i].extent);
+  for (int i = 0; i < p->nk; i++) n = mul_sat(n, p->k_extent[i]);
+  return n;
+}
+
+// The vector operand of a product, if it is made at run time: its lanes walk one dim. What is read often is best
+// plain for that; what is read about once may stay in the blocks in which it is made best.
 static void check_vector_operand(Product *p) {
   const Expr *r = product_read(p->b);
   const Var *lane = p->dim[p->lane].var;
   if (!r || !r->value->info) return;
-  forbid(r->value, "a product reads it as its vector operand, made at run time");
+  if (vector_reads(p) > 2 * type_elements(&r->value->type)) forbid(r->value, WHY_VECTOR);
+  blocking_of(r->value)->vector = true;
+  blocking_of(r->value)->why = WHY_VECTOR;
   int dim = -1;
   for (int i = 0; i < r->nargs; i++) {
     int64_t coeff;
@@ -250,6 +265,7 @@ static void spread(LayoutPass *l, Node *n) {
   }
   for (int i = 0; any && i < n->nout; i++) {
     Blocking *b = blocking_of(n->out[i]);
+    if (b && b->vector) continue;
     if (b && b->block > block) b->block = block;
     turn_on(n->out[i]);
   }
