@@ -266,7 +266,7 @@ bool yaml_makes_layers(const Yaml *y, const XExpr *call);
 
 Val yaml_op(Yaml *y, const Op *op, Args *args);
 // A node of the op with given operands; what is left of args are attributes. `name`: of the result, or NULL.
-Val yaml_op_on(Yaml *y, const char *op, Value *const *in, int nin, Args *args, const char *name);
+Val yaml_op_on(Yaml *y, const char *name, Value *const *in, int nin, Args *args, const char *result);
 // The same without arguments.
 Value *yaml_build(Yaml *y, const char *op, Loc loc, Value *const *in, int nin, const Attr *attrs, int nattrs);
 Value *yaml_scalar(Yaml *y, DType t, const Val *v, Loc loc);
