@@ -116,7 +116,7 @@ static void find_tile(TileStep *t, const Stmt *s) {
 static bool is_tile_step(Gen *g, const Stmt *loop) {
   TileStep t = {.g = g, .step = loop->loop.var};
   find_tile(&t, loop->loop.body);
-  return !t.is_index && 8 * t.tile >= 5 * g->target->vector_regs * g->target->vector_bytes;
+  return !t.is_index && 8 * t.tile >= 4 * g->target->vector_regs * g->target->vector_bytes;
 }
 
 static void unrolled_loop(Gen *g, const Stmt *s, const Expr *extent) {
