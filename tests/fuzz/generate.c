@@ -222,6 +222,8 @@ static Node *make_node(Gen *g, const Op *op) {
 
 static const Op *choose_op(Gen *g) {
   if (g->only && rng_chance(&g->rng, 50)) return op_find(g->c, g->only);
+  const Node *last = g->graph->last; // rewrites join two of a kind
+  if (last && rng_chance(&g->rng, 12) && !(last->op->info->flags & OP_INTERNAL)) return last->op;
   for (;;) {
     const Op *op = op_at(g->c, (int)rng_below(&g->rng, op_count(g->c)));
     const Maker *m = maker_of(op->name);
