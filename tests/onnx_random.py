@@ -54,7 +54,7 @@ class Model:
 
     def value(self, rank=None, kind=T.FLOAT):
         """A value there is, preferably a late one; a new input where none fits."""
-        fit = [n for n, (k, s) in self.values.items() if k == kind and (rank is None or len(s) == rank)]
+        fit = [n for n, (k, s) in self.values.items() if k == kind and (len(s) > 0 if rank is None else len(s) == rank)]
         if not fit or self.rng.random() < 0.1:
             return self.input(self.some(1, 4) if rank is None else rank, kind)
         pick = fit[-1] if self.rng.random() < 0.6 else fit[self.rng.integers(len(fit))]
@@ -386,9 +386,9 @@ def resize(m):
     x, mode = m.value(rank=4), m.draw("nearest", "linear", "cubic")
     scales = np.array([1, 1, m.draw(0.5, 1.5, 2, 3), m.draw(0.6, 1, 2)], np.float32)
     how = m.draw("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
-    # Where ONNX Runtime departs from ONNX's own reference: corners of extents that are no whole numbers, and rounding
-    # down of places before the first element.
-    if how == "align_corners":
+    # Where ONNX Runtime departs from ONNX's own reference: corners of extents that are no whole numbers, places that
+    # single precision moves to the next element, and rounding down of places before the first element.
+    if how in ("align_corners", "asymmetric"):
         scales[2:] = 2
     m.add("Resize", [x, "", m.const(scales)], mode=mode, coordinate_transformation_mode=how,
           nearest_mode=m.draw(None, "floor", "ceil") if mode == "nearest" and how == "asymmetric" else None)
@@ -461,8 +461,9 @@ def grid(m):
     batch = m.shape(x)[0]
     points = m.const(m.rng.uniform(-1.1, 1.1, (batch, 3, 4, 2)).astype(np.float32))
     if not m.symbolic:
-        m.add("GridSample", [x, points], mode="bilinear" if m.opset < 20 else m.draw("linear", "cubic"),
-              padding_mode=m.draw("zeros", "border", "reflection"), align_corners=m.some(0, 1))
+        mode = "bilinear" if m.opset < 20 else m.draw("linear", "cubic")
+        how = "zeros" if mode == "cubic" else m.draw("zeros", "border", "reflection")  # cubic: as for Resize
+        m.add("GridSample", [x, points], mode=mode, padding_mode=how, align_corners=m.some(0, 1))
 
 
 def gate(m):
