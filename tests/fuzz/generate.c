@@ -84,6 +84,13 @@ static Value *gen_repeated(Gen *g, const char *kind, const Type *t) {
   return x;
 }
 
+// Numbers that rewrites look for, in every element.
+static void fill_with_one(Gen *g, Tensor *x) {
+  static const double numbers[] = {0, 1, 2, 3, 4, -1, 0.5, -0.5};
+  double k = rng_pick(&g->rng, numbers);
+  for (int64_t i = 0; i < type_elements(&x->type); i++) tensor_set(x, i, k);
+}
+
 Value *gen_leaf(Gen *g, const char *kind, const Type *t) {
   for (int d = 0; d < t->rank; d++)
     if (t->dim[d].sym && !expr_visit(g->c, t->dim[d].sym, knows_extent, NULL))
@@ -92,6 +99,7 @@ Value *gen_leaf(Gen *g, const char *kind, const Type *t) {
   const char *name = arena_printf(g->c->arena, "%s%d", kind, g->serial++);
   bool constant = type_is_static(t) && rng_chance(&g->rng, type_elements(t) <= 256 ? 35 : 5);
   Tensor *x = type_is_static(t) ? fuzz_tensor(g->c, name, t) : NULL;
+  if (constant && strcmp(kind, "n") == 0 && rng_chance(&g->rng, 25)) fill_with_one(g, x);
   Value *v = constant ? graph_const(g->graph, name, x, NO_LOC) : graph_input(g->graph, name, *t, NO_LOC);
   v->info = x;
   pool_add(g, v);
