@@ -490,7 +490,7 @@ case_generate() {
 # Models with made-up weights, and what needs no weights to be there.
 case_models() {
   local m
-  for m in bert_base vit_b_16 gpt2 whisper_tiny_encoder whisper_tiny_decoder; do
+  for m in bert_base vit_b_16 gpt2 whisper_tiny_encoder whisper_tiny_decoder clip_text sd_vae_decoder; do
     expect 0 inspect "$source/models/$m.yaml"; silent; prints 'parameters'
   done
   local unet=$source/../shared/models/ddpm_mnist_unet.pth
