@@ -107,8 +107,10 @@ static inline int32_t ingot_sample(struct ingot_sampler *s, const float *logits,
   int penalise = s->repetition_penalty > 0 && s->repetition_penalty != 1;
   double sum, at;
   if (!penalise && !(s->temperature > 0)) return ingot_sample_largest(logits, n);
-  for (int32_t i = 0; i < n; i++)
-    room[i] = (struct ingot_candidate){logits[i] == logits[i] ? logits[i] : -INFINITY, i};
+  for (int32_t i = 0; i < n; i++) {
+    room[i].value = logits[i] == logits[i] ? logits[i] : -INFINITY;
+    room[i].token = i;
+  }
   if (penalise) ingot_sample_penalise(room, n, seen, n_seen, s->repetition_penalty);
   if (!(s->temperature > 0)) {
     for (int32_t i = 1; i < n; i++)
