@@ -13,13 +13,21 @@ static void indices_of(const Type *t, int64_t n, int64_t *at) {
   }
 }
 
+// No index is larger, and a sum of MAX_CHECKED such steps does not overflow.
+static bool is_index(int64_t n) {
+  return n > -(INT64_C(1) << 40) && n < INT64_C(1) << 40;
+}
+
 // t[i, j, ..] = base + step[0] * i + step[1] * j + .. for all elements?
 static bool is_linear(const Tensor *t, int64_t *base, int64_t *step) {
   int64_t n = type_elements(&t->type), at[MAX_RANK], stride = n;
   *base = tensor_get_int(t, 0);
+  if (!is_index(*base)) return false;
   for (int d = 0; d < t->type.rank; d++) {
     stride /= t->type.dim[d].n;
-    step[d] = t->type.dim[d].n > 1 ? tensor_get_int(t, stride) - *base : 0;
+    int64_t next = t->type.dim[d].n > 1 ? tensor_get_int(t, stride) : *base;
+    if (!is_index(next)) return false;
+    step[d] = next - *base;
   }
   for (int64_t i = 0; i < n; i++) {
     int64_t want = *base;
