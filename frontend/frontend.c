@@ -47,6 +47,33 @@ static bool is_text(const uint8_t *data, size_t size) {
   return true;
 }
 
+// Files that people have where they need a model: what they are, by their first bytes, and what to do.
+static const struct {
+  int at, size;
+  const char *bytes, *what;
+} foreign[] = {
+    {0, 4,
+     "\x7f"
+     "ELF",
+     "a compiled library or program; this needs the model that it was made of"},
+    {0, 4, "PK\3\4", "a zip archive, like PyTorch's .pt and numpy's .npz; export the model to ONNX"},
+    {0, 4, "\x89HDF", "an HDF5 file; export the model to ONNX"},
+    {4, 4, "TFL3", "a TensorFlow Lite model; convert it to ONNX"},
+    {0, 6, "\x93NUMPY", "an array of numpy"},
+    {0, 4, "\x89PNG", "an image"},
+    {0, 3, "\xff\xd8\xff", "an image"},
+};
+
+static bool is_foreign(Ctx *c, const char *path, const uint8_t *data, size_t size) {
+  for (int i = 0; i < ARRAY_LEN(foreign); i++) {
+    if (size < (size_t)(foreign[i].at + foreign[i].size)) continue;
+    if (memcmp(data + foreign[i].at, foreign[i].bytes, (size_t)foreign[i].size) != 0) continue;
+    diag_error(c->diag, NO_LOC, "'%s' is no model, but %s", path, foreign[i].what);
+    return true;
+  }
+  return false;
+}
+
 static Module *load_text(Ctx *c, const char *path, const FrontendOptions *o, bool ir) {
   Source *src = source_read(c->arena, c->diag, path);
   if (!src) return NULL;
@@ -60,6 +87,7 @@ static Module *load_any(Ctx *c, const char *path, const FrontendOptions *o) {
   const uint8_t *data;
   size_t size;
   if (!file_map(c->arena, c->diag, NO_LOC, path, &data, &size)) return NULL;
+  if (is_foreign(c, path, data, size)) return NULL;
   bool text = is_text(data, size);
   if (text && is_ir_text(data, size)) return load_text(c, path, o, true);
   if (ends_with(path, ".yaml") || ends_with(path, ".yml") || ends_with(path, ".ing")) {

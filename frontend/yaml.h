@@ -190,8 +190,9 @@ typedef struct Yaml {
   Vec(const char *) block_names;
   const YNode *defaults; // layer -> arguments
   WeightSet *weights;
-  Map *taken;        // names of values and layers
-  const char *scope; // of layers: "" or "layer1.0"
+  Vec(const char *) symbols; // declared, those that the user fixed included
+  Map *taken;                // names of values and layers
+  const char *scope;         // of layers: "" or "layer1.0"
   // the step being run:
   const char *key;  // its name, with the scope
   bool key_is_free; // the one unnamed layer in it gets the name

@@ -68,6 +68,7 @@ static bool parse_count(Yaml *y, const char *text, Loc loc, int64_t *out) {
 static bool declare_symbol(Yaml *y, const char *name, int64_t min, int64_t max, Loc loc) {
   bool fixed = false;
   int64_t value;
+  vec_push(y->ctx->arena, &y->symbols, name);
   const char *option = symbol_option(y, name, &fixed);
   if (option && !parse_count(y, option, loc, &value)) return false;
   if (option && !fixed) max = value;
@@ -450,6 +451,27 @@ static void read_sections(Yaml *y, const YNode *root) {
   }
 }
 
+static void report_stranger(Yaml *y, const char *what, const char *option, const char *const *names, int n) {
+  const char *name = arena_strndup(y->ctx->arena, option, strcspn(option, "<="));
+  for (int i = 0; i < n; i++)
+    if (strcmp(name, names[i]) == 0) return;
+  const char *near = nearest_word(name, names, n);
+  yaml_fail(y, NO_LOC, "the model has no %s '%s'%s%s%s", what, name, near ? "; did you mean '" : "",
+            near ? near : "", near ? "'?" : "");
+}
+
+// Options that name nothing in the model are mistakes, not preferences.
+static void report_unused(Yaml *y) {
+  const FrontendOptions *o = y->options;
+  Vec(const char *) inputs = {0};
+  for (int i = 0; i < y->graph->inputs.n; i++)
+    vec_push(y->ctx->arena, &inputs, y->graph->inputs.data[i]->name);
+  for (int i = 0; o && i < o->dims.n; i++)
+    report_stranger(y, "dimension", o->dims.data[i], y->symbols.data, y->symbols.n);
+  for (int i = 0; o && i < o->shapes.n; i++)
+    report_stranger(y, "input", o->shapes.data[i], inputs.data, inputs.n);
+}
+
 Module *yaml_load(Ctx *c, const Source *src, const FrontendOptions *o) {
   int errors = diag_errors(c->diag);
   YNode *root = yaml_read(c, src);
@@ -462,6 +484,7 @@ Module *yaml_load(Ctx *c, const Source *src, const FrontendOptions *o) {
   y.frame = yaml_frame(&y);
   y.least_extent = 1;
   read_sections(&y, root);
+  if (diag_errors(c->diag) == errors) report_unused(&y);
   if (diag_errors(c->diag) == errors) yaml_states_close(&y);
   return diag_errors(c->diag) > errors ? NULL : y.module;
 }

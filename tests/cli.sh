@@ -49,6 +49,13 @@ case_usage() {
   expect 2 compile; says "which model file?"
   expect 2 compile a.yaml b.yaml; says "one model file at a time"
   expect 2 compile --no-such-option x.yaml; says "unrecognized option"
+  expect 2 compile --winogrd=off x.yaml; says "unrecognized option '--winogrd=off'; did you mean '--winograd'?"
+  expect 2 run --optput-dir d x.so; says "did you mean '--output-dir'?"
+  expect 1 generate --prompt --tokenz x.so; says "cannot open 'x.so'" # the text, not an option
+  expect 2 compile --dim=N= x.yaml; says "--dim wants SYM=N or SYM<=N, not 'N='"
+  expect 2 compile --shape=1,2 x.yaml; says "--shape wants INPUT=D,D,..., not '1,2'"
+  expect 2 compile --state=a x.yaml; says "--state wants INPUT=OUTPUT, not 'a'"
+  expect 2 ops add sub; says "one operation at a time"
   expect 2 compile -O9 x.yaml; says "-O wants a number from 0 to 3, not '9'"
   expect 2 compile --emit=elf x.yaml; says "--emit is"
   expect 2 compile --fp=loose x.yaml; says "--fp is strict or fast"
@@ -70,7 +77,7 @@ case_usage() {
 case_help() {
   expect 0 --help; silent; prints "Commands:"
   expect 0 --version; silent; grep -qxE 'ingot [0-9]+\.[0-9]+\.[0-9]+' out || fail "no version"
-  local c; for c in compile run inspect opt verify bench report explain reduce diff ops; do
+  local c; for c in compile run generate inspect opt verify bench report explain reduce diff ops; do
     expect 0 "$c" --help; silent; prints "Usage: ingot $c"
     expect 0 help "$c"; silent; prints "Usage: ingot $c"
   done
@@ -81,12 +88,25 @@ case_help() {
 
 # Every long option of every command stands in docs/cli.md.
 case_documented() {
-  local c o; for c in compile run inspect opt verify bench report explain reduce diff ops; do
+  local c o; for c in compile run generate inspect opt verify bench report explain reduce diff ops; do
     expect 0 "$c" --help
     for o in $(grep -oE -- '--[a-z][a-z-]+' out | sort -u); do
       grep -qF -- "$o" "$source/docs/cli.md" || fail "docs/cli.md lacks $o of 'ingot $c'"
     done
   done
+}
+
+# What names nothing, or is no model, is told; a near name is proposed.
+case_strangers() {
+  sed 's/f32\[1,4\]/f32[N<=8,4]/' "$model" >n.yaml
+  expect 1 compile n.yaml --dim=M=2; says "the model has no dimension 'M'"
+  expect 1 compile n.yaml --shape=xx=1,4; says "the model has no input 'xx'; did you mean 'x'?"
+  expect 0 compile n.yaml --dim=N=2; silent
+  expect 0 compile n.yaml '--shape=x=B<=3,4' '--dim=B<=2'; silent
+  expect 1 compile n.yaml --target=x86_64-v3; says "did you mean 'x86-64-v3'?"
+  expect 1 verify libn.so; says "'libn.so' is no model, but a compiled library"
+  expect 1 compile "$source/models/lenet_fashion.npz"; says "a zip archive"
+  expect 1 run libn.so -i random:often; says "the seed of random numbers"
 }
 
 # ---- compile -----------------------------------------------------------------------------------------------
@@ -169,7 +189,7 @@ case_weights_file() {
 
 # The classifier's library without its weights stays small.
 case_small_artefact() {
-  expect 0 compile "$source/models/mobilenetv2.yaml" --dim N=1 --target=x86-64-v3 --weights-file -o m.so; silent
+  expect 0 compile "$source/models/mobilenetv2.yaml" --target=x86-64-v3 --weights-file -o m.so; silent
   strip m.so || skip "no strip"
   [ "$(stat -c %s m.so)" -lt 150000 ] || fail "MobileNetV2 takes $(stat -c %s m.so) bytes without weights"
 }

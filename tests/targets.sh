@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 export LC_ALL=C
 small="lenet_fashion.yaml:--dim=N=2"
-all="$small resnet_fashion.yaml:--dim=N=1 lstm_tagger.yaml gpt.yaml mobilenetv2.yaml:--dim=N=1 resnet50.yaml:--dim=N=1 vgg16.yaml:--dim=N=1"
+all="$small resnet_fashion.yaml:--dim=N=1 lstm_tagger.yaml gpt.yaml mobilenetv2.yaml resnet50.yaml vgg16.yaml"
 [ "${1-}" = --all ] && { shift; set -- $all; }
 [ $# -eq 0 ] && set -- "$small"
 pool=$((64 << 20))

@@ -18,7 +18,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   OpsArgs *a = state->input;
   switch (key) {
   case OPT_MARKDOWN: a->markdown = true; return 0;
-  case ARGP_KEY_ARG: a->name = arg; return 0;
+  case ARGP_KEY_ARG:
+    if (a->name) argp_error(state, "one operation at a time");
+    a->name = arg;
+    return 0;
   default: return ARGP_ERR_UNKNOWN;
   }
 }

@@ -23,6 +23,16 @@ void print_passes(FILE *out) {
   }
 }
 
+static void unknown_target(Tool *t, const char *name) {
+  Vec(const char *) names = {0};
+  for (int i = 0; i < target_count(); i++) vec_push(t->arena, &names, target_at(i)->name);
+  const char *near = nearest_word(name, names.data, names.n);
+  if (near)
+    diag_error(t->diag, NO_LOC, "unknown target '%s'; did you mean '%s'?", name, near);
+  else
+    diag_error(t->diag, NO_LOC, "unknown target '%s'; `--target=help` lists them", name);
+}
+
 static bool bind_target(BuildArgs *a, Module *m) {
   Tool *t = a->tool;
   if (!a->target) {
@@ -31,7 +41,7 @@ static bool bind_target(BuildArgs *a, Module *m) {
   }
   const Target *target = target_find(t->ctx, a->target);
   if (!target) {
-    diag_error(t->diag, NO_LOC, "unknown target '%s'; `--target=help` lists them", a->target);
+    unknown_target(t, a->target);
     return false;
   }
   if (m->level != LEVEL_GRAPH && m->target && strcmp(m->target->name, target->name) != 0) {
@@ -227,7 +237,7 @@ static int list_isas(BuildArgs *a, const Target **list) {
   for (char *name = strtok_r(names, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
     const Target *target = target_find(t->ctx, name);
     if (!target)
-      diag_error(t->diag, NO_LOC, "unknown target '%s'; `--target=help` lists them", name);
+      unknown_target(t, name);
     else if (n == ISA_MAX)
       diag_error(t->diag, NO_LOC, "more instruction sets than %d", ISA_MAX);
     else if (n > 0 && strcmp(target->runtime, list[0]->runtime) != 0)

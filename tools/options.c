@@ -135,6 +135,13 @@ static void pass_list_option(BuildArgs *a, const char *list, struct argp_state *
   a->passes = list;
 }
 
+// An option of the form NAME=VALUE (or, of --dim, NAME<=VALUE).
+static const char *pair_option(const char *text, struct argp_state *state, const char *what) {
+  const char *mark = strchr(text, '=');
+  if (!mark || mark == text || !mark[1]) argp_error(state, "%s, not '%s'", what, text);
+  return text;
+}
+
 static error_t parse_build(int key, char *arg, struct argp_state *state) {
   BuildArgs *a = state->input;
   Arena *arena = a->tool->arena;
@@ -148,9 +155,15 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
   case 'g': a->codegen.debug_info = true; return 0;
   case OPT_THREADS: return count_option(arg, 4096, &a->pass.threads, state, "--threads");
   case OPT_NAME: return name_option(a, arg, state);
-  case OPT_DIM: vec_push(arena, &a->frontend.dims, (const char *)arg); return 0;
-  case OPT_SHAPE: vec_push(arena, &a->frontend.shapes, (const char *)arg); return 0;
-  case OPT_STATE: vec_push(arena, &a->frontend.states, (const char *)arg); return 0;
+  case OPT_DIM:
+    vec_push(arena, &a->frontend.dims, pair_option(arg, state, "--dim wants SYM=N or SYM<=N"));
+    return 0;
+  case OPT_SHAPE:
+    vec_push(arena, &a->frontend.shapes, pair_option(arg, state, "--shape wants INPUT=D,D,..."));
+    return 0;
+  case OPT_STATE:
+    vec_push(arena, &a->frontend.states, pair_option(arg, state, "--state wants INPUT=OUTPUT"));
+    return 0;
   case OPT_CHECK: a->codegen.check = true; return 0;
   case OPT_FP:
     a->pass.fp_strict = a->codegen.fp_strict = strcmp(arg, "strict") == 0;
@@ -221,8 +234,56 @@ char *build_options_text(const BuildArgs *a) {
   return str_text(&s);
 }
 
+typedef Vec(const struct argp_option *) OptionList;
+
+static void list_options(Arena *arena, const struct argp *argp, OptionList *list) {
+  for (const struct argp_option *o = argp->options; o && (o->name || o->key || o->doc); o++)
+    vec_push(arena, list, o);
+  for (const struct argp_child *c = argp->children; c && c->argp; c++) list_options(arena, c->argp, list);
+}
+
+// The option that an argument is, by its full name, an abbreviation, or its letter. NULL: unknown.
+static const struct argp_option *option_of(const OptionList *list, const char *arg) {
+  size_t n = arg[1] == '-' ? strcspn(arg + 2, "=") : 0;
+  for (int i = 0; i < list->n; i++) {
+    const struct argp_option *o = list->data[i];
+    bool same = n ? o->name && strncmp(o->name, arg + 2, n) == 0 : o->key == arg[1];
+    if (same) return o;
+  }
+  return NULL;
+}
+
+static const char *nearest_option(Arena *arena, const OptionList *list, const char *arg) {
+  Vec(const char *) names = {0};
+  for (int i = 0; i < list->n; i++)
+    if (list->data[i]->name) vec_push(arena, &names, list->data[i]->name);
+  return nearest_word(arena_strndup(arena, arg + 2, strcspn(arg + 2, "=")), names.data, names.n);
+}
+
+// getopt says that it knows no such option, and not which one is like it.
+static bool report_misspelt(Tool *t, const struct argp *argp, char **argv) {
+  OptionList list = {0};
+  list_options(t->arena, argp, &list);
+  vec_push(t->arena, &list, &(const struct argp_option){.name = "help"});
+  vec_push(t->arena, &list, &(const struct argp_option){.name = "usage"});
+  for (char **p = argv + 1; *p && strcmp(*p, "--") != 0; p++) {
+    bool is_long = strncmp(*p, "--", 2) == 0;
+    const struct argp_option *o = (*p)[0] == '-' ? option_of(&list, *p) : NULL;
+    const char *near = is_long && !o ? nearest_option(t->arena, &list, *p) : NULL;
+    if (near) {
+      fprintf(stderr, "%s: unrecognized option '%s'; did you mean '--%s'?\n", argv[0], *p, near);
+      fprintf(stderr, "Try `%s --help' for more information.\n", argv[0]);
+      return true;
+    }
+    bool alone = is_long ? !strchr(*p, '=') : o && !(*p)[2]; // its value is the next argument
+    if (o && o->arg && !(o->flags & OPTION_ARG_OPTIONAL) && alone && p[1]) p++;
+  }
+  return false;
+}
+
 bool tool_parse(Tool *t, const struct argp *argp, int argc, char **argv, void *input, int *code) {
-  (void)t;
+  *code = EXIT_USAGE;
+  if (report_misspelt(t, argp, argv)) return false;
   error_t e = argp_parse(argp, argc, argv, 0, NULL, input);
   *code = e && e != ECANCELED ? EXIT_USAGE : EXIT_FINE; // cancelled: the option did all there is to do
   return e == 0;

@@ -167,7 +167,12 @@ static Type bound_type(const Type *want) {
 
 // Standard normal values for floats (Box and Muller), 0..9 for integers, both for bool.
 static Tensor *random_tensor(Tool *t, const char *spec, const Type *want) {
-  uint64_t state = spec[6] == ':' ? strtoull(spec + 7, NULL, 10) : 1;
+  char *end = "";
+  uint64_t state = spec[6] == ':' ? strtoull(spec + 7, &end, 10) : 1;
+  if (*end || (spec[6] == ':' && !isdigit((unsigned char)spec[7]))) {
+    diag_error(t->diag, NO_LOC, "'%s': the seed of random numbers is a number, as in random:7", spec);
+    return NULL;
+  }
   Tensor *out = tensor_new(t->ctx, want);
   int64_t n = type_elements(want);
   for (int64_t i = 0; i < n; i++) {
