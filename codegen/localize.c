@@ -36,6 +36,7 @@ typedef struct Image {
   uint64_t table, entry; // section headers
   unsigned sections;
   uint32_t *new_index; // of symbols
+  uint32_t symbols;
 } Image;
 
 static uint64_t get_le(const unsigned char *p, int bytes) {
@@ -70,9 +71,14 @@ static bool open_image(Image *m) {
   m->k = &classes[m->data[EI_CLASS] == ELFCLASS64];
   m->table = get_le(m->data + m->k->shoff, m->k->word);
   m->entry = get_le(m->data + m->k->shentsize, 2);
-  m->sections = (unsigned)get_le(m->data + m->k->shnum, 2);
-  if (m->sections == 0) m->sections = (unsigned)section_size(m, 0); // more than 65279 of them
-  return m->entry == m->k->shdr && m->table + m->sections * m->entry <= m->size;
+  m->sections = (unsigned)get_le(m->data + m->k->shnum, 2); // 0 if there are more than 65279
+  return m->entry == m->k->shdr && m->table <= m->size && m->sections <= (m->size - m->table) / m->entry;
+}
+
+// Lies the section in the file?
+static bool is_inside(const Image *m, unsigned i) {
+  uint64_t at = get_le(header(m, i) + m->k->sh_offset, m->k->word), size = section_size(m, i);
+  return at <= m->size && size <= m->size - at;
 }
 
 // ---- symbols --------------------------------------------------------------------------------------------------
@@ -103,6 +109,7 @@ static uint32_t gather(Image *m, const unsigned char *from, unsigned char *to, u
 static void reorder(Image *m, unsigned section) {
   uint32_t n = (uint32_t)(section_size(m, section) / m->k->sym);
   const unsigned char *from = arena_dup(m->arena, section_data(m, section), section_size(m, section));
+  m->symbols = n;
   m->new_index = NEW_ARRAY(m->arena, uint32_t, n + 1);
   uint32_t locals = gather(m, from, section_data(m, section), n, 0, true);
   gather(m, from, section_data(m, section), n, locals, false);
@@ -112,23 +119,35 @@ static void reorder(Image *m, unsigned section) {
 // ---- references to symbols --------------------------------------------------------------------------------------
 
 // r_info follows the offset: a symbol above a type of 8 or 32 bits.
-static void renumber_relocations(const Image *m, unsigned section, bool addend) {
+static bool renumber_relocations(const Image *m, unsigned section, bool addend) {
   int word = m->k->word, shift = word == 8 ? 32 : 8;
   size_t each = (size_t)word * (addend ? 3 : 2), n = section_size(m, section) / each;
   unsigned char *at = section_data(m, section) + word;
   for (size_t i = 0; i < n; i++, at += each) {
     uint64_t info = get_le(at, word), type = info & (((uint64_t)1 << shift) - 1);
+    if (info >> shift >= m->symbols) return false;
     set_le(at, (uint64_t)m->new_index[info >> shift] << shift | type, word);
   }
+  return true;
 }
 
-static void renumber(const Image *m, unsigned section) {
+static bool renumber_group(const Image *m, unsigned section) {
   unsigned char *info = header(m, section) + m->k->sh_info;
+  uint64_t symbol = get_le(info, 4);
+  if (symbol >= m->symbols) return false;
+  set_le(info, m->new_index[symbol], 4);
+  return true;
+}
+
+// False for what is damaged, and for tables of section numbers, which more than 65279 sections need.
+static bool renumber(const Image *m, unsigned section) {
+  if (!is_inside(m, section)) return false;
   switch (section_type(m, section)) {
-  case SHT_REL: renumber_relocations(m, section, false); break;
-  case SHT_RELA: renumber_relocations(m, section, true); break;
-  case SHT_GROUP: set_le(info, m->new_index[get_le(info, 4)], 4); break;
-  default: break;
+  case SHT_REL: return renumber_relocations(m, section, false);
+  case SHT_RELA: return renumber_relocations(m, section, true);
+  case SHT_GROUP: return renumber_group(m, section);
+  case SHT_SYMTAB_SHNDX: return false;
+  default: return true;
   }
 }
 
@@ -137,10 +156,10 @@ static bool localize(Image *m) {
   unsigned symtab = 0;
   for (unsigned i = 1; i < m->sections; i++)
     if (section_type(m, i) == SHT_SYMTAB) symtab = i;
-  if (!symtab) return false;
+  if (!symtab || !is_inside(m, symtab)) return false;
   reorder(m, symtab);
   for (unsigned i = 1; i < m->sections; i++)
-    if (section_link(m, i) == symtab) renumber(m, i);
+    if (section_link(m, i) == symtab && !renumber(m, i)) return false;
   return true;
 }
 

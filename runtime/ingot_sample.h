@@ -120,7 +120,8 @@ static inline int32_t ingot_sample(struct ingot_sampler *s, const float *logits,
   ingot_sample_first(room, n, k);
   k = ingot_sample_weigh(s, room, k, &sum);
   at = ingot_sample_random(&s->seed) * sum;
-  for (best = 0; best < k - 1 && (at -= room[best].value) >= 0;) best++;
+  // Added up as in ingot_sample_weigh: what is impossible is never drawn, whatever is rounded.
+  for (best = 0, sum = 0; best < k - 1 && (sum += room[best].value) <= at;) best++;
   return room[best].token;
 }
 

@@ -4,12 +4,16 @@
 
 #include <string.h>
 
-uint64_t ingot_api_state_bytes(const ingot_model *head) {
-  const ingot_model *m = ingot_api_pick(head);
-  if (!m) return 0;
+// Of exactly this form: layouts, and with them sizes, may differ between the forms of a model.
+static uint64_t copy_bytes(const ingot_model *m) {
   uint64_t bytes = sizeof(struct ingot_state_head) + (uint64_t)m->state_bytes;
   for (int32_t s = 0; s < m->n_symbols; s++) bytes += ingot_symbol_kept(m, s) ? sizeof(int64_t) : 0;
   return bytes;
+}
+
+uint64_t ingot_api_state_bytes(const ingot_model *head) {
+  const ingot_model *m = ingot_api_pick(head);
+  return m ? copy_bytes(m) : 0;
 }
 
 // The block comes zeroed from its allocation.
@@ -60,7 +64,7 @@ int ingot_api_state_save(const ingot_ctx *c, void *to, uint64_t bytes) {
   if (!c || !to) return INGOT_E_ARGUMENT;
   ingot_ctx *own = (ingot_ctx *)(uintptr_t)c; // the lock and the text change, the state does not
   if (!ingot_ctx_enter(own)) return INGOT_E_BUSY;
-  uint64_t want = ingot_api_state_bytes(c->model);
+  uint64_t want = copy_bytes(c->model);
   if (bytes < want)
     return ingot_ctx_leave(own, ingot_ctx_fail(own, INGOT_E_BYTES, "state: %llu bytes given, %llu needed",
                                                (unsigned long long)bytes, (unsigned long long)want));
@@ -92,7 +96,7 @@ static int check_copy(ingot_ctx *c, const char *from, uint64_t bytes, uint64_t w
 int ingot_api_state_restore(ingot_ctx *c, const void *from, uint64_t bytes) {
   if (!c || !from) return INGOT_E_ARGUMENT;
   if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
-  int code = check_copy(c, from, bytes, ingot_api_state_bytes(c->model));
+  int code = check_copy(c, from, bytes, copy_bytes(c->model));
   if (code) return ingot_ctx_leave(c, code);
   const char *p = (const char *)from + sizeof(struct ingot_state_head);
   for (int32_t s = 0; s < c->model->n_symbols; s++) {

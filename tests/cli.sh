@@ -167,6 +167,12 @@ case_executable() {
   ./net z=x.npy 2>err; [ $? -eq 2 ] || fail "not 2 for an unknown input"; says "'z'"
   head -c 130 x.npy >cut.npy; ./net cut.npy 2>err; [ $? -eq 1 ] || fail "not 1 for a cut file"; says "truncated"
   sed 's/(1, 4)/(4, 1)/' x.npy >turned.npy; ./net turned.npy 2>err; [ $? -eq 1 ] || fail "not 1"; says "wanted [1, 4]"
+  printf '\223NUMPY\1\0\5\0descr' >end.npy; ./net end.npy 2>err; [ $? -eq 1 ] || fail "not 1"; says "element type"
+  # A .npz whose only member lies at 2^64-10, which its extra field says.
+  { printf 'PK\1\2%24s\1\0\14\0%10s\377\377\377\377x' '' '' | tr ' ' '\0'
+    printf '\1\0\10\0\366\377\377\377\377\377\377\377'
+    printf 'PK\5\6\0\0\0\0\1\0\1\0\73\0\0\0\0\0\0\0\0\0'; } >wrap.npz
+  ./net wrap.npz 2>err; [ $? -eq 1 ] || fail "not 1 for a member beyond the file"; says "damaged"
   ./net x.npy -d no/such 2>err; [ $? -eq 1 ] || fail "not 1"; says "no/such"
 }
 
@@ -505,6 +511,14 @@ case_generate() {
   says 'takes no more'
   expect 2 generate lib.so --top-p=2; says '--top-p wants'
   expect 1 generate "$source/models/lenet_fashion.yaml" --tokenizer=tok512.bin; says 'is no language model'
+}
+
+# A model whose output looks like logits but has none for each sequence.
+case_generate_shapes() {
+  printf '%s\n' 'symbols: {T: 8}' 'inputs: {ids: "i32[4,T]"}' 'weights: {init: normal(0.02)}' 'graph:' \
+    '  logits: weight("w", [1, 5]) * reduce_sum(cast(ids, f32))' 'outputs: logits' >few.yaml
+  printf '{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":[]}}' >few.json
+  expect 1 generate few.yaml --tokenizer=few.json --prompt=ab --steps=5; says 'no logits for each sequence'
 }
 
 # Models with made-up weights, and what needs no weights to be there.

@@ -418,6 +418,22 @@ Test(runtime, state_can_be_saved_restored_and_forked) {
   ingot_ctx_destroy(a), ingot_ctx_destroy(b), ingot_ctx_destroy(other);
 }
 
+// What INGOT_ISA says is for those who have not asked for another form.
+Test(runtime, state_has_the_size_of_the_context_s_form) {
+  char err[128] = "", copy[1024];
+  struct ingot_options o = {
+      .size = sizeof o, .threads = 1, .isa = "wide", .error = err, .error_size = sizeof err};
+  const ingot_model *m = ingot_library_model(open_fake(), "forms");
+  ingot_ctx *c;
+  setenv("INGOT_ISA", "narrow", 1);
+  cr_assert_eq(ingot_ctx_create(m, &o, &c), INGOT_OK, "%s", err);
+  cr_assert_lt(ingot_state_bytes(m), 256);
+  EXPECT_ERROR(c, ingot_state_save(c, copy, ingot_state_bytes(m)), INGOT_E_BYTES, "needed");
+  cr_assert_eq(ingot_state_save(c, copy, sizeof copy), INGOT_OK);
+  cr_assert_eq(ingot_state_restore(c, copy, sizeof copy), INGOT_OK);
+  ingot_ctx_destroy(c);
+}
+
 Test(runtime, symbols_of_the_caller) {
   ingot_ctx *c = make("memory", 1, 0);
   float sum;

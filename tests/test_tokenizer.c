@@ -119,7 +119,8 @@ Test(tokenizer, damaged_files_are_refused) {
                                     "{\"model\":{\"type\":\"Unigram\"}}",
                                     "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1},\"merges\":[]}}",
                                     "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[3]}}",
-                                    "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1e9},\"merges\":[]}}"};
+                                    "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":1e9},\"merges\":[]}}",
+                                    "{\"model\":{\"type\":\"BPE\",\"vocab\":[0,1],\"merges\":[]}}"};
   for (int i = 0; i < ARRAY_LEN(bad); i++) {
     Arena *a = arena_new(&oom);
     cr_expect_null(open_bytes(a, bad[i], strlen(bad[i])), "%s", bad[i]);
@@ -166,6 +167,19 @@ Test(tokenizer, draws_follow_the_odds) {
   cr_expect(n[1] && n[4] && !n[0] && !n[2] && !n[3]);
   count((struct ingot_sampler){.temperature = 1, .top_p = 0.1f, .seed = 7}, n, DRAWS);
   cr_expect_eq(n[1], DRAWS);
+}
+
+// Masked tokens stay so, at the edges of all settings too.
+Test(tokenizer, what_is_impossible_is_never_drawn) {
+  static const float logits[3] = {-INFINITY, 0, NAN}, infinite[3] = {0, INFINITY, 1};
+  static const float heat[] = {1e-45f, 1, 1e30f};
+  struct ingot_candidate room[3];
+  for (int h = 0; h < ARRAY_LEN(heat); h++)
+    for (uint64_t seed = 0; seed < 200; seed++) {
+      struct ingot_sampler s = {.temperature = heat[h], .seed = seed};
+      cr_expect_eq(ingot_sample(&s, logits, 3, NULL, 0, room), 1);
+      cr_expect_eq(ingot_sample(&s, infinite, 3, NULL, 0, room), 1);
+    }
 }
 
 Test(tokenizer, the_same_seed_draws_the_same) {

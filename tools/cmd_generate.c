@@ -184,7 +184,7 @@ static bool open_writer(Writer *w) {
 // ---- runs -------------------------------------------------------------------------------------------------
 
 static bool failed(Writer *w) {
-  diag_error(w->tool->diag, NO_LOC, "%s", ingot_last_error(w->session.ctx));
+  if (!diag_errors(w->tool->diag)) diag_error(w->tool->diag, NO_LOC, "%s", ingot_last_error(w->session.ctx));
   return false;
 }
 
@@ -198,14 +198,16 @@ static bool bind_output(Writer *w) {
   return true;
 }
 
-static void find_rows(Writer *w) {
+static bool find_rows(Writer *w) {
   int64_t dims[INGOT_MAX_RANK], elements = 1;
   const struct ingot_tensor_info *out = ingot_output_info(w->session.model, w->output);
   const float *data = ingot_output_data(w->session.ctx, w->output);
   ingot_output_shape(w->session.ctx, w->output, dims);
   for (int d = 0; d < out->rank; d++) elements *= dims[d];
+  if (elements / w->rows < w->vocabulary) return refuse(w, "its output has no logits for each sequence");
   for (int32_t r = 0; r < w->rows; r++) // the last position of each sequence
     w->logits[r] = data + elements / w->rows * (r + 1) - w->vocabulary;
+  return true;
 }
 
 // Runs tokens [from, to) of `rows` sequences from number `first` on; the error code.
@@ -223,7 +225,7 @@ static int run_tokens(Writer *w, int first, int from, int to) {
   const int64_t *shape = in->rank == 2 ? dims : dims + 1;
   int code = ingot_set_input(w->session.ctx, 0, w->ids, in->dtype, in->rank, shape, bytes);
   if (code == INGOT_OK) code = ingot_run(w->session.ctx);
-  if (code == INGOT_OK) find_rows(w);
+  if (code == INGOT_OK && !find_rows(w)) code = INGOT_E_DATA;
   return code;
 }
 

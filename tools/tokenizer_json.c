@@ -224,7 +224,7 @@ static bool read_vocabulary(Tokenizer *t, const Bpe *b, const cJSON *vocabulary,
   const cJSON *x;
   int32_t most = -1;
   cJSON_ArrayForEach(x, vocabulary) {
-    if (!valid_id(x)) return false;
+    if (!x->string || !valid_id(x)) return false; // a list has no names
     if (x->valuedouble > most) most = (int32_t)x->valuedouble;
   }
   cJSON_ArrayForEach(x, added) {

@@ -12,21 +12,28 @@
 
 #define WEAK __attribute__((weak))
 
-WEAK void *memcpy(void *restrict to, const void *restrict from, size_t n) {
+// From the first byte to the last, so that `to` may overlap what lies behind it.
+static void copy_forward(void *to, const void *from, size_t n) {
   char *t = to;
   const char *f = from;
   if (((uintptr_t)t | (uintptr_t)f) % sizeof(long) == 0)
     for (; n >= sizeof(long); n -= sizeof(long), t += sizeof(long), f += sizeof(long))
       *(long __attribute__((may_alias)) *)t = *(const long __attribute__((may_alias)) *)f;
   while (n--) *t++ = *f++;
+}
+
+WEAK void *memcpy(void *restrict to, const void *restrict from, size_t n) {
+  copy_forward(to, from, n);
   return to;
 }
 
 WEAK void *memmove(void *to, const void *from, size_t n) {
   char *t = to;
   const char *f = from;
-  if ((uintptr_t)t - (uintptr_t)f >= n) return memcpy(to, from, n);
-  while (n--) t[n] = f[n];
+  if ((uintptr_t)t - (uintptr_t)f >= n)
+    copy_forward(to, from, n); // not memcpy, which a firmware may replace by one that copies backwards
+  else
+    while (n--) t[n] = f[n];
   return to;
 }
 

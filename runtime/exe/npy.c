@@ -42,13 +42,13 @@ static const char *const descr[INGOT_DTYPE_END] = {
 // What follows `'key':` in the header, or NULL.
 static const char *value_of(const char *head, const char *key) {
   const char *at = strstr(head, key);
-  if (!at) return NULL;
+  if (!at || at[strlen(key)] != '\'') return NULL;
   at += strlen(key) + 1;
   return at + strspn(at, " :");
 }
 
 static int32_t parse_dtype(const char *s) {
-  if (!s || *s != '\'') return INGOT_NO_DTYPE;
+  if (!s || *s != '\'' || !s[1]) return INGOT_NO_DTYPE;
   for (int32_t t = 1; t < INGOT_DTYPE_END; t++)
     if (strncmp(s + 2, descr[t] + 1, 2) == 0 && s[4] == '\'' && s[1] != '>') return t;
   return INGOT_NO_DTYPE;
@@ -144,7 +144,7 @@ static const char *call_member(const char *file, uint64_t size, const Member *m,
   char name[256];
   Array a;
   if (m->method != 0) return "compressed members are not supported (numpy.savez writes plain ones)";
-  if (m->at + 30 > size || le(file + m->at, 4) != 0x04034b50) return "damaged";
+  if (m->at > size || size - m->at < 30 || le(file + m->at, 4) != 0x04034b50) return "damaged";
   uint64_t data = m->at + 30 + le(file + m->at + 26, 2) + le(file + m->at + 28, 2);
   if (data > size || m->size > size - data || m->name_size >= sizeof name) return "damaged";
   memcpy(name, m->name, m->name_size);

@@ -4,6 +4,7 @@
 // Takes every DIR/*/model.onnx and DIR/*.onnx of up to 16 KiB. Copies are damaged the same way in every run. For a search that
 // follows coverage see run.sh.
 #include "ir/base.h"
+#include "tests/damage.h"
 
 #include <glob.h>
 #include <stdlib.h>
@@ -13,26 +14,7 @@ enum { LARGEST = 16 << 10 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static uint32_t random_below(uint64_t *state, uint32_t n) {
-  *state = *state * 6364136223846793005u + 1442695040888963407u;
-  return (uint32_t)(*state >> 33) % n;
-}
-
-// Changes some bytes, cuts out a part or repeats one; returns the new size.
-static size_t damage(uint8_t *p, size_t n, uint64_t *state) {
-  static const uint8_t nasty[] = {0, 1, 0x7f, 0x80, 0xff, 0x0a, 0x12, 0x08};
-  for (uint32_t i = 0, times = 1 + random_below(state, 4); i < times && n > 2; i++) {
-    size_t at = random_below(state, (uint32_t)n), len = random_below(state, (uint32_t)(n - at)) % 32;
-    switch (random_below(state, 5)) {
-    case 0: p[at] ^= (uint8_t)(1u << random_below(state, 8)); break;
-    case 1: p[at] = nasty[random_below(state, sizeof nasty)]; break;
-    case 2: memmove(p + at, p + at + len, n - at - len), n -= len; break;
-    case 3: memmove(p + at, p + random_below(state, (uint32_t)(n - len)), len); break;
-    default: n = random_below(state, 8) ? n : at; break;
-    }
-  }
-  return n;
-}
+static const char NASTY[] = {0, 1, 0x7f, (char)0x80, (char)0xff, 0x0a, 0x12, 0x08};
 
 static void one_file(const char *path, int copies, uint64_t *state) {
   static uint8_t whole[LARGEST + 1];
@@ -44,7 +26,7 @@ static void one_file(const char *path, int copies, uint64_t *state) {
     uint8_t *copy = malloc(n); // of exactly this size: sanitizers see what reads beyond it
     if (!copy) return;
     memcpy(copy, whole, n);
-    size_t left = i ? damage(copy, n, state) : n;
+    size_t left = i ? damage(copy, n, NASTY, sizeof NASTY, state) : n;
     uint8_t *exact = malloc(left ? left : 1);
     if (exact) memcpy(exact, copy, left), LLVMFuzzerTestOneInput(exact, left);
     free(exact);

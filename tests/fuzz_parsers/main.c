@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Copies are damaged the same way in every run. For a search that follows coverage see run.sh. No file may take more
-// than two seconds of processor time or 512 MiB (which run.sh holds libFuzzer to).
+// than two seconds of processor time; memory is limited by run.sh.
+#include "tests/damage.h"
 #include "tests/fuzz_parsers/target.h"
 
 #include <stdio.h>
@@ -12,26 +13,7 @@
 
 enum { LARGEST = 1 << 20, SLOW = 2 };
 
-static uint32_t random_below(uint64_t *state, uint32_t n) {
-  *state = *state * 6364136223846793005u + 1442695040888963407u;
-  return (uint32_t)(*state >> 33) % n;
-}
-
-// Changes some bytes, cuts out a part or repeats one; returns the new size.
-static size_t damage(uint8_t *p, size_t n, uint64_t *state) {
-  static const uint8_t nasty[] = {0, 1, 0x7f, 0x80, 0xff, '-', '9', '{', '[', '(', ' ', '\n'};
-  for (uint32_t i = 0, times = 1 + random_below(state, 4); i < times && n > 2; i++) {
-    size_t at = random_below(state, (uint32_t)n), len = random_below(state, (uint32_t)(n - at)) % 32;
-    switch (random_below(state, 5)) {
-    case 0: p[at] ^= (uint8_t)(1u << random_below(state, 8)); break;
-    case 1: p[at] = nasty[random_below(state, sizeof nasty)]; break;
-    case 2: memmove(p + at, p + at + len, n - at - len), n -= len; break;
-    case 3: memmove(p + at, p + random_below(state, (uint32_t)(n - len)), len); break;
-    default: n = random_below(state, 8) ? n : at; break;
-    }
-  }
-  return n;
-}
+static const char NASTY[] = {0, 1, 0x7f, (char)0x80, (char)0xff, '-', '9', '{', '[', '(', ' ', '\n'};
 
 static uint8_t *read_file(const char *path, size_t *n) {
   uint8_t *p = malloc(LARGEST);
@@ -57,7 +39,7 @@ static bool one_file(const char *format, const char *path, int copies, uint64_t 
   bool ok = true;
   for (int i = 0; ok && whole && copy && i <= copies; i++) {
     memcpy(copy, whole, n);
-    ok = feed(format, copy, i ? damage(copy, n, state) : n);
+    ok = feed(format, copy, i ? damage(copy, n, NASTY, sizeof NASTY, state) : n);
     if (!ok) fprintf(stderr, "%s: copy %d takes more than %d seconds\n", path, i, SLOW);
   }
   free(whole);

@@ -311,8 +311,14 @@ static const struct ingot_model imaginary_model = {HEAD("imaginary"), .cpu_featu
 static const struct ingot_model variant_model = {HEAD("variant"), .cpu_features = "imaginary",
                                                  .next_variant = &aside_model, .id = 6};
 
+// ---- forms: two that any processor runs, with states of different sizes ------------------------------
+
+static const struct ingot_model narrow_model = {HEAD("forms"), .isa = "narrow", .state_bytes = 64, .id = 7};
+static const struct ingot_model forms_model = {HEAD("forms"), .isa = "wide", .next_variant = &narrow_model,
+                                               .state_bytes = 512, .id = 8};
+
 static const struct ingot_model *const models[] = {&ingot_model_rows, &control_model, &memory_model,
-                                                   &aside_model,      &variant_model,
+                                                   &aside_model,      &variant_model, &forms_model,
 #ifdef FAKE_IMAGINARY
                                                    &imaginary_model
 #endif
