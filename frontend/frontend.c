@@ -78,6 +78,8 @@ static Module *load_text(Ctx *c, const char *path, const FrontendOptions *o, boo
   Source *src = source_read(c->arena, c->diag, path);
   if (!src) return NULL;
   if (!ir) return yaml_load(c, src, o);
+  if (o && o->dims.n + o->shapes.n > 0)
+    diag_warn(c->diag, NO_LOC, "--dim and --shape do nothing to '%s': IR text has its shapes", path);
   Module *m = module_parse(c, src);
   if (m && o && o->name) m->name = o->name;
   return m;

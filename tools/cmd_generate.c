@@ -54,7 +54,7 @@ static double real_option(const char *text, double min, double max, struct argp_
   char *end;
   double v = strtod(text, &end);
   if (end == text || *end || !(v >= min && v <= max))
-    argp_error(state, "%s wants a number from %g to %g, not '%s'", what, min, max, text);
+    argp_error(state, "%s wants a number from %.15g to %.15g, not '%s'", what, min, max, text);
   return v;
 }
 
