@@ -176,45 +176,45 @@ static char *state_block(const Jit *j, char *copy) {
   return copy + ingot_state_bytes(j->model) - (uint64_t)j->plan->model.state_bytes;
 }
 
-// The type of a state as it is in a copy.
-static Type state_type(const Jit *j, char *copy, const State *s) {
-  const Graph *g = j->plan->m->main;
-  Type t = g->inputs.data[s->input]->type;
+// The extent of a state that grows, in a copy, and its axis; NULL: it does not grow.
+static int64_t *kept_extent(const Jit *j, char *copy, const State *s, int *axis) {
   const Sym *sym;
   const Expr *next;
-  int axis = state_growth(g, s, &sym, &next);
-  if (axis >= 0) t.dim[axis] = dim_const(*kept_symbol(j, copy, sym));
-  return t;
+  *axis = state_growth(j->plan->m->main, s, &sym, &next);
+  return *axis >= 0 ? kept_symbol(j, copy, sym) : NULL;
+}
+
+// A copy of the context's states; NULL if that fails.
+static char *copy_states(Jit *j) {
+  uint64_t bytes = ingot_state_bytes(j->model);
+  char *copy = arena_alloc(j->plan->arena, bytes);
+  return failed(j, ingot_state_save(j->ctx, copy, bytes)) ? NULL : copy;
 }
 
 static bool give_states(Jit *j, const Tensor *const *in) {
   const Graph *g = j->plan->m->main;
-  uint64_t bytes = ingot_state_bytes(j->model);
-  char *copy = arena_alloc(j->plan->arena, bytes);
-  if (!g->states.n) return true;
-  if (failed(j, ingot_state_save(j->ctx, copy, bytes))) return false;
-  for (int i = 0; i < g->states.n; i++) {
+  char *copy = g->states.n ? copy_states(j) : NULL;
+  if (!copy) return !g->states.n;
+  for (int i = 0, axis; i < g->states.n; i++) {
     const State *s = &g->states.data[i];
     const Value *v = g->inputs.data[s->input];
-    const Sym *sym;
-    const Expr *next;
-    int axis = state_growth(g, s, &sym, &next);
-    if (axis >= 0) *kept_symbol(j, copy, sym) = in[s->input]->type.dim[axis].n;
+    int64_t *extent = kept_extent(j, copy, s, &axis);
+    if (extent) *extent = in[s->input]->type.dim[axis].n;
     layout_pack(j->plan->c, v->layout, in[s->input], state_block(j, copy) + v->offset);
   }
-  return !failed(j, ingot_state_restore(j->ctx, copy, bytes));
+  return !failed(j, ingot_state_restore(j->ctx, copy, ingot_state_bytes(j->model)));
 }
 
 static bool take_states(Jit *j, Tensor **out) {
   const Graph *g = j->plan->m->main;
-  uint64_t bytes = ingot_state_bytes(j->model);
-  char *copy = arena_alloc(j->plan->arena, bytes);
-  if (!g->states.n) return true;
-  if (failed(j, ingot_state_save(j->ctx, copy, bytes))) return false;
-  for (int i = 0; i < g->states.n; i++) {
+  char *copy = g->states.n ? copy_states(j) : NULL;
+  if (!copy) return !g->states.n;
+  for (int i = 0, axis; i < g->states.n; i++) {
     const State *s = &g->states.data[i];
     const Value *v = g->inputs.data[s->input];
-    Type t = state_type(j, copy, s);
+    const int64_t *extent = kept_extent(j, copy, s, &axis);
+    Type t = v->type;
+    if (extent) t.dim[axis] = dim_const(*extent);
     out[s->output] = layout_unpack(j->plan->c, v->layout, &t, state_block(j, copy) + v->offset);
   }
   return true;
