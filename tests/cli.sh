@@ -104,6 +104,7 @@ case_strangers() {
   expect 0 compile n.yaml --dim=N=2; silent
   expect 0 compile n.yaml '--shape=x=B<=3,4' '--dim=B<=2'; silent
   expect 0 opt n.yaml --passes= -o n.ing; expect 0 opt n.ing --dim=N=2; says "do nothing to 'n.ing'"
+  expect 0 compile "$model" -o k.so --dump-kernel=smal; says "nothing was dumped of a kernel 'smal'"
   expect 1 compile n.yaml --target=x86_64-v3; says "did you mean 'x86-64-v3'?"
   expect 1 verify libn.so; says "'libn.so' is no model, but a compiled library"
   expect 1 compile "$source/models/lenet_fashion.npz"; says "a zip archive"

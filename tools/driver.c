@@ -177,6 +177,7 @@ bool driver_passes_with(BuildArgs *a, Module *m, PassWatch watch, void *data) {
   bool ok = dump_after(r.dumps, m, "input", true) &&
             passes_run(m, &a->pass, a->passes, a->stop_after, &hooks) && diag_errors(a->tool->diag) == 0;
   progress_end(&r);
+  if (ok) dumps_close(r.dumps, m);
   if (a->remarks) print_remarks(a->tool, m);
   if (a->time_passes) fprintf(stderr, "%9.3f ms  all passes\n", r.total * 1e3);
   if (a->time_passes && m->unproved) fprintf(stderr, "%9d     loops thrown away unproved\n", m->unproved);

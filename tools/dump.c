@@ -8,6 +8,7 @@ struct Dumps {
   BuildArgs *args;
   BlobFile *blobs;
   const char *before, *before_name; // the module as it was written last, for --diff
+  bool any;                         // something was dumped
 };
 
 Dumps *dumps_new(BuildArgs *a) {
@@ -117,10 +118,30 @@ static bool write_whole(Dumps *d, const Module *m, const char *pass) {
   return dump_write(d->args->tool, path_of(d, m, pass, "ing"), &text);
 }
 
+typedef Vec(const char *) NameList;
+
+static void add_kernels(Arena *a, const Graph *g, NameList *list) {
+  for (const Node *n = g->first; n; n = n->next) {
+    if (n->kernel) vec_push(a, list, n->kernel->name);
+    for (int i = 0; i < n->nregions; i++) add_kernels(a, n->region[i], list);
+  }
+}
+
+void dumps_close(Dumps *d, const Module *m) {
+  BuildArgs *a = d->args;
+  if (!a->dump_kernel || d->any) return;
+  NameList names = {0};
+  add_kernels(a->tool->arena, m->main, &names);
+  const char *near = nearest_word(a->dump_kernel, names.data, names.n);
+  diag_warn(a->tool->diag, NO_LOC, "nothing was dumped of a kernel '%s'%s%s%s", a->dump_kernel,
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
 bool dump_after(Dumps *d, const Module *m, const char *pass, bool changed) {
   BuildArgs *a = d->args;
   if (!wanted(a, pass, changed)) return true;
   if (a->dump_kernel && !(m = module_of_kernel(a->tool, m, a->dump_kernel))) return true; // not there yet
+  d->any = true;
   if (!prepare(d, m)) return false;
   return a->dump_diff ? write_difference(d, m, pass) : write_whole(d, m, pass);
 }
