@@ -198,7 +198,7 @@ static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
   const Expr *index[] = {x.i, x.col};
   const Expr *acc = ex_read(s->c, t->acc, index, 2);
   const Expr *a = s->p->depthwise ? vector_operand(s, t, s->p->a, lanes) : place_reads(s, s->p->a);
-  const Expr *scale, *number = t->mr == 1 ? in_place(s->c, s->p->b, &scale) : NULL;
+  const Expr *scale, *number = t->mr == 1 && !s->l->o->fp_strict ? in_place(s->c, s->p->b, &scale) : NULL;
   const Expr *b = vector_operand(s, t, number ? number : s->p->b, lanes);
   if (number) a = ex_mul(s->c, a, place_reads(s, scale));
   const Expr *sum = s->l->target->fma && !s->l->o->fp_strict ? ex_ternary(s->c, E_FMA, a, b, acc)
@@ -347,7 +347,8 @@ static void add_part(Emit *s, const TileAt *t, Value *part, const Expr *factor) 
 static void unrolled_steps(Emit *s, const TileAt *t, int level, const Expr *first, int64_t steps,
                            const Expr *step, unsigned done, bool border) {
   const Expr *rest, *factor = NULL, *b = s->p->b;
-  if (t->mr == 1 && !s->p->depthwise && !s->nguards && steps > 2 && 2 * t->nv <= s->l->target->vector_regs)
+  bool fits = t->mr == 1 && steps > 2 && 2 * t->nv <= s->l->target->vector_regs;
+  if (fits && !s->p->depthwise && !s->nguards && !s->l->o->fp_strict)
     factor = common_factor(s, level, first, steps, &rest);
   EmitLoop inner;
   TileAt part = *t;

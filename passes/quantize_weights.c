@@ -11,7 +11,7 @@ enum { MIN_ELEMENTS = 2048, DEFAULT_GROUP = 32, PACKED = 8 }; // smaller constan
 // What became of a constant.
 typedef struct Small {
   Value *value;    // f32 again
-  WeightKind kind; // int4 where the extent allows, else int8
+  WeightKind kind; // see kind_for
   double max_error, norm_error;
   int64_t bytes;
   double most, worst, squares, errors; // largest weight and error, sums of squares of both
@@ -115,7 +115,7 @@ static Value *per_channel(Builder *b, const Value *v, Small *s, const Matrix *w)
     tensor_set(scales, n, scale);
     for (int64_t k = 0; k < w->k; k++) {
       float x = weight(w, k, n);
-      int8_t i = (int8_t)(scale > 0 ? rintf(x / scale) : 0);
+      int8_t i = (int8_t)(scale > 0 ? rintf(fmaxf(-127, fminf(x / scale, 127))) : 0);
       to[place_of(w, w->k, k, n)] = i;
       note_error(s, x, (float)i * scale);
     }
@@ -131,7 +131,7 @@ typedef struct Group {
   int zero;
 } Group;
 
-// Scales are kept as f16 where that loses little.
+// Scales are kept as f16: of tensors whose numbers leave no room for that see kind_for.
 static float f16_scale(float s) {
   return f16_to_f32(f16_from_f32(s));
 }
@@ -234,6 +234,32 @@ static void report_all(Quantize *q) {
 
 // ---- which constants -----------------------------------------------------------------------------------------------
 
+// The largest magnitude; infinite if a number is infinite or NaN.
+static float magnitude(const Tensor *t) {
+  float most = 0;
+  for (int64_t i = 0; i < type_elements(&t->type); i++) {
+    float size = fabsf(element(t, i));
+    if (!isfinite(size)) return INFINITY;
+    most = fmaxf(most, size);
+  }
+  return most;
+}
+
+// Does f16 hold the number with all its bits, neither as infinity nor as one of the small ones that have fewer?
+static bool suits_f16(float v) {
+  return v == 0 || (v >= 0x1p-14f && v <= 65504);
+}
+
+// What becomes of the constant: the format asked for, or a wider one where that cannot hold its numbers.
+static WeightKind kind_for(const WeightFormat *f, const Matrix *w) {
+  float most = magnitude(w->t);
+  if (isinf(most)) return WEIGHTS_F32;
+  if (f->kind == WEIGHTS_F16) return suits_f16(most) ? WEIGHTS_F16 : WEIGHTS_BF16;
+  if (f->kind != WEIGHTS_INT4) return f->kind;
+  // Scales lie between a fifteenth (numbers of one sign) and two fifteenths of it.
+  return w->k % f->group == 0 && suits_f16(most / 15) && suits_f16(most / 7) ? WEIGHTS_INT4 : WEIGHTS_INT8;
+}
+
 static Value *make_small(Quantize *q, Value *v, int axis, Node *before) {
   Small *s = ptr_get(&q->done, v);
   if (s) return s->value;
@@ -241,8 +267,10 @@ static Value *make_small(Quantize *q, Value *v, int axis, Node *before) {
   Builder b = builder_at(before->graph, before, v->loc);
   b.made_by = "quantize_weights";
   Matrix w = {v->data, axis, v->type.dim[axis].n, v->type.dim[1 - axis].n};
+  WeightKind kind = kind_for(f, &w);
+  if (kind == WEIGHTS_F32) return v;
   s = NEW(q->c->arena, Small);
-  s->kind = f->kind == WEIGHTS_INT4 && w.k % f->group ? WEIGHTS_INT8 : f->kind;
+  s->kind = kind;
   switch (s->kind) {
   case WEIGHTS_F16: s->value = narrow(&b, v, s, DT_F16); break;
   case WEIGHTS_BF16: s->value = narrow(&b, v, s, DT_BF16); break;

@@ -25,11 +25,11 @@ static Tensor *numbers(Ctx *c, const Type *t, uint32_t seed) {
 enum { ROWS = 3, K = 64, N = 70 };
 
 // y = x w, rows of the result also taken from a table that is w itself if `tied`.
-static Module *model(Ctx *c, bool transposed, bool tied) {
+static Module *model(Ctx *c, int64_t rows, bool transposed, bool tied) {
   Module *m = module_new(c, "m");
   m->target = target_default(c);
   Graph *g = m->main;
-  Value *x = graph_input(g, "x", type_make(DT_F32, 2, (int64_t[]){ROWS, K}), NO_LOC);
+  Value *x = graph_input(g, "x", type_make(DT_F32, 2, (int64_t[]){rows, K}), NO_LOC);
   Type t = type_make(DT_F32, 2, transposed ? (int64_t[]){N, K} : (int64_t[]){K, N});
   Value *w = graph_const(g, "w", numbers(c, &t, 7), NO_LOC);
   Builder b = builder_at(g, NULL, NO_LOC);
@@ -72,8 +72,8 @@ typedef struct Case {
 
 static void check(const Case *k, bool transposed, bool tied) {
   Ctx *c = ctx_make();
-  Module *exact = model(c, transposed, tied), *plain = model(c, transposed, tied),
-         *m = model(c, transposed, tied);
+  Module *exact = model(c, ROWS, transposed, tied), *plain = model(c, ROWS, transposed, tied),
+         *m = model(c, ROWS, transposed, tied);
   PassOptions o = {.opt_level = 2};
   cr_assert(weight_format_parse(k->format, &o.weights));
   Type t = exact->main->inputs.data[0]->type;
@@ -110,6 +110,60 @@ Test(small_weights, a_table_that_is_a_products_weights_too) {
   for (int i = 0; i < ARRAY_LEN(CASES); i++) check(&CASES[i], true, true);
 }
 
+// Multiplies the weights; one of them is `odd` if that is not 0.
+static Module *scaled_model(Ctx *c, double by, double odd) {
+  Module *m = model(c, ROWS, false, false);
+  Type t = type_make(DT_F32, 2, (int64_t[]){K, N});
+  Tensor *w = numbers(c, &t, 7);
+  for (int64_t i = 0; i < K * N; i++) tensor_set(w, i, tensor_get(w, i) * by);
+  if (odd != 0) tensor_set(w, 100, odd);
+  m->main->consts.data[0]->data = w;
+  return m;
+}
+
+typedef struct Scaled {
+  const char *format;
+  double by, odd;
+  DType stored;
+} Scaled;
+
+Test(small_weights, numbers_that_a_format_cannot_hold) {
+  static const Scaled cases[] = {
+      {"f16", 1e6, 0, DT_BF16},      {"f16", 1e-7, 0, DT_BF16},    {"int4", 1e6, 0, DT_I8},
+      {"int4", 1e-7, 0, DT_I8},      {"int4:asym", 5e5, 0, DT_I8}, {"int8", 1e6, 0, DT_I8},
+      {"int8", 1, INFINITY, DT_F32}, {"int4", 1, NAN, DT_F32},     {"f16", 1, -INFINITY, DT_F32},
+  };
+  for (int i = 0; i < ARRAY_LEN(cases); i++) {
+    const Scaled *k = &cases[i];
+    Ctx *c = ctx_make();
+    Module *m = scaled_model(c, k->by, k->odd), *exact = scaled_model(c, k->by, k->odd);
+    PassOptions o = {.opt_level = 2};
+    cr_assert(weight_format_parse(k->format, &o.weights));
+    Type t = exact->main->inputs.data[0]->type;
+    const Tensor *in = numbers(c, &t, 99);
+    Tensor *want, *got;
+    cr_assert(passes_run(m, &o, "quantize_weights", NULL, NULL));
+    cr_expect(holds_weights(m, k->stored), "%s of numbers times %g", k->format, k->by);
+    cr_assert(eval_module(exact, &in, &want) && eval_module(m, &in, &got));
+    if (k->odd == 0) cr_expect_lt(largest_difference(want, got) / k->by, 0.04, "%s, %g", k->format, k->by);
+    arena_free(c->arena);
+  }
+}
+
+Test(small_weights, strict_products_keep_their_operations) {
+  for (int strict = 0; strict < 2; strict++) {
+    Ctx *c = ctx_make();
+    Module *m = model(c, 1, false, false);
+    PassOptions o = {.opt_level = 2, .fp_strict = strict, .weights = {.kind = WEIGHTS_INT4, .group = 32}};
+    cr_assert(passes_run(m, &o, NULL, NULL, NULL));
+    Str out = {.arena = c->arena};
+    module_print(&out, m, NULL);
+    const char *text = str_text(&out);
+    cr_expect_eq(!strstr(text, "fma(") && !strstr(text, "bitcast("), strict, "%s", text);
+    arena_free(c->arena);
+  }
+}
+
 Test(small_weights, formats) {
   WeightFormat f;
   cr_expect(weight_format_parse("int4:128:asym", &f) && f.kind == WEIGHTS_INT4 && f.group == 128 && f.asym);
@@ -132,7 +186,7 @@ static void count_line(void *data, bool total, const char *line) {
 
 Test(small_weights, errors_are_reported) {
   Ctx *c = ctx_make();
-  Module *m = model(c, false, false);
+  Module *m = model(c, ROWS, false, false);
   Lines l = {0};
   PassOptions o = {.weights = {.kind = WEIGHTS_INT8}, .report = count_line, .report_data = &l};
   cr_assert(passes_run(m, &o, "quantize_weights", NULL, NULL));
