@@ -161,13 +161,6 @@ static const Expr *read_local(const Merge *x, Value *v, const Expr *const *own, 
   return ex_read(x->c, v, index, x->nlead + nown);
 }
 
-static bool uses_lead_only(const Merge *x, const Expr *e, const Var *const *own, int nown) {
-  for (int i = 0; i < nown; i++)
-    if (expr_uses_var(x->c, e, own[i])) return false;
-  (void)x;
-  return e->op != E_READ;
-}
-
 // Where a read of the scores runs over the keys: the one index that is a variable not of the row.
 static int key_dim(const Merge *x, const Expr *read) {
   int found = -1;
@@ -191,7 +184,7 @@ static const Expr *swap_score(Merge *x, const Expr *e) {
   }
   bool same = d >= 0 && d == x->s_dim;
   for (int i = 0; same && i < e->nargs; i++)
-    same = i == d || (e->args[i] == x->s_at[i] && uses_lead_only(x, e->args[i], NULL, 0));
+    same = i == d || (e->args[i] == x->s_at[i] && e->args[i]->op != E_READ);
   x->failed |= !same;
   return same ? read_local(x, x->s, &e->args[d], 1) : e;
 }

@@ -47,15 +47,6 @@ static void sweep_graph(Sweep *s, Graph *g) {
   }
 }
 
-static bool clear_marks(Graph *g, void *data) {
-  (void)data;
-  for (int i = 0; i < g->inputs.n; i++) g->inputs.data[i]->info = NULL;
-  for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->info = NULL;
-  for (Node *n = g->first; n; n = n->next)
-    for (int i = 0; i < n->nout; i++) n->out[i]->info = NULL;
-  return true;
-}
-
 static bool drop_consts(Graph *g, void *data) {
   (void)data;
   int kept = 0;
@@ -68,10 +59,10 @@ static bool drop_consts(Graph *g, void *data) {
 bool pass_dce(Module *m, const PassOptions *o) {
   (void)o;
   Sweep s = {.c = m->ctx};
-  each_graph(m->main, clear_marks, NULL);
+  clear_info(m->main);
   sweep_graph(&s, m->main);
   each_graph(m->main, drop_consts, NULL);
-  each_graph(m->main, clear_marks, NULL);
+  clear_info(m->main);
   for (int i = 0; i < s.dead.n; i++) node_remove(s.dead.data[i]);
   graph_count_uses(m->main);
   return true;

@@ -231,23 +231,14 @@ static bool fold_late(Fold *f) {
   return true;
 }
 
-static bool clear_info(Graph *g, void *data) {
-  (void)data;
-  for (int i = 0; i < g->inputs.n; i++) g->inputs.data[i]->info = NULL;
-  for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->info = NULL;
-  for (Node *n = g->first; n; n = n->next)
-    for (int i = 0; i < n->nout; i++) n->out[i]->info = NULL;
-  return true;
-}
-
 bool pass_fold(Module *m, const PassOptions *o) {
   Fold f = {.m = m, .c = m->ctx, .o = o};
-  each_graph(m->main, clear_info, NULL);
+  clear_info(m->main);
   each_graph(m->main, mark_weights, &f);
   if (!each_graph(m->main, fold_graph, &f)) return false;
   graph_resolve(m->main);
   if (!fold_late(&f)) return false;
-  each_graph(m->main, clear_info, NULL);
+  clear_info(m->main);
   graph_resolve(m->main);
   graph_count_uses(m->main);
   for (int i = f.dead.n - 1; i >= 0; i--) node_remove_if_dead(f.dead.data[i]);

@@ -324,20 +324,11 @@ static bool fuse_graph(Fuse *f, Graph *g) {
   return build_all(f, g);
 }
 
-static bool clear_info(Graph *g, void *data) {
-  (void)data;
-  for (int i = 0; i < g->inputs.n; i++) g->inputs.data[i]->info = NULL;
-  for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->info = NULL;
-  for (Node *n = g->first; n; n = n->next)
-    for (int i = 0; i < n->nout; i++) n->out[i]->info = NULL;
-  return true;
-}
-
 bool pass_fuse(Module *m, const PassOptions *o) {
   Fuse f = {m->ctx, m, m->main, o->opt_level, o->fp_strict, map_new(m->ctx->arena), {0}, NULL};
-  each_graph(m->main, clear_info, NULL);
+  clear_info(m->main);
   if (!fuse_graph(&f, m->main)) return false;
-  each_graph(m->main, clear_info, NULL);
+  clear_info(m->main);
   graph_count_uses(m->main);
   return true;
 }

@@ -40,6 +40,8 @@ void ptr_put(Arena *a, PtrMap *m, const void *key, void *value);
 
 // Calls fn on every graph of the module, regions before the graph that holds them. Stops when fn is false.
 bool each_graph(Graph *g, bool (*fn)(Graph *g, void *data), void *data);
+// Forgets what passes noted at nodes and values (their `info`): before and after a pass that uses it.
+void clear_info(Graph *main);
 
 // The distinct READ nodes of e in order of first visit; the array is the arena's.
 int expr_read_list(Ctx *c, const Expr *e, const Expr ***out);

@@ -139,17 +139,6 @@ static bool share_graph(Graph *g, void *data) {
 
 // ---- the pass -----------------------------------------------------------------------------------------------
 
-static bool clear_graph(Graph *g, void *data) {
-  (void)data;
-  for (int i = 0; i < g->inputs.n; i++) g->inputs.data[i]->info = NULL;
-  for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->info = NULL;
-  for (Node *n = g->first; n; n = n->next) {
-    n->info = NULL;
-    for (int i = 0; i < n->nout; i++) n->out[i]->info = NULL;
-  }
-  return true;
-}
-
 static void store_offsets(Plan *p) {
   for (int i = 0; i < p->live.n; i++) {
     Live *l = p->live.data[i];
@@ -163,13 +152,13 @@ static void store_offsets(Plan *p) {
 bool pass_memory(Module *m, const PassOptions *o) {
   Plan p = {.c = m->ctx, .m = m, .opt = o->opt_level};
   if (o->opt_level >= 1) each_graph(m->main, memory_order, &p);
-  each_graph(m->main, clear_graph, NULL);
+  clear_info(m->main);
   number_graph(&p, m->main);
   each_graph(m->main, place_graph, &p);
   each_graph(m->main, use_graph, &p);
   if (o->opt_level >= 1) each_graph(m->main, share_graph, &p);
   m->arena_bytes = memory_fit(&p);
   store_offsets(&p);
-  each_graph(m->main, clear_graph, NULL);
+  clear_info(m->main);
   return module_verify_places(m, "memory");
 }

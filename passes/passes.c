@@ -8,13 +8,12 @@
 static const Pass PASSES[] = {
     {"canonicalize", LEVEL_GRAPH, LEVEL_GRAPH, 1,
      "Rewrites nodes into one form of each thing (constants to the right, no-op casts, reshapes, transposes "
-     "and "
-     "slices away, padding into convolutions). First, so that every later pattern has one shape to match.",
+     "and slices away, padding into convolutions). First, so that every later pattern has one shape to "
+     "match.",
      pass_canonicalize},
     {"recognize", LEVEL_GRAPH, LEVEL_GRAPH, 1,
-     "Finds operations that the model spells out in pieces (gelu, silu, hard swish) and puts the "
-     "one op "
-     "in their place. Before folding, which would hide the constants the patterns look for.",
+     "Finds operations that the model spells out in pieces (gelu, silu, hard swish) and puts the one op in "
+     "their place. Before folding, which would hide the constants the patterns look for.",
      pass_recognize},
     {"fold", LEVEL_GRAPH, LEVEL_GRAPH, 1,
      "Computes nodes of constants at compile time: small ones by the evaluator, large ones by compiled code. "
@@ -26,8 +25,7 @@ static const Pass PASSES[] = {
      pass_fold_affine},
     {"strength", LEVEL_GRAPH, LEVEL_GRAPH, 1,
      "Replaces transposed convolutions by plain ones, phase by phase, and takes means before 1x1 "
-     "convolutions. After "
-     "fold_affine, which puts batch norms into the original weights.",
+     "convolutions. After fold_affine, which puts batch norms into the original weights.",
      pass_strength},
     {"decompose", LEVEL_GRAPH, LEVEL_GRAPH, 0,
      "Replaces ops that are defined by other ops by those. After the passes that want the high-level op.",
@@ -42,13 +40,12 @@ static const Pass PASSES[] = {
      "Drops nodes and constants that nothing uses. Last at this level: fusion counts uses.", pass_dce},
     {"states", LEVEL_GRAPH, LEVEL_GRAPH, 0,
      "Gives states that grow (caches) the room that they may need, and makes their new values appends. "
-     "Before "
-     "fusion, which would compose a concat into its readers.",
+     "Before fusion, which would compose a concat into its readers.",
      pass_states},
     {"quantize_weights", LEVEL_GRAPH, LEVEL_GRAPH, 0,
      "With `--weights`: keeps weights of matrix products and tables in fewer bits; what reads them gets the "
-     "ops that "
-     "make f32 of them, which fusion puts into the products. Behind everything that folds constants.",
+     "ops that make f32 of them, which fusion puts into the products. Behind everything that folds "
+     "constants.",
      pass_quantize_weights},
     {"fuse", LEVEL_GRAPH, LEVEL_KERNELS, 0,
      "Turns the graph into kernels: composes the tensor expressions of views, element-wise chains, products "
@@ -56,10 +53,8 @@ static const Pass PASSES[] = {
      pass_fuse},
     {"attention", LEVEL_KERNELS, LEVEL_KERNELS, 2,
      "Merges scores, softmax and the product with the values into one kernel that works row by row, so that "
-     "the "
-     "score matrix never exists as a whole. After fusion, in whose kernels every way to write attention "
-     "looks the "
-     "same. Not with `--fp=strict`: the weights are divided by their sum last.",
+     "the score matrix never exists as a whole. After fusion, in whose kernels every way to write attention "
+     "looks the same. Not with `--fp=strict`: the weights are divided by their sum last.",
      pass_attention},
     {"layout", LEVEL_KERNELS, LEVEL_KERNELS, 2,
      "Gives values the memory layouts that the products read and write fastest. After fusion, which decides "
@@ -72,8 +67,7 @@ static const Pass PASSES[] = {
     {"lower", LEVEL_KERNELS, LEVEL_LOOPS, 0, "Writes every kernel as loops, by its schedule.", pass_lower},
     {"memory", LEVEL_LOOPS, LEVEL_LOOPS, 0,
      "Orders the kernels and gives values their place in the arena: reuse, in place where legal, parts "
-     "inside "
-     "wholes. Last, because only the loops show what may share a buffer.",
+     "inside wholes. Last, because only the loops show what may share a buffer.",
      pass_memory},
 };
 
@@ -112,11 +106,10 @@ static const char *level_name(Level l) {
 void passes_document(Str *out) {
   str_puts(
       out,
-      "# Passes\n\n"
-      "In the order in which they run; each takes a module at one level and leaves it at the same or the\n"
-      "next one. `--passes=`, `--dump=after:` and `--stop-after=` take these names. This page is printed "
-      "from\n"
-      "the table in `passes/passes.c`.\n");
+      "# Passes\n\nIn the order in which they run; each takes a module at one level and leaves it at the "
+      "same "
+      "or the\nnext one. `--passes=`, `--dump=after:` and `--stop-after=` take these names. This page is "
+      "printed from\nthe table in `passes/passes.c`.\n");
   for (int i = 0; i < ARRAY_LEN(PASSES); i++) {
     const Pass *p = &PASSES[i];
     str_printf(out, "\n## %s\n\nFrom %s to %s, at `-O%d` and above.\n\n%s\n", p->name, level_name(p->from),

@@ -47,6 +47,22 @@ bool each_graph(Graph *g, bool (*fn)(Graph *g, void *data), void *data) {
   return fn(g, data);
 }
 
+static bool clear_graph(Graph *g, void *data) {
+  (void)data;
+  for (int i = 0; i < g->inputs.n; i++) g->inputs.data[i]->info = NULL;
+  for (int i = 0; i < g->consts.n; i++) g->consts.data[i]->info = NULL;
+  for (Node *n = g->first; n; n = n->next) {
+    n->info = NULL;
+    for (int i = 0; i < n->nout; i++)
+      if (n->out[i]) n->out[i]->info = NULL;
+  }
+  return true;
+}
+
+void clear_info(Graph *main) {
+  each_graph(main, clear_graph, NULL);
+}
+
 bool const_is_splat(const Value *v, double x) {
   const Tensor *t = const_of(v);
   if (!t || !type_is_static(&t->type)) return false;
