@@ -79,7 +79,7 @@ class Worker:
         del data
         code, base = code_files(), status_mb("VmRSS")
         reset_peak()
-        import_ms = milliseconds(self.engine.library)
+        import_ms = milliseconds(self.engine.load_code)
         load_ms = milliseconds(lambda: self.engine.load(self.inputs))
         first_ms = milliseconds(self.engine.run)
         second_ms = milliseconds(self.engine.run)

@@ -12,7 +12,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 if [ -z "$root" ]; then
   root=$work/root
-  debootstrap --variant=minbase bookworm "$root" http://deb.debian.org/debian >"$work/log"
+  debootstrap --variant=minbase bookworm "$root" >"$work/log"
 fi
 (cd "$build" && cpack -G DEB -B "$work/package" >"$work/log")
 cp "$work"/package/*.deb "$root/tmp/ingot.deb"

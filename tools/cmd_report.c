@@ -128,7 +128,7 @@ static bool describe_library(Report *r, const char *library) {
   BuildArgs args = r->a->build;
   if (!model_load(&args, library, &loaded)) return false;
   cJSON *meta = metadata_of(r->t, loaded.model);
-  if (meta) cJSON_AddItemToObject(r->data, "library", cJSON_Duplicate(meta, true));
+  if (meta) cJSON_AddItemToObject(r->data, "built", cJSON_Duplicate(meta, true));
   cJSON *kernels = cJSON_GetObjectItemCaseSensitive(r->data, "kernels");
   const char *assembly = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(r->data, "assembly"));
   if (kernels && assembly && meta) report_assembly(r->t, kernels, assembly, meta);

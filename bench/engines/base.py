@@ -70,7 +70,7 @@ class Engine:
         """The files that load() reads: they are the artefact."""
         return [self.job.onnx]
 
-    def library(self):
+    def load_code(self):
         """Imports the engine: what a program needs that runs models. Not timed, but its memory counts."""
 
     def load(self, inputs):

@@ -12,8 +12,8 @@ from engines.torch import TorchModel, network
 class Inductor(TorchModel):
     per_threads = True
 
-    def library(self):
-        super().library()
+    def load_code(self):
+        super().load_code()
         import torch._inductor  # noqa: F401
 
     def files(self):

@@ -62,7 +62,7 @@ class Ingot(Engine):
         command([tool(options), "compile", self.job.onnx, "-o", self.job.path("libmodel.so"), "--name=model",
                  f"--target={options['target']}", *options["ingot_flags"]])
 
-    def library(self):
+    def load_code(self):
         api = self.api = ctypes.CDLL(loader(self.job.options))
         api.ingot_library_model.restype = ctypes.c_void_p
         api.ingot_last_error.restype = ctypes.c_char_p

@@ -30,7 +30,7 @@ class Iree(Engine):
                  "--iree-hal-target-device=local", "--iree-hal-local-target-device-backends=llvm-cpu",
                  "--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3", "--iree-opt-data-tiling"])
 
-    def library(self):
+    def load_code(self):
         import iree.runtime
         self.iree = iree.runtime
         if self.threads > 1:

@@ -30,7 +30,7 @@ class LiteRt(Engine):
         shutil.rmtree(folder)
         os.unlink(source)
 
-    def library(self):
+    def load_code(self):
         from ai_edge_litert.interpreter import Interpreter
         self.make = Interpreter
 

@@ -27,7 +27,7 @@ class Mnn(Engine):
         self.converter.mnnconvert(["MNNConvert", "-f", "ONNX", "--modelFile", self.job.onnx,
                                    "--MNNModel", self.files()[0], "--bizCode", "ingot"])
 
-    def library(self):
+    def load_code(self):
         import MNN
         import MNN.expr
         import MNN.nn

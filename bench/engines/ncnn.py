@@ -55,7 +55,7 @@ class Ncnn(Engine):
         if not all(os.path.exists(path) for path in self.files()):
             raise Impossible("pnnx wrote no model")
 
-    def library(self):
+    def load_code(self):
         import ncnn
         self.ncnn = ncnn
 

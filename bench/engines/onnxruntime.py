@@ -14,7 +14,7 @@ from engines.base import Engine
 class OnnxRuntime(Engine):
     package = "onnxruntime"
 
-    def library(self):
+    def load_code(self):
         import onnxruntime
         self.ort = onnxruntime
 

@@ -18,7 +18,7 @@ from engines.base import Engine, Impossible
 class OpenVino(Engine):
     package = "openvino"
 
-    def library(self):
+    def load_code(self):
         # Not imported: that would load far more than inference needs.
         folder = os.path.join(os.path.dirname(importlib.util.find_spec("openvino").origin), "libs")
         name = next(f for f in os.listdir(folder) if f.startswith("libopenvino_c.so"))

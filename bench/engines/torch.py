@@ -37,9 +37,9 @@ class TorchModel(Engine):
     timeout = 1800
 
     def tools(self):
-        self.library()
+        self.load_code()
 
-    def library(self):
+    def load_code(self):
         import torch
         self.torch = torch
         torch.set_num_threads(self.threads)

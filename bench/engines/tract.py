@@ -11,7 +11,7 @@ from engines.base import Engine
 class Tract(Engine):
     package = "tract"
 
-    def library(self):
+    def load_code(self):
         import tract
         self.tract = tract
 

@@ -34,7 +34,7 @@ class Tvm(Engine):
         module = from_onnx(onnx.load(path), keep_params_in_input=False)
         tvm.compile(module, tvm.target.Target.from_device("cpu")).export_library(self.files()[0])
 
-    def library(self):
+    def load_code(self):
         # The runtime alone: without its compiler, and without PyTorch, which it would import if it can.
         os.environ |= {"TVM_USE_RUNTIME_LIB": "1", "TVM_NUM_THREADS": str(self.threads)}
         sys.modules["torch"] = None

@@ -6,7 +6,7 @@ const VIEWS = { graph: "Graph", kernels: "Kernels", memory: "Memory", profile: "
 // Nodes before fusion belong to the kernel that was made from them, by their origins.
 function connect() {
   const d = ingot.data, last = d.graphs[d.graphs.length - 1], byOrigin = new Map();
-  ingot.library = new Map((d.library?.kernels || []).map((k) => [k.name, k]));
+  ingot.kernelInfo = new Map((d.built?.kernels || []).map((k) => [k.name, k]));
   ingot.steps = new Map((d.profile?.steps || []).map((s) => [s.name, s]));
   ingot.results = new Map();
   for (const n of last?.nodes || []) {
@@ -49,7 +49,7 @@ function refill() {
 }
 
 function makeTabs() {
-  const d = ingot.data, has = { graph: d.graphs.length, kernels: d.library, memory: d.library, profile: d.profile, summary: true, source: d.source };
+  const d = ingot.data, has = { graph: d.graphs.length, kernels: d.built, memory: d.built, profile: d.profile, summary: true, source: d.source };
   for (const [v, title] of Object.entries(VIEWS))
     if (has[v]) $("tabs").append(make("button", { role: "tab", "data-view": v, onclick: () => openView(v) }, title));
   return has.graph ? "graph" : has.kernels ? "kernels" : "summary";
@@ -87,7 +87,7 @@ function findAll(text) {
     const all = [n.n, n.o, n.k, n.t, ...(n.f || []).map((f) => f.n)].join(" ").toLowerCase();
     if (out.length < 200 && want.every((w) => all.includes(w))) out.push({ i, title: n.n || n.o, note: n.o });
   });
-  if (!out.length) for (const k of ingot.library.keys()) if (want.every((w) => k.toLowerCase().includes(w))) out.push({ kernel: k, title: k, note: "kernel" });
+  if (!out.length) for (const k of ingot.kernelInfo.keys()) if (want.every((w) => k.toLowerCase().includes(w))) out.push({ kernel: k, title: k, note: "kernel" });
   return out;
 }
 
@@ -176,7 +176,7 @@ function followHash() {
 unpack().then((data) => {
   ingot.data = data;
   document.documentElement.dataset.theme = firstTheme();
-  $("title").append(data.name, make("small", {}, [data.library?.target, data.library?.options].filter(Boolean).join(" ")));
+  $("title").append(data.name, make("small", {}, [data.built?.target, data.built?.options].filter(Boolean).join(" ")));
   connect();
   ingot.graph = new GraphView($("graph"), $("mini"), (i) => showNode($("details"), ingot.graph.graph?.nodes[i]));
   const first = makeTabs();

@@ -39,7 +39,7 @@ function kernelSections(name) {
 function showNode(into, node) {
   into.replaceChildren();
   if (!node) return;
-  const kernel = ingot.kernelOf(node), info = ingot.library.get(kernel), step = ingot.steps.get(kernel);
+  const kernel = ingot.kernelOf(node), info = ingot.kernelInfo.get(kernel), step = ingot.steps.get(kernel);
   const about = new Set([node.n, ...(ingot.results.get(kernel) || [])]);
   into.append(make("h3", {}, node.n || node.o), make("div", { class: "kind" }, node.k ? "kernel, " + node.o : node.o),
     facts([["type", node.t], ["layout", node.y], ["op", node.c],
@@ -59,7 +59,7 @@ function showNode(into, node) {
 const fact = (label, value) => (value ? make("div", { class: "fact" }, make("b", {}, value), make("span", {}, label)) : null);
 
 function showSummary(into) {
-  const d = ingot.data, lib = d.library || {}, p = d.profile, meta = lib.meta || {};
+  const d = ingot.data, lib = d.built || {}, p = d.profile, meta = lib.meta || {};
   const first = d.graphs[0];
   into.append(make("div", { class: "card" }, make("h2", {}, d.name, make("small", {}, meta.description || "")),
     make("div", { class: "facts" }, fact("target", lib.target), fact("nodes as read", first && String(first.nodes.length)),
@@ -77,7 +77,7 @@ function showSummary(into) {
 // ---- kernels --------------------------------------------------------------------------------------------------
 
 function showKernels(into, details) {
-  const kernels = ingot.data.library?.kernels || [], total = ingot.data.profile?.steps_ms || 0;
+  const kernels = ingot.data.built?.kernels || [], total = ingot.data.profile?.steps_ms || 0;
   const most = Math.max(...kernels.map((k) => (total ? ingot.steps.get(k.name)?.ms || 0 : k.flops)), 1e-12);
   const rows = kernels.map((k, i) => {
     const s = ingot.steps.get(k.name), v = total ? s?.ms || 0 : k.flops;
@@ -95,7 +95,7 @@ function showKernels(into, details) {
 }
 
 function showKernel(into, name) {
-  const info = ingot.library.get(name);
+  const info = ingot.kernelInfo.get(name);
   into.replaceChildren(make("h3", {}, name), make("div", { class: "kind" }, "kernel"),
     facts([["schedule", scheduleText(info?.schedule)], ["function", info?.function], ["made from", info?.from],
       ["work", info && countText(info.flops) + " FLOP, " + bytesText(info.bytes)], ...profileFacts(ingot.steps.get(name)),
@@ -108,7 +108,7 @@ function showKernel(into, name) {
 // ---- memory over time -----------------------------------------------------------------------------------------
 
 function showMemory(into) {
-  const lib = ingot.data.library || {}, kernels = lib.kernels || [], total = lib.arena_bytes || 0;
+  const lib = ingot.data.built || {}, kernels = lib.kernels || [], total = lib.arena_bytes || 0;
   const values = (lib.memory || []).filter((v) => v.first !== undefined && v.offset >= 0);
   if (!values.length || !total) { into.append(make("p", { class: "note" }, "Nothing lives in working memory.")); return; }
   const W = 1120, H = 470, L = 74, T = 12, B = 46, steps = kernels.length;
