@@ -231,11 +231,19 @@ static bool check_text(Check *k, World *w, const Module *m) {
 
 // ---- passes -------------------------------------------------------------------------------------------------------
 
+// One way to run the model.
+typedef struct Way {
+  int opt;
+  const char *target; // NULL: in the evaluator
+  bool every;         // look after each pass, not only at the end
+} Way;
+
 typedef struct Hook {
   Check *check;
   World *world;
   int opt;
-  bool evaluate, text;
+  bool every;             // evaluate and print after each pass; else after the last one and
+  int evaluated, printed; // these of the table
 } Hook;
 
 static bool evaluate_now(Check *k, World *w, Module *m) {
@@ -252,15 +260,17 @@ static bool after_pass(void *data, Module *m, const Pass *p, double seconds, boo
   Check *k = h->check;
   (void)seconds;
   bool last = strcmp(p->name, "memory") == 0;
+  int index = (int)(p - pass_at(0));
   if (!changed && !last) return true;
   stage(k, "O%d verify after %s", h->opt, p->name);
   if (!module_verify(m, p->name)) return fail(k, h->world, "does not verify");
-  if (h->text) {
+  if (h->every || index == h->printed) {
     stage(k, "O%d text after %s", h->opt, p->name);
     if (!check_text(k, h->world, m)) return false;
   }
   stage(k, "O%d evaluate after %s", h->opt, p->name);
-  bool ok = !(h->evaluate || last) || evaluate_now(k, h->world, m);
+  bool wanted = h->every || last || index == h->evaluated;
+  bool ok = !wanted || evaluate_now(k, h->world, m);
   if (ok) stage(k, "O%d pass behind %s", h->opt, p->name);
   return ok;
 }
@@ -274,11 +284,12 @@ static PassOptions pass_options(Check *k, int opt) {
   return o;
 }
 
-static bool run_passes(Check *k, World *w, int opt) {
-  PassOptions o = pass_options(k, opt);
-  Hook h = {k, w, opt, true, true};
+static bool run_passes(Check *k, World *w, Way way) {
+  PassOptions o = pass_options(k, way.opt);
+  Rng r = {k->options->choice ^ (uint64_t)way.opt * 131};
+  Hook h = {k, w, way.opt, way.every, (int)rng_below(&r, pass_count()), (int)rng_below(&r, pass_count())};
   PassHooks hooks = {after_pass, &h, false};
-  stage(k, "O%d parse", opt);
+  stage(k, "O%d parse", way.opt);
   Module *m = parse(k, w);
   return m && (passes_run(m, &o, NULL, NULL, &hooks) || fail(k, w, "the passes fail"));
 }
@@ -328,18 +339,26 @@ static int targets(const char **out) {
   return n;
 }
 
-typedef struct Way {
-  int opt;
-  const char *target; // NULL: the evaluator after every pass
-} Way;
-
 static bool run_way(Check *k, Way way, int threads) {
   World w;
   if (setjmp(w.oom)) return fail(k, NULL, "out of memory");
   world_open(&w);
-  bool ok = way.target ? run_compiled(k, &w, way.opt, way.target, threads) : run_passes(k, &w, way.opt);
+  bool ok = way.target ? run_compiled(k, &w, way.opt, way.target, threads) : run_passes(k, &w, way);
   world_close(&w);
   return ok;
+}
+
+// Looking after each pass takes most of the time and finds nothing more: it only tells which pass is at fault.
+static bool run_evaluated(Check *k, int opt) {
+  if (run_way(k, (Way){opt, NULL, k->options->all}, 0)) return true;
+  char where[sizeof k->report->stage], what[sizeof k->report->detail];
+  memcpy(where, k->report->stage, sizeof where);
+  memcpy(what, k->report->detail, sizeof what);
+  k->report->failed = false;
+  if (!run_way(k, (Way){opt, NULL, true}, 0)) return false;
+  memcpy(k->report->stage, where, sizeof where);
+  memcpy(k->report->detail, what, sizeof what);
+  return k->report->failed = true, false;
 }
 
 static bool run_ways(Check *k) {
@@ -349,13 +368,14 @@ static bool run_ways(Check *k) {
   int n = targets(target);
   for (int opt = 0; opt <= 2; opt++) {
     bool wanted = o->all || opt == 2 || rng_chance(&r, 35);
-    if (wanted && !run_way(k, (Way){opt, NULL}, 0)) return false;
+    if (wanted && !run_evaluated(k, opt)) return false;
   }
   if (!o->llvm && !o->all) return true;
-  if ((o->all || rng_chance(&r, 30)) && !run_way(k, (Way){0, target[n > 2 ? 2 : n - 1]}, 2)) return false;
+  if ((o->all || rng_chance(&r, 30)) && !run_way(k, (Way){0, target[n > 2 ? 2 : n - 1], false}, 2))
+    return false;
   int one = (int)rng_below(&r, n);
   for (int i = 0; i < n; i++)
-    if ((o->all || i == one) && !run_way(k, (Way){2, target[i]}, 3)) return false;
+    if ((o->all || i == one) && !run_way(k, (Way){2, target[i], false}, 3)) return false;
   return true;
 }
 

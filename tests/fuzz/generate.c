@@ -296,9 +296,9 @@ Module *fuzz_generate(Ctx *c, uint64_t seed, const char *only) {
   m->main = g.graph = graph_new(m, "main", NULL);
   m->target = target_default(c);
   g.builder = builder_at(g.graph, NULL, NO_LOC);
-  bool big = rng_chance(&g.rng, 8);
-  g.max_elements = big ? 40000 : rng_chance(&g.rng, 40) ? 4096 : 600;
-  g.max_work = big ? 2000000 : 100000;
+  bool big = rng_chance(&g.rng, 4);
+  g.max_elements = big ? 20000 : rng_chance(&g.rng, 30) ? 4096 : 600;
+  g.max_work = big ? 1000000 : 60000;
   g.wild = rng_chance(&g.rng, 10);
   if (rng_chance(&g.rng, 12))
     g.sym = module_sym(m, "N", rng_below(&g.rng, 2), rng_range(&g.rng, 1, MAX_MODEL_SYM), NO_LOC);
