@@ -353,6 +353,16 @@ static const Expr *select_bool(Ctx *c, const Expr *p, const Expr *a, const Expr 
   return NULL;
 }
 
+static bool reads_nothing(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_READ;
+}
+
+// May a condition that p protects stand beside it? What it reads may be there only where p holds.
+static bool may_join(Ctx *c, ExprOp op, const Expr *inner) {
+  return op == E_SELECT || expr_visit(c, inner, reads_nothing, NULL);
+}
+
 static const Expr *make_choice(Ctx *c, ExprOp op, const Expr *p, const Expr *a, const Expr *b) {
   if (p->op == E_CONST) return p->int_value ? a : b;
   if (a == b) return a;
@@ -360,7 +370,7 @@ static const Expr *make_choice(Ctx *c, ExprOp op, const Expr *p, const Expr *a, 
   bool a_choice = a->op == E_GUARD || a->op == E_SELECT, b_choice = b->op == E_GUARD || b->op == E_SELECT;
   if (a_choice && a->args[0] == p) return make_choice(c, a->op == E_GUARD ? E_GUARD : op, p, a->args[1], b);
   if (b_choice && b->args[0] == p) return make_choice(c, op, p, a, b->args[2]);
-  if (a->op == op && a->args[2] == b) // padding of padding
+  if (a->op == op && a->args[2] == b && may_join(c, op, a->args[0])) // padding of padding
     return make_choice(c, op, ex_binary(c, E_AND, p, a->args[0]), a->args[1], b);
   if (op == E_SELECT && a->dtype == DT_BOOL) {
     const Expr *r = select_bool(c, p, a, b);

@@ -78,6 +78,43 @@ void node_move_before(Node *n, Node *before) {
   node_insert(n->graph, n, before);
 }
 
+// ---- symbols that nodes find out ----------------------------------------------------------------------------
+
+const Sym *node_data_sym(const Node *n) {
+  if (n->kernel) n = n->kernel->routine_node;
+  for (int i = 0; n && i < n->op->nattr; i++) {
+    const Attr *a = &n->attr[i];
+    if (strcmp(a->name, "extent") != 0 || a->kind != ATTR_SHAPE || a->n != 1) continue;
+    const Expr *e = a->dims[0].sym;
+    return e && e->op == E_SYM && e->sym->data_dependent ? e->sym : NULL;
+  }
+  return NULL;
+}
+
+typedef struct SymUse {
+  Ctx *c;
+  const Sym *sym;
+} SymUse;
+
+static bool is_without_sym(const Expr *e, void *data) {
+  const SymUse *u = data;
+  if (e->op == E_SYM) return e->sym != u->sym;
+  for (int i = 0; e->op == E_REDUCE && i < e->reduce.nvars; i++)
+    if (!expr_visit(u->c, e->reduce.vars[i]->extent, is_without_sym, data)) return false;
+  return true;
+}
+
+bool expr_uses_sym(Ctx *c, const Expr *e, const Sym *s) {
+  SymUse u = {c, s};
+  return e && !expr_visit(c, e, is_without_sym, &u);
+}
+
+bool type_uses_sym(Ctx *c, const Type *t, const Sym *s) {
+  for (int d = 0; d < t->rank; d++)
+    if (expr_uses_sym(c, t->dim[d].sym, s)) return true;
+  return false;
+}
+
 // ---- values in kernels --------------------------------------------------------------------------------------
 
 // What a rename makes of v: another value, or v itself.

@@ -105,9 +105,28 @@ static bool verify_level(Verify *v, const Node *n) {
          verify_fail(v, n->loc, "the op '%s' is left at kernels level", n->op->name);
 }
 
+static bool is_known_sym(const Expr *e, void *data) {
+  const Verify *v = data;
+  return e->op != E_SYM || !e->sym->data_dependent || v->found[e->sym->index];
+}
+
+// What the extents of n's results depend on has been found out by then.
+static bool verify_extents(Verify *v, const Node *n) {
+  const Sym *own = node_data_sym(n);
+  if (own && own->index >= 0 && own->index < v->module->syms.n) v->found[own->index] = true;
+  for (int i = 0; i < n->nout; i++)
+    for (int d = 0; d < n->out[i]->type.rank; d++) {
+      const Expr *e = n->out[i]->type.dim[d].sym;
+      if (e && !expr_visit(v->ctx, e, is_known_sym, v))
+        return verify_fail(v, n->loc, "the extent %d of %%%s is found out by no node before it", d,
+                           n->out[i]->name);
+    }
+  return true;
+}
+
 static bool verify_node(Verify *v, const Graph *g, const Node *n) {
   if (!verify_links(v, g, n) || !verify_operands(v, n) || !verify_attrs(v, n)) return false;
-  if (!verify_regions(v, n) || !verify_level(v, n)) return false;
+  if (!verify_regions(v, n) || !verify_level(v, n) || !verify_extents(v, n)) return false;
   for (int i = 0; i < n->nout; i++) {
     if (!verify_declare(v, n->out[i], ACCESS_READ)) return false;
   }
@@ -234,6 +253,7 @@ bool module_verify(Module *m, const char *after_pass) {
   v.values = NEW_ARRAY(c->arena, const Value *, v.nvalues);
   v.access = NEW_ARRAY(c->arena, uint8_t, v.nvalues);
   v.inside = NEW_ARRAY(c->arena, uint32_t, v.nvalues);
+  v.found = NEW_ARRAY(c->arena, bool, m->syms.n + 1);
   v.kernel_names = map_new(c->arena);
   if (!m->main) return verify_fail(&v, NO_LOC, "the module has no graph");
   if (!verify_symbols(&v) || !verify_graph(&v, m->main)) return false;

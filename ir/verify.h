@@ -21,6 +21,7 @@ typedef struct Verify {
   uint8_t *access;      // by id: AccessRight of the graphs here and now
   int nvalues;
   Vec(const Value *) declared; // by the graphs, in order: what a region declares ends with it
+  bool *found;                 // by symbol: a node so far finds it out
   Map *kernel_names;
   // inside a kernel:
   const Kernel *kernel; // NULL: outside

@@ -59,10 +59,6 @@ static inline const Tensor *const_of(const Value *v) {
 }
 // Is v a constant of which every element is x?
 bool const_is_splat(const Value *v, double x);
-// The symbol, known only when the model runs, whose value n finds out; NULL: none. What has it in its type needs
-// n even if it reads nothing of it.
-const Sym *node_data_sym(const Node *n);
-bool type_uses_sym(Ctx *c, const Type *t, const Sym *s);
 // In its results' types or in what its stages compute.
 bool kernel_uses_sym(Ctx *c, const Node *n, const Sym *s);
 // Is v a constant, not too large to look at, without infinities and NaN?

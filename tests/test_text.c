@@ -468,6 +468,25 @@ Test(text, the_verifier_sees_what_is_read) {
               "does not lie inside the kernel's scratch memory");
 }
 
+// An extent that a node finds out is known behind that node only.
+Test(text, extents_are_found_before_they_are_used) {
+  static const char node[] = "  %i: i64[1,M] = nonzero(%x) extent=[M]\n",
+                    user[] = "  %y: f32[M] = broadcast(%s) shape=[M]\n";
+  for (int order = 0; order < 3; order++) {
+    char text[512];
+    snprintf(
+        text, sizeof text,
+        "ingot 1 graph\nsym M: 0..4 data\ngraph main(%%x: f32[4], %%s: f32[]) {\n%s%s  return y=%%y\n}\n",
+        order == 0 ? node : user,
+        order == 0   ? user
+        : order == 1 ? node
+                     : "");
+    Bench *b = bench_new();
+    cr_expect_eq(parse(b, text) != NULL, order == 0, "order %d: %s", order, said(b));
+    bench_free(b);
+  }
+}
+
 Test(text, prefixes_of_a_text_never_crash) {
   const char *text = GRAPH "graph main(%x: f32[2,3] loc(4:3)) {\n"
                            "  %w: f32[3] = const [1, -2.5, inf] loc(6:1)\n"
