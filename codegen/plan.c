@@ -230,6 +230,9 @@ static const char *unit_symbol(Plan *p, const Kernel *k) {
 // Debuggers and profilers tell kernels apart, so that with debug information no code is shared.
 const Unit *plan_unit(Plan *p, const Kernel *k, const Node *node, Value *const *in, int nin,
                       Value *const *out, int nout) {
+  if (kernel_is_checked(k) && !p->options->check)
+    diag_error(p->c->diag, node->loc,
+               "the loops of kernel '%s' were written for --check: nothing proves them", k->name);
   Unit *u = NEW(p->arena, Unit);
   u->kernel = k;
   u->node = node;

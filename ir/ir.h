@@ -599,6 +599,11 @@ Value *graph_input(Graph *g, const char *name, Type type, Loc loc);
 Value *graph_const(Graph *g, const char *name, const Tensor *t, Loc loc);
 void graph_output(Graph *g, const char *name, Value *v);
 Value *value_new(Ctx *c, const char *name, Type type, Loc loc); // kernel locals
+// The symbol, known only when the model runs, whose value n finds out; NULL: none. What has it in its type needs
+// n even if it reads nothing of it.
+const Sym *node_data_sym(const Node *n);
+bool expr_uses_sym(Ctx *c, const Expr *e, const Sym *s); // e may be NULL
+bool type_uses_sym(Ctx *c, const Type *t, const Sym *s);
 // Unlinks a node whose results have no uses.
 void node_remove(Node *n);
 // Notes that `pass` had a part in n.
@@ -722,6 +727,9 @@ struct Kernel {
   int64_t scratch;  // bytes of per-thread scratch memory
   int64_t flops, bytes;
 };
+
+// Loops that are not proved to stay in their buffers: code must test each index as it runs.
+bool kernel_is_checked(const Kernel *k);
 
 // ---- flops.c: what is computed, at the bounds of symbols ------------------------------------------------
 

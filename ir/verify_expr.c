@@ -35,10 +35,16 @@ static bool may_be_inside(Verify *v, const Expr *index, Dim extent) {
   return v->assume || extent.sym || !expr_visit(v->ctx, index, is_plain, NULL);
 }
 
+// Loops of this class are for code that tests each index as it runs; code generation refuses them for other code.
+static bool is_checked(const Verify *v) {
+  return v->kernel && kernel_is_checked(v->kernel);
+}
+
 bool verify_index(Verify *v, const Value *x, const Expr *const *index, int n, bool physical, Loc loc) {
   Dim shape[MAX_PHYS_RANK];
   const Layout *l = physical ? x->layout : NULL;
   int rank = layout_rank(l, &x->type);
+  if (physical && is_checked(v)) return true;
   if (physical && n == 1 && rank != 1) {
     layout_shape(v->ctx, l, &x->type, shape);
     return verify_flat_index(v, x, index[0], shape, rank, loc);

@@ -93,6 +93,10 @@ static bool verify_stages(Verify *v, const Node *n) {
   return k->routine || verify_written(v, n);
 }
 
+bool kernel_is_checked(const Kernel *k) {
+  return k->schedule.kind && strcmp(k->schedule.kind, "checked") == 0;
+}
+
 // ---- kernels ------------------------------------------------------------------------------------------------
 
 // A kernel sees its operands, its results and its locals, nothing else.

@@ -88,6 +88,7 @@ void lower_stage_store(Lower *l, const Stage *s, const Expr *const *index, const
 bool lower_serial(Lower *l);  // everything, one scalar loop nest per stage
 bool lower_vector(Lower *l);  // maps, reductions and rows
 bool lower_moves(Lower *l);   // element-wise stages to moved places
+bool lower_checked(Lower *l); // everything, if code tests each index as it runs
 bool lower_guarded(Lower *l); // everything, with a test before each access that is not proved
 
 #endif

@@ -68,6 +68,11 @@ static void guard_stmts(Ctx *c, Stmt **list) {
   }
 }
 
+// With --check a wrong index is to be told, not to be guarded.
+bool lower_checked(Lower *l) {
+  return l->o->check && lower_serial(l);
+}
+
 bool lower_guarded(Lower *l) {
   if (!lower_serial(l)) return false;
   guard_stmts(l->c, &l->k->body);

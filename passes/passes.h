@@ -24,9 +24,10 @@ typedef struct WeightFormat {
 bool weight_format_parse(const char *text, WeightFormat *f);
 
 typedef struct PassOptions {
-  int opt_level;        // 0: no optimisation, unscheduled code; 1: graph passes only; 2: everything
-  int threads;          // the artefact's default number of threads, for the cost model; 0: target's cores
-  bool fp_strict;       // keep the order of float operations
+  int opt_level;  // 0: no optimisation, unscheduled code; 1: graph passes only; 2: everything
+  int threads;    // the artefact's default number of threads, for the cost model; 0: target's cores
+  bool fp_strict; // keep the order of float operations
+  bool check;     // code will test each index as it runs (CodegenOptions.check), so that none need be proved
   const char *winograd; // "off" or "auto"
   WeightFormat weights;
   // A line for the user about what was done to a weight, or, if `total`, to all of them. May be NULL.

@@ -65,6 +65,7 @@ static const ScheduleClass CLASSES[] = {
     {"map", choose_map, lower_vector, NULL},         // element-wise
     {"moves", choose_moves, lower_moves, NULL},      // element-wise, to moved places: what is appended
     {"serial", choose_serial, lower_serial, NULL},   // anything
+    {"checked", choose_serial, lower_checked, NULL}, // anything, for --check only: not proved
     {"guarded", choose_serial, lower_guarded, NULL}, // anything, whatever can be proved of it
 };
 

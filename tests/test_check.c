@@ -68,6 +68,38 @@ Test(check, indices_outside_are_reported) {
   check_spoilt(2, 1 << 30);
 }
 
+// What cannot be proved reads zero where it is wrong, but not with checks: there it is told.
+Test(check, unproved_indices_are_reported) {
+  static const char text[] = "ingot 1 kernels\n"
+                             "graph main(%x: f32[100]) {\n"
+                             "  %y: f32[100] = kernel shifted(%x)\n"
+                             "  return y=%y\n"
+                             "}\n"
+                             "kernel shifted {\n"
+                             "  schedule serial()\n"
+                             "  %y[i<100] = exp(%x[i * i // 50])\n"
+                             "}\n";
+  FILE *log = fmemopen(messages, sizeof messages, "w");
+  Ctx *c = ctx_make(log);
+  Module *m = lowered(c, text, 2);
+  cr_expect_str_eq(m->main->first->kernel->schedule.kind, "guarded");
+  cr_expect_float_eq(run(m, 1, false), 2.71828, 1e-4);
+  m = module_parse(c, source_from_text(c->arena, "check.ing", text));
+  m->target = target_default(c);
+  PassOptions o = {.opt_level = 2, .winograd = "off", .check = true};
+  cr_assert(passes_run(m, &o, NULL, NULL, NULL));
+  cr_expect_str_eq(m->main->first->kernel->schedule.kind, "checked");
+  cr_expect(module_verify(m, "memory"));
+  cr_expect(isnan(run(m, 1, true)));
+  CodegenOptions co = {.emit = EMIT_OBJECT, .jobs = 1};
+  cr_expect_null(jit_compile(m, &co)); // not without checks
+  ctx_free(c);
+  fclose(log);
+  cr_expect(strstr(messages, "an index lies outside its buffer") && strstr(messages, "shifted") &&
+                strstr(messages, "written for --check"),
+            "%s", messages);
+}
+
 Test(check, births_of_nan_name_the_op) {
   FILE *log = fmemopen(messages, sizeof messages, "w");
   Ctx *c = ctx_make(log);

@@ -164,7 +164,7 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
   case OPT_STATE:
     vec_push(arena, &a->frontend.states, pair_option(arg, state, "--state wants INPUT=OUTPUT"));
     return 0;
-  case OPT_CHECK: a->codegen.check = true; return 0;
+  case OPT_CHECK: a->pass.check = a->codegen.check = true; return 0;
   case OPT_FP:
     a->pass.fp_strict = a->codegen.fp_strict = strcmp(arg, "strict") == 0;
     return choice_option(arg, "strict", "fast", state, "--fp");
