@@ -250,7 +250,6 @@ static LLVMValueRef pow_f32(Gen *g, LLVMValueRef x, LLVMValueRef y) {
   LLVMValueRef negative = LLVMBuildAnd(g->b, m_compare(g, LLVMRealOLT, xd, 0),
                                        m_compare(g, LLVMRealOGT, xd, -__builtin_inf()), "");
   LLVMValueRef undefined = LLVMBuildAnd(g->b, negative, LLVMBuildNot(g->b, whole, ""), "");
-  undefined = LLVMBuildAnd(g->b, undefined, m_compare(g, LLVMRealORD, yd, 0), "");
   r = m_select(g, undefined, num(r, __builtin_nan("")), r);
   LLVMValueRef one =
       LLVMBuildOr(g->b, m_compare(g, LLVMRealOEQ, xd, 1), m_compare(g, LLVMRealOEQ, yd, 0), "");

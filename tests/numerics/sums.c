@@ -36,7 +36,7 @@ static void set_tile(Module *m, int tile) {
 }
 
 void world_run_module(World *w, Module *m, const Tensor *const *x, Tensor **y, int tile) {
-  m->target = target_find(w->c, "x86-64-v3");
+  m->target = target_find(w->c, numerics_target);
   PassOptions o = {.opt_level = 2, .threads = 1, .winograd = tile ? "auto" : "off"};
   CodegenOptions co = {.emit = EMIT_OBJECT, .jobs = 1, .opt_level = 2};
   must(passes_run(m, &o, NULL, "schedule", NULL), "scheduling");
@@ -47,10 +47,10 @@ void world_run_module(World *w, Module *m, const Tensor *const *x, Tensor **y, i
   jit_close(j);
 }
 
-void world_run(World *w, const char *text, const Tensor *x, Tensor **y) {
+void world_run(World *w, const char *text, const Tensor *const *x, Tensor **y) {
   Module *m = module_parse(w->c, source_from_text(w->c->arena, "numerics.ing", text));
   must(m != NULL, "parsing");
-  world_run_module(w, m, (const Tensor *const[]){x}, y, 0);
+  world_run_module(w, m, x, y, 0);
 }
 
 // ---- convolutions -------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ static bool check_sum(int64_t n, double bound, bool print) {
                             "ingot 1 graph\ngraph main(%%x: f32[64,%lld]) {\n  %%y: f32[64] = "
                             "reduce_sum(%%x) axes=[1] keepdims=false\n  return y=%%y\n}\n",
                             (long long)n);
-  world_run(&w, text, x, &y);
+  world_run(&w, text, (const Tensor *const[]){x}, &y);
   double most = 0, mean = 0;
   for (int64_t r = 0; r < 64; r++) {
     double sum = 0, all = 0;
@@ -146,7 +146,7 @@ static bool check_strict(const char *text, int64_t rows, int64_t cols) {
   const Tensor *in[] = {x};
   Module *m = module_parse(w.c, source_from_text(w.c->arena, "strict.ing", text));
   must(m && eval_module(m, in, &reference), "evaluating");
-  m->target = target_find(w.c, "x86-64-v3");
+  m->target = target_find(w.c, numerics_target);
   PassOptions o = {.opt_level = 2, .threads = 1, .fp_strict = true};
   CodegenOptions co = {.emit = EMIT_OBJECT, .jobs = 1, .opt_level = 2, .fp_strict = true};
   Jit *j = passes_run(m, &o, NULL, NULL, NULL) ? jit_compile(m, &co) : NULL;
