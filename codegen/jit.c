@@ -12,16 +12,19 @@ struct Jit {
   const ingot_model *model;
   void *weights; // mapped
   ingot_ctx *ctx;
-  int threads; // of ctx
+  int threads;  // of ctx
+  void *memory; // its working memory
 };
 
 void jit_close(Jit *j) {
   ingot_ctx_destroy(j->ctx);
   if (j->lljit) LLVMConsumeError(LLVMOrcDisposeLLJIT(j->lljit));
   if (j->weights) munmap(j->weights, (size_t)j->plan->model.weights.bytes);
+  free(j->memory);
   j->ctx = NULL;
   j->lljit = NULL;
   j->weights = NULL;
+  j->memory = NULL;
 }
 
 static void jit_free(void *data) {
@@ -130,11 +133,24 @@ static bool failed(Jit *j, int code) {
   return true;
 }
 
+// Nothing may depend on what lies in the memory that a model works in: it is full of NaN here.
+static bool fill_memory(Jit *j, struct ingot_options *o) {
+  o->arena_bytes = (ingot_arena_bytes(j->model, o) / INGOT_ALIGN + 1) * INGOT_ALIGN;
+  if (!j->memory) j->memory = aligned_alloc(INGOT_ALIGN, o->arena_bytes);
+  o->arena = j->memory;
+  if (!o->arena)
+    diag_error(j->plan->c->diag, NO_LOC, "out of memory");
+  else
+    memset(o->arena, 0xff, o->arena_bytes);
+  return o->arena;
+}
+
 static bool make_context(Jit *j, int threads) {
   if (j->ctx && j->threads == threads) return true;
   ingot_ctx_destroy(j->ctx);
   j->ctx = NULL;
   struct ingot_options o = {.size = sizeof o, .threads = threads, .flags = INGOT_OWN_OUTPUTS};
+  if (!fill_memory(j, &o)) return false;
   j->threads = threads;
   return !failed(j, ingot_ctx_create(j->model, &o, &j->ctx));
 }
