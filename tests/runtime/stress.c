@@ -1,13 +1,21 @@
-// stress.c: contexts and threads under load (usage: runtime_stress ROUNDS); a plain program, for TSan.
+// stress.c: contexts and threads under load; a plain program, for TSan.
 // SPDX-License-Identifier: Apache-2.0
+//
+//     runtime_stress ROUNDS             # every check, so many rounds
+//     runtime_stress ROUNDS SECONDS     # again and again for so long; memory, threads and files must not grow
 #include "runtime/ingot_abi.h"
 
+#include <dirent.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern const struct ingot_model ingot_model_rows;
@@ -170,13 +178,130 @@ static void check_parallel_for(void) {
   free(d);
 }
 
-int main(int argc, char **argv) {
-  int rounds = argc > 1 ? atoi(argv[1]) : 20;
+// ---- signals -------------------------------------------------------------------------------------------
+
+static atomic_int ticks;
+
+static void tick(int number) {
+  (void)number;
+  volatile float x = 1.5f; // uses the registers that a run uses
+  for (int i = 0; i < 20; i++) x = x * 1.25f - 0.25f;
+  atomic_fetch_add(&ticks, 1);
+}
+
+static void set_timer(long microseconds) {
+  struct itimerval t = {.it_interval.tv_usec = microseconds, .it_value.tv_usec = microseconds};
+  setitimer(ITIMER_REAL, &t, NULL);
+}
+
+// Runs that a signal interrupts every 200 us, while workers sleep and wake.
+static void check_signals(int rounds) {
+  struct sigaction handler = {.sa_handler = tick, .sa_flags = SA_RESTART}, old;
+  sigaction(SIGALRM, &handler, &old);
+  Data *d = malloc(sizeof *d);
+  fill(d);
+  ingot_ctx *c = make(3, INGOT_NO_SPIN, NULL);
+  set_timer(200);
+  int before = atomic_load(&ticks);
+  for (int r = 0; r < rounds * 20 || atomic_load(&ticks) - before < 20; r++) run_once(c, d, 1 + r % MAX_ROWS);
+  set_timer(0);
+  ingot_ctx_destroy(c);
+  free(d);
+  sigaction(SIGALRM, &old, NULL);
+}
+
+// ---- cancellation --------------------------------------------------------------------------------------
+
+typedef struct Victim {
+  ingot_ctx *c;
+  atomic_int runs;
+} Victim;
+
+static void *run_until_cancelled(void *arg) {
+  Victim *v = arg;
+  for (;;) {
+    expect(ingot_run(v->c) == INGOT_OK, "a run of a thread that will be cancelled");
+    atomic_fetch_add(&v->runs, 1);
+    pthread_testcancel();
+  }
+  return NULL;
+}
+
+// A run is no cancellation point: the thread ends behind it, and the context serves the next one.
+static void check_cancel(int rounds) {
+  Data *d = malloc(sizeof *d);
+  fill(d);
+  Victim v = {.c = make(3, 0, NULL)};
+  for (int r = 0; r < rounds; r++) {
+    pthread_t t;
+    run_once(v.c, d, MAX_ROWS);
+    int before = atomic_load(&v.runs);
+    expect(pthread_create(&t, NULL, run_until_cancelled, &v) == 0, "pthread_create");
+    while (atomic_load(&v.runs) == before) sched_yield();
+    pthread_cancel(t);
+    void *how = NULL;
+    pthread_join(t, &how);
+    expect(how == PTHREAD_CANCELED, "a cancelled thread");
+    expect(memcmp(d->y, d->want, sizeof d->y) == 0, "wrong result of a cancelled thread");
+  }
+  ingot_ctx_destroy(v.c);
+  free(d);
+}
+
+// ---- all, and for long ---------------------------------------------------------------------------------
+
+static void everything(int rounds) {
   check_parallel_for();
   if (!UNDER_TSAN) check_fork(); // TSan does not follow a fork of a program with threads
   in_threads(churn, 4, rounds);
   in_threads(simple, 4, rounds * 10);
   check_shared(rounds);
+  check_cancel(rounds / 4 + 1);
+  if (!UNDER_TSAN) check_signals(rounds / 4 + 1); // TSan holds signals back
+}
+
+static long count_entries(const char *folder) {
+  DIR *d = opendir(folder);
+  long n = 0;
+  while (d && readdir(d)) n++;
+  if (d) closedir(d);
+  return n;
+}
+
+static long resident_kib(void) {
+  long pages = 0;
+  FILE *f = fopen("/proc/self/statm", "r");
+  if (!f || fscanf(f, "%*s %ld", &pages) != 1) pages = 0;
+  if (f) fclose(f);
+  return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+// The first tenth warms up: libc keeps arenas and stacks of threads for the next ones.
+static void soak(int rounds, double seconds) {
+  time_t start = time(NULL), end = start + (time_t)seconds;
+  long first = 0, most = 0, times = 0, files = 0, threads = 0;
+  for (; time(NULL) < end && !atomic_load(&faults); times++) {
+    everything(rounds);
+    long now = resident_kib();
+    if (time(NULL) - start < seconds / 10 || times < 2) {
+      files = count_entries("/proc/self/fd"), threads = count_entries("/proc/self/task");
+      first = now > first ? now : first;
+    }
+    most = now > most ? now : most;
+  }
+  expect(most <= first + 1024, "memory grows");
+  expect(count_entries("/proc/self/fd") == files, "open files grow");
+  expect(count_entries("/proc/self/task") == threads, "threads grow");
+  printf("soak: %ld times in %.0f s; %ld KiB resident after warming up, at most %ld\n", times, seconds, first,
+         most);
+}
+
+int main(int argc, char **argv) {
+  int rounds = argc > 1 ? atoi(argv[1]) : 20;
+  if (argc > 2)
+    soak(rounds, atof(argv[2]));
+  else
+    everything(rounds);
   if (atomic_load(&faults)) return 1;
   printf("stress: fine\n");
   return 0;
