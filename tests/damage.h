@@ -28,4 +28,24 @@ static inline size_t damage(uint8_t *p, size_t n, const char *nasty, size_t n_na
   return n;
 }
 
+// What a reader may need for a file of up to a megabyte (SECURITY.md).
+enum { LARGE_FILE = 1 << 20, LARGE_SECONDS = 2, LARGE_MIB = 512 };
+
+// A part of the file again and again, until `size` is reached: many lines, deep nesting, long names. Whole lines, every
+// other time. Returns the new size; out has room for `size`.
+static inline size_t grow(uint8_t *out, size_t size, const uint8_t *p, size_t n, uint64_t *state) {
+  size_t at = random_below(state, (uint32_t)n), end = at + 1 + random_below(state, (uint32_t)(n - at)) % 200,
+         to = 0;
+  if (random_below(state, 2)) {
+    while (at > 0 && p[at - 1] != '\n') at--;
+    while (end < n && p[end - 1] != '\n') end++;
+  }
+  if (end > n) end = n;
+  for (size_t i = 0; i < at && to < size; i++) out[to++] = p[i];
+  while (to + (end - at) + (n - end) <= size)
+    for (size_t i = at; i < end; i++) out[to++] = p[i];
+  for (size_t i = end; i < n && to < size; i++) out[to++] = p[i];
+  return to;
+}
+
 #endif

@@ -1,26 +1,89 @@
 #!/bin/sh
-# run.sh: fuzzes a reader with libFuzzer, ASan and UBSan: run.sh FORMAT FOLDER SECONDS [OPTION...].
+# run.sh: fuzzes the readers with libFuzzer and AFL++, ASan and UBSan.
 # SPDX-License-Identifier: Apache-2.0
 #
-# FORMAT is yaml, ir, npy, weights or library. FOLDER is for the build and the corpus and can be used again; the corpus
-# starts from the project's own files. Inputs that crash, hang or need too much end up in FOLDER/found. Needs what the
-# build needs and, on Debian 12, clang-19 and libclang-rt-19-dev; CC names another clang.
+#     tests/fuzz_parsers/run.sh FORMAT FOLDER SECONDS     # FORMAT: yaml, ir, npy, weights, library, onnx; or all
+#     tests/fuzz_parsers/run.sh FORMAT FOLDER keep        # puts the corpus, minimised, into corpus/FORMAT.tar.xz
+#
+# ENGINE names what searches: libfuzzer, afl, or both (the default; each has half of the time). With `all`, formats share
+# the time. FOLDER is for the builds and the corpora and can be used again; a corpus starts from the project's own files
+# and the one that is kept. Inputs that crash, hang or need too much end up in FOLDER/FORMAT/found, and the exit code is 1.
+# Needs what the build needs and, on Debian 12, clang-19, libclang-rt-19-dev, afl++ (for its half) and libonnx-testdata
+# (for ONNX's first corpus); CC names another clang.
 set -eu
-format=$1 out=$2 seconds=$3
-shift 3
+format=$1 folder=$2 seconds=$3 engine=${ENGINE:-both}
 clang=${CC:-$(command -v clang-19 || echo clang)}
 root=$(cd "$(dirname "$0")/../.." && pwd)
+formats="yaml ir npy weights library onnx"
+data=/usr/share/libonnx-testdata/data
+
+if [ "$format" = all ]; then
+  failed=0
+  for one in $formats; do
+    [ "$seconds" = keep ] && share=keep || share=$((seconds / 6))
+    "$0" "$one" "$folder" "$share" || failed=1
+  done
+  exit $failed
+fi
+
+out=$folder/$format
 mkdir -p "$out/corpus" "$out/found"
-start() { for file; do [ -f "$file" ] && cp "$file" "$out/corpus/"; done; true; }
+out=$(cd "$out" && pwd)
+start() { for file; do [ -f "$file" ] && cp -n "$file" "$out/corpus/"; done; true; }
+kept=$root/tests/fuzz_parsers/corpus/$format.tar.xz
+[ -f "$kept" ] && tar -xf "$kept" -C "$out/corpus"
 case $format in
 yaml) start "$root"/models/lenet_fashion.yaml "$root"/models/lstm_tagger.yaml "$root"/tests/cli/*.yaml ;;
 ir) start "$root"/tests/fuzz/regressions/*.ing "$root"/tests/golden/*.ing ;;
+onnx)
+  start "$root"/tests/fuzz_onnx/found/*.onnx
+  [ -d "$data" ] && find "$data/node" "$data/simple" -name model.onnx -size -4k | while read -r model; do
+    cp -n "$model" "$out/corpus/$(basename "$(dirname "$model")")"
+  done
+  ;;
 esac
 start "$root/tests/fuzz_parsers/seeds/$format."* "$root/tests/fuzz_parsers/found/$format."*
-flags="-g -O1 -D_GNU_SOURCE -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined"
-# shellcheck disable=SC2046,SC2086
-$clang $flags -DFORMAT="\"$format\"" -I"$root" -I"$root/runtime" $(pkg-config --cflags libcjson) -o "$out/fuzz" \
-  "$root"/tests/fuzz_parsers/target.c "$root"/frontend/*.c "$root"/ir/*.c "$root"/runtime/elf.c \
-  "$root"/runtime/loader.c $(pkg-config --libs yaml-0.1 zlib libcjson libxxhash) -ldl -lm
-cd "$out/found"
-exec ../fuzz "$@" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=1 ../corpus
+
+# build COMPILER NAME: the target as a program of that engine.
+build() {
+  target=$root/tests/fuzz_parsers/target.c
+  [ "$format" = onnx ] && target=$root/tests/fuzz_onnx/target.c
+  # shellcheck disable=SC2046,SC2086
+  $1 -g -O1 -D_GNU_SOURCE -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -DFORMAT="\"$format\"" \
+    -I"$root" -I"$root/runtime" $(pkg-config --cflags libcjson) -o "$out/$2" "$target" "$root"/frontend/*.c "$root"/ir/*.c \
+    "$root"/runtime/elf.c "$root"/runtime/loader.c $(pkg-config --libs yaml-0.1 zlib libcjson libxxhash) -ldl -lm
+}
+
+libfuzzer() {
+  build "$clang" fuzz
+  (cd "$out/found" && ../fuzz -max_total_time="$1" -timeout=10 -rss_limit_mb=2048 -max_len=16384 -print_final_stats=1 ../corpus)
+}
+
+afl() {
+  build afl-clang-fast fuzz_afl >"$out/afl.log" 2>&1
+  AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_UI=1 AFL_NO_AFFINITY=1 AFL_TESTCACHE_SIZE=50 AFL_CMPLOG_ONLY_NEW=1 \
+    afl-fuzz -V "$1" -m none -t 10000+ -G 16384 -i "$out/corpus" -o "$out/afl" -- "$out/fuzz_afl" >>"$out/afl.log" 2>&1
+  grep -E '^(execs_done|corpus_count|saved_crashes|saved_hangs)' "$out/afl/default/fuzzer_stats"
+  for file in "$out"/afl/default/queue/id*; do [ -f "$file" ] && cp "$file" "$out/corpus/$(sha1sum <"$file" | cut -c1-40)"; done
+  found=0
+  for file in "$out"/afl/default/crashes/id* "$out"/afl/default/hangs/id*; do
+    if [ -f "$file" ]; then cp "$file" "$out/found/afl-$(sha1sum <"$file" | cut -c1-12)" && found=1; fi
+  done
+  rm -rf "$out/afl"
+  return $found
+}
+
+if [ "$seconds" = keep ]; then
+  build "$clang" fuzz
+  rm -rf "$out/small"
+  mkdir "$out/small"
+  "$out/fuzz" -merge=1 -max_len=2048 "$out/small" "$out/corpus"
+  mkdir -p "$root/tests/fuzz_parsers/corpus"
+  tar -cJf "$kept" --sort=name --owner=0 --group=0 --mtime=@0 -C "$out/small" .
+  exit
+fi
+failed=0
+[ "$engine" = both ] && seconds=$((seconds / 2))
+[ "$engine" = afl ] || libfuzzer "$seconds" || failed=1
+[ "$engine" = libfuzzer ] || afl "$seconds" || failed=1
+exit $failed
