@@ -1,9 +1,10 @@
 // inject.c: preloaded into a program, makes one of its calls fail: the FAULT_AT-th of kind FAULT_KIND.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Kinds: alloc (malloc and its relatives), map (mmap), open, rename, thread (pthread_create). Without FAULT_AT the
-// calls are counted, and their number is written to the file FAULT_COUNT when the program ends. Calls count from the
-// start of main, so that what the dynamic linker does is left alone.
+// Kinds: alloc (malloc and its relatives), map (mmap), open, rename, thread (pthread_create), read (read, fread, fstat),
+// write (write, fwrite: every other one short, and the device full from then on). Without FAULT_AT the calls are counted,
+// and their number is written to the file FAULT_COUNT when the program ends. Calls count from the start of main, so that
+// what the dynamic linker does is left alone.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-typedef enum Kind { ALLOC, MAP, OPEN, RENAME, THREAD, NONE } Kind;
+typedef enum Kind { ALLOC, MAP, OPEN, RENAME, THREAD, READ, WRITE, NONE } Kind;
 
 static Kind kind = NONE;
 static long fail_at;
@@ -25,7 +27,7 @@ static atomic_long calls;
 static const char *report;
 
 __attribute__((constructor)) static void start(void) {
-  static const char *const names[] = {"alloc", "map", "open", "rename", "thread"};
+  static const char *const names[] = {"alloc", "map", "open", "rename", "thread", "read", "write"};
   const char *name = getenv("FAULT_KIND"), *at = getenv("FAULT_AT");
   fail_at = at ? atol(at) : -1;
   report = getenv("FAULT_COUNT");
@@ -98,6 +100,49 @@ int open(const char *path, int flags, ...) {
   va_end(ap);
   if (fails(OPEN)) FAIL(EMFILE, -1);
   return real(path, flags, mode);
+}
+
+ssize_t read(int fd, void *to, size_t n) {
+  static ssize_t (*real)(int, void *, size_t);
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "read");
+  if (fails(READ)) FAIL(EIO, -1);
+  return real(fd, to, n);
+}
+
+size_t fread(void *to, size_t size, size_t n, FILE *f) {
+  static size_t (*real)(void *, size_t, size_t, FILE *);
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "fread");
+  if (fails(READ)) FAIL(EIO, 0);
+  return real(to, size, n, f);
+}
+
+int fstat(int fd, struct stat *st) {
+  static int (*real)(int, struct stat *);
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "fstat");
+  if (fails(READ)) FAIL(EIO, -1);
+  return real(fd, st);
+}
+
+ssize_t write(int fd, const void *from, size_t n) {
+  static ssize_t (*real)(int, const void *, size_t);
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "write");
+  if (!fails(WRITE)) return real(fd, from, n);
+  if (fail_at % 2 && n > 1) return real(fd, from, n / 2);
+  FAIL(ENOSPC, -1);
+}
+
+// What the stream holds goes to a device without room.
+size_t fwrite(const void *from, size_t size, size_t n, FILE *f) {
+  static size_t (*real)(const void *, size_t, size_t, FILE *);
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "fwrite");
+  if (f != stderr && fileno(f) >= 0 && fails(WRITE)) {
+    Kind k = kind;
+    kind = NONE;
+    int full = open("/dev/full", O_WRONLY);
+    if (full >= 0) dup2(full, fileno(f)), close(full);
+    kind = k;
+  }
+  return real(from, size, n, f);
 }
 
 int rename(const char *from, const char *to) {

@@ -4,8 +4,9 @@
 #
 #     tests/faults/run.sh INGOT INJECT.SO SOURCES [TRIES]
 #
-# Makes allocations, mappings, opens, renames and threads fail one at a time (TRIES of each, spread evenly; all: every
-# one), limits the size of files, kills the compiler and its linker, and has two compilers write one file. Each run must
+# Makes allocations, mappings, opens, reads, writes, renames and threads fail one at a time (TRIES of each, spread evenly;
+# all: every one), limits the size of files, fills a disk (as root), kills the compiler and its linker, and has two compilers
+# write one file. Each run must
 # end with an exit code of its own (no signal) within its time; a failed one says why; the artefact is there whole or is
 # what was there before; no temporary file stays.
 set -u
@@ -66,9 +67,9 @@ fault() {
   echo "$kind: $n calls in $(basename "$1") $2"
 }
 
-for kind in alloc map open rename; do fault $kind "$ingot" compile "$model" -j1 -o out/m.so; done
+for kind in alloc map open read write rename; do fault $kind "$ingot" compile "$model" -j1 -o out/m.so; done
 fault thread "$ingot" compile "$model" -j4 -o out/m.so
-for kind in alloc map open thread; do fault $kind "$ingot" bench good/m.so --threads=3 --runs=3; done
+for kind in alloc map open read thread; do fault $kind "$ingot" bench good/m.so --threads=3 --runs=3; done
 
 # ---- the disk is full -----------------------------------------------------------------------------------------------
 
@@ -81,6 +82,21 @@ for ((blocks = 0; blocks < size; blocks += size / 12 + 1)); do
   look $code "files of at most $blocks KiB"
 done
 echo "disk full: $blocks sizes"
+
+# A real one, where writes are cut short before they fail.
+if mkdir disk && mount -t tmpfs -o size=64k none disk 2>/dev/null; then
+  for ((used = 0; used <= 64; used += 4)); do
+    rm -f disk/*
+    echo old >disk/m.so
+    head -c $((used * 1024)) /dev/zero >disk/filler 2>/dev/null
+    "$ingot" compile "$model" -j1 -o disk/m.so >/dev/null 2>message
+    code=$?
+    rm -rf out && mkdir out && cp -a disk/. out && rm -f out/filler
+    look $code "a disk of 64 KiB of which $used are used"
+  done
+  umount disk
+  echo "disk full: a real one"
+fi
 
 # ---- killed ---------------------------------------------------------------------------------------------------------
 
