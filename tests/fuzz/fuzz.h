@@ -31,6 +31,7 @@ typedef struct Gen {
   const char *only;     // op that is wanted, or NULL
   const Sym *sym;       // the model's symbol, or NULL
   bool wild;            // special values in the inputs
+  bool follow;          // the next operand is the newest value, if it fits
   int serial, made, refused, dropped;
 } Gen;
 
@@ -64,6 +65,8 @@ typedef struct Maker {
 } Maker;
 extern const Maker MAKERS_VIEWS[], MAKERS_INDEX[], MAKERS_PRODUCTS[], MAKERS_WINDOWS[], MAKERS_LAYERS[],
     MAKERS_CONTROL[];                     // each ends with a NULL op
+Node *gen_node(Gen *g, const Op *op);     // by its maker
+bool make_motif(Gen *g);                  // some nodes that belong together (motifs.c)
 Node *make_generic(Gen *g, const Op *op); // operands of broadcasting shapes, random attributes
 Node *make_sample(Gen *g, const Op *op);  // one of the calls that the op's row gives
 

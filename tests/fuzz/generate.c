@@ -113,11 +113,12 @@ Value *gen_leaf_of(Gen *g, const char *kind, DType t, int rank, const int64_t *d
 
 // The newest are the likeliest, so that chains come about.
 static Value *from_pool(Gen *g, const Op *op, const char *type, DType t, int min_rank, int max_rank) {
-  if (rng_chance(&g->rng, 15)) return NULL;
+  if (!g->follow && rng_chance(&g->rng, 15)) return NULL;
   for (int i = g->pool.n - 1; i >= 0; i--) {
     Value *v = g->pool.data[i];
     bool fits = op ? op_allows(op, type, v->type.dtype) : v->type.dtype == t;
-    if (fits && v->type.rank >= min_rank && v->type.rank <= max_rank && rng_chance(&g->rng, 45)) return v;
+    if (!fits || v->type.rank < min_rank || v->type.rank > max_rank) continue;
+    if (g->follow || rng_chance(&g->rng, 45)) return g->follow = false, v;
   }
   return NULL;
 }
@@ -222,7 +223,7 @@ static bool makes_itself(const Op *op) {
          (op->nin == 1 && !op->in[0].variadic && strcmp(op->info->group, "reductions") == 0);
 }
 
-static Node *make_node(Gen *g, const Op *op) {
+Node *gen_node(Gen *g, const Op *op) {
   const Maker *m = maker_of(op->name);
   if (m) return m->make(g, op);
   return makes_itself(op) && rng_chance(&g->rng, 95) ? make_generic(g, op) : make_sample(g, op);
@@ -270,13 +271,22 @@ static int keep_used(Value **v, int n) {
   return kept;
 }
 
+// Does a node behind n have an extent that n finds out?
+static bool finds_extent(Ctx *c, const Node *n) {
+  const Sym *s = node_data_sym(n);
+  for (const Node *m = n->next; s && m; m = m->next)
+    for (int k = 0; k < m->nout; k++)
+      if (type_uses_sym(c, &m->out[k]->type, s)) return true;
+  return false;
+}
+
 void fuzz_prune(Graph *g) {
   for (Node *n = g->last, *prev; n; n = prev) {
     int uses = 0;
     prev = n->prev;
     graph_count_uses(g);
     for (int k = 0; k < n->nout; k++) uses += n->out[k]->uses;
-    if (uses == 0) node_remove(n);
+    if (uses == 0 && !finds_extent(g->ctx, n)) node_remove(n);
   }
   graph_count_uses(g);
   g->inputs.n = keep_used(g->inputs.data, g->inputs.n);
@@ -303,7 +313,8 @@ Module *fuzz_generate(Ctx *c, uint64_t seed, const char *only) {
   if (rng_chance(&g.rng, 12))
     g.sym = module_sym(m, "N", rng_below(&g.rng, 2), rng_range(&g.rng, 1, MAX_MODEL_SYM), NO_LOC);
   int want = rng_chance(&g.rng, 30) ? 1 : (int)rng_range(&g.rng, 2, 12);
-  for (int tries = 0; g.made < want && tries < 6 * want + 10; tries++) make_node(&g, choose_op(&g));
+  for (int tries = 0; g.made < want && tries < 6 * want + 10; tries++)
+    if (only || !rng_chance(&g.rng, 30) || !make_motif(&g)) gen_node(&g, choose_op(&g));
   choose_outputs(&g);
   fuzz_prune(g.graph);
   if (g.sym) bind_symbol(&g);

@@ -1,0 +1,183 @@
+// motifs.c: what rewrites look for and chance seldom makes: ops behind ops, twins, constants that mean something.
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+
+// ---- one behind the other -----------------------------------------------------------------------------------------
+
+// Pairs that some pass joins, or that must not be joined.
+static const char *const PAIRS[][2] = {
+    {"slice", "slice"},
+    {"slice", "concat"},
+    {"concat", "slice"},
+    {"split", "concat"},
+    {"transpose", "transpose"},
+    {"transpose", "reshape"},
+    {"reshape", "transpose"},
+    {"reshape", "reshape"},
+    {"reshape", "slice"},
+    {"flip", "slice"},
+    {"slice", "flip"},
+    {"pad", "slice"},
+    {"pad", "pad"},
+    {"pad", "conv"},
+    {"pad", "max_pool"},
+    {"pad", "avg_pool"},
+    {"conv", "batch_norm"},
+    {"conv", "conv"},
+    {"conv", "mul"},
+    {"conv", "add"},
+    {"conv", "max_pool"},
+    {"conv", "avg_pool"},
+    {"conv", "pad"},
+    {"conv", "concat"},
+    {"conv_transpose", "batch_norm"},
+    {"linear", "mul"},
+    {"linear", "add"},
+    {"linear", "softmax"},
+    {"matmul", "softmax"},
+    {"matmul", "add"},
+    {"matmul", "matmul"},
+    {"matmul", "transpose"},
+    {"transpose", "matmul"},
+    {"softmax", "matmul"},
+    {"cast", "cast"},
+    {"cast", "matmul"},
+    {"exp", "exp"},
+    {"abs", "abs"},
+    {"neg", "neg"},
+    {"relu", "relu"},
+    {"relu", "max_pool"},
+    {"floor", "cast"},
+    {"not", "not"},
+    {"bit_not", "bit_not"},
+    {"sqrt", "square"},
+    {"exp", "log"},
+    {"square", "reduce_mean"},
+    {"reduce_sum", "reduce_sum"},
+    {"reduce_max", "reduce_max"},
+    {"reduce_sum", "matmul"},
+    {"reduce_mean", "sub"},
+    {"broadcast", "reduce_sum"},
+    {"gather", "gather"},
+    {"gather", "slice"},
+    {"concat", "gather"},
+    {"resize", "conv"},
+    {"layer_norm", "linear"},
+    {"mul", "reduce_sum"},
+    {"reverse_sequence", "slice"},
+    {"tile", "reduce_max"},
+    {"cumsum", "slice"},
+    {"where", "where"},
+    {"clip", "clip"},
+    {"max_pool", "max_pool"},
+    {"dequantize_linear", "matmul"},
+    {"dequantize_linear", "conv"},
+    {"space_to_depth", "conv"},
+    {"depth_to_space", "conv"},
+};
+
+static bool make_pair(Gen *g) {
+  const char *const *pair = rng_pick(&g->rng, PAIRS);
+  const Op *a = op_find(g->c, pair[0]), *b = op_find(g->c, pair[1]);
+  if (!a || !b || !gen_node(g, a)) return false;
+  int64_t times = rng_chance(&g->rng, 25) ? 2 : 1;
+  bool made = false;
+  for (int64_t i = 0; i < times; i++) {
+    g->follow = true;
+    made |= gen_node(g, b) != NULL;
+    g->follow = false;
+  }
+  return made;
+}
+
+// ---- twins ----------------------------------------------------------------------------------------------------------
+
+static Value *another(Gen *g, const Value *v) {
+  for (int i = g->pool.n - 1; i >= 0; i--) {
+    Value *w = g->pool.data[i];
+    if (w != v && type_equal(&w->type, &v->type) && rng_chance(&g->rng, 50)) return w;
+  }
+  return gen_leaf(g, "n", &v->type);
+}
+
+// A small change of a number or a switch.
+static bool change(Gen *g, Attr *a) {
+  switch (a->kind) {
+  case ATTR_BOOL: a->i = !a->i; return true;
+  case ATTR_INT: a->i += rng_chance(&g->rng, 50) ? 1 : -1; return true;
+  case ATTR_FLOAT: a->f += 0.5; return true;
+  case ATTR_INTS: {
+    int64_t *v = gen_ints(g, a->n);
+    for (int i = 0; i < a->n; i++) v[i] = a->ints[i];
+    if (a->n) v[rng_below(&g->rng, a->n)] += rng_chance(&g->rng, 50) ? 1 : -1;
+    a->ints = v;
+    return a->n > 0;
+  }
+  default: return false;
+  }
+}
+
+// A node of the graph once more: the same, or with another operand, or another attribute.
+static bool make_twin(Gen *g) {
+  const Node *n = g->graph->last;
+  for (int64_t back = rng_below(&g->rng, 3); n && back > 0; back--) n = n->prev;
+  if (!n || n->nregions || n->nin > 8 || op_is(n, "random_uniform") || op_is(n, "random_normal"))
+    return false;
+  Value *in[8];
+  Attr *attrs = NEW_ARRAY(g->c->arena, Attr, n->op->nattr + 1);
+  int nattrs = 0;
+  for (int i = 0; i < n->nin; i++) in[i] = n->in[i];
+  for (int i = 0; i < n->op->nattr; i++)
+    if (n->attr[i].given && strcmp(n->attr[i].name, "extent") != 0) attrs[nattrs++] = n->attr[i];
+  int64_t kind = rng_below(&g->rng, 5);
+  if (kind > 2 && nattrs) {
+    if (!change(g, &attrs[rng_below(&g->rng, nattrs)])) return false;
+  } else if (kind > 0 && n->nin) {
+    int k = (int)rng_below(&g->rng, n->nin);
+    if (in[k]) in[k] = another(g, in[k]);
+  }
+  return gen_build(g, n->op, in, n->nin, attrs, nattrs);
+}
+
+// ---- constants --------------------------------------------------------------------------------------------------------
+
+static Value *constant(Gen *g, DType t, const Value *like, double number) {
+  Type type = {.dtype = t, .rank = like && rng_chance(&g->rng, 30) ? like->type.rank : 0};
+  for (int d = 0; d < type.rank; d++) type.dim[d] = like->type.dim[d];
+  if (!type_is_static(&type)) type.rank = 0;
+  Tensor *x = tensor_new(g->c, &type);
+  for (int64_t i = 0; i < type_elements(&type); i++) tensor_set(x, i, number);
+  Value *v = graph_const(g->graph, arena_printf(g->c->arena, "k%d", g->serial++), x, NO_LOC);
+  v->info = x;
+  vec_push(g->c->arena, &g->pool, v);
+  return v;
+}
+
+// x op constant, with numbers for which there are rules, and their neighbours.
+static bool make_with_constant(Gen *g) {
+  static const char *const ops[] = {"add",  "sub",     "mul",    "div",        "pow",        "pow",
+                                    "min",  "max",     "mod",    "rem",        "where",      "equal",
+                                    "less", "bit_and", "bit_or", "shift_left", "shift_right"};
+  static const double numbers[] = {0, 1, 2, 3, 4, -1, -2, 0.5, -0.5, 0.1, 7, 8, 31, 33, 255};
+  const Op *op = op_find(g->c, rng_pick(&g->rng, ops));
+  double number = rng_pick(&g->rng, numbers);
+  if (!op) return false;
+  if (op->nin == 3) { // where(constant, x, y)
+    Value *x = gen_operand(g, op, "T", 0, 4), *y = another(g, x);
+    Value *cond = constant(g, DT_BOOL, x, number > 0.9 ? 1 : 0);
+    return gen_build(g, op, (Value *[]){cond, x, y}, 3, NULL, 0);
+  }
+  Value *x = gen_operand(g, op, op->in[0].type, 0, 5);
+  if (!dtype_is_float(x->type.dtype) && dtype_class(x->type.dtype) == 'u' && number < 0) number = -number;
+  Value *k = constant(g, x->type.dtype, x, number);
+  bool swapped = rng_chance(&g->rng, 20);
+  Value *y = gen_build(g, op, swapped ? (Value *[]){k, x} : (Value *[]){x, k}, 2, NULL, 0) ? x : NULL;
+  return y != NULL;
+}
+
+bool make_motif(Gen *g) {
+  int64_t kind = rng_below(&g->rng, 10);
+  return kind < 6 ? make_pair(g) : kind < 8 ? make_twin(g) : make_with_constant(g);
+}
