@@ -123,6 +123,7 @@ static void copy_row(char *physical, char *row, const int64_t *offset, int64_t n
     COPY(2)
     COPY(4)
     COPY(8)
+  default: break; // elements have no other size
   }
 #undef COPY
 }

@@ -167,7 +167,7 @@ static int einsum_labels(const char *s, size_t len, int wild, char *out, int roo
       return -1;
     }
     if (add < 0 || n + add > room) return -1;
-    for (int k = 0; k < add; k++) out[n + k] = dots ? (char)(add - k) : s[i];
+    for (int k = 0; k < add; k++) out[n + k] = (char)(dots ? add - k : s[i]);
     n += add;
   }
   return n;

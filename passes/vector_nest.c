@@ -267,11 +267,10 @@ typedef struct Score {
 
 static void score_access(Score *s, const Value *v, const Expr *const *index, int n) {
   int64_t stride;
-  if (!access_stride(s->c, v, index, n, s->v, &stride))
-    s->other++;
-  else if (stride == 0)
+  bool known = access_stride(s->c, v, index, n, s->v, &stride);
+  if (known && stride == 0)
     s->splat++;
-  else if (stride == 1)
+  else if (known && stride == 1)
     s->unit++;
   else
     s->other++;

@@ -8,7 +8,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config binutils llvm-19-dev 
 test_packages="time graphviz libcriterion-dev libonnx-testdata gdb valgrind util-linux bsdutils diffutils"
 # For other targets than this machine (tests/targets.sh); all but the first two only to try them here.
 target_packages="clang-19 lld-19 qemu-user-static nodejs qemu-system-arm libc6-dev-arm64-cross libc6-dev-armhf-cross libc6-dev-riscv64-cross"
-check_packages="chromium clang-19 clang-format-14 cppcheck git lld-19 qemu-user-static nodejs"
+check_packages="chromium clang-19 clang-tidy-19 clang-format-14 cppcheck git lld-19 qemu-user-static nodejs"
 
 # need_packages PACKAGE...: installs those that are missing, as root; otherwise says how and fails.
 need_packages() {
