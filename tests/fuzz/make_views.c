@@ -122,8 +122,13 @@ static Node *make_slice(Gen *g, const Op *op) {
     steps[n] = rng_chance(&g->rng, 60)   ? 1
                : rng_chance(&g->rng, 50) ? rng_range(&g->rng, 2, 4)
                : x->type.dim[d].sym      ? 1
-                                         : rng_range(&g->rng, -3, -1);
-    int64_t a = rng_below(&g->rng, extent + 1), b = rng_range(&g->rng, a, extent);
+                                         : rng_range(&g->rng, -3, 2);
+    if (steps[n] == 0) steps[n] = 1;
+    bool empty = extent == 0 || rng_chance(&g->rng, 3); // else at least one, mostly many
+    int64_t cut = rng_chance(&g->rng, 60) ? (extent + 3) / 4 : extent;
+    int64_t a = empty ? rng_below(&g->rng, extent + 1) : rng_below(&g->rng, cut);
+    int64_t b = empty ? a : rng_range(&g->rng, a + 1, extent);
+    if (!empty && rng_chance(&g->rng, 50)) b = extent;
     starts[n] = steps[n] > 0 ? a : b;
     ends[n] = steps[n] > 0 ? b : a - 1 < 0 ? -extent - 5 : a - 1;
     if (rng_chance(&g->rng, 15)) starts[n] -= extent;
