@@ -2,13 +2,13 @@
 # valgrind.sh: generated code, the executor and the compiler under valgrind's memory checker.
 # SPDX-License-Identifier: Apache-2.0
 #
-#     tests/valgrind.sh INGOT SOURCES [all]
+#     tests/valgrind.sh INGOT EXAMPLES SOURCES [all]
 #
-# Runs artefacts of a few models, one and two threads; with `all`, compiles them under valgrind, too (minutes). Blocks of
+# Runs artefacts of a few models in the example programs, which have libc and the loader only, on one thread and on two; with `all`, compiles them under valgrind, too (minutes). Blocks of
 # memory that contexts live in are zeroed by the runtime; that nothing depends on that is what the model fuzzer checks,
 # whose contexts are full of NaN.
 set -u
-ingot=$1 sources=$2 all=${3:-}
+ingot=$1 examples=$2 sources=$3 all=${4:-}
 command -v valgrind >/dev/null || { echo "no valgrind"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -28,10 +28,15 @@ cat >"$work/supp" <<'S'
    obj:*libLLVM*
 }
 S
-for model in "$sources/tests/cli/small.yaml" "$sources/models/lenet_fashion.yaml" "$sources/models/lstm_tagger.yaml"; do
-  "$ingot" compile "$model" --target=x86-64-v3 -j1 -o "$work/m.so" || exit 1 # valgrind knows no AVX-512
-  for threads in 1 2; do check "$ingot" bench "$work/m.so" --threads=$threads --runs=2; done
-  [ "$all" = all ] && check "$ingot" compile "$model" --target=x86-64-v3 -j1 -o "$work/again.so"
-done
+# model MODEL OPTION...: options that bound its symbols
+model() {
+  "$ingot" compile "$@" --target=x86-64-v3 -j1 -o "$work/m.so" || exit 1 # valgrind knows no AVX-512
+  check "$examples/example_load" "$work/m.so"
+  check "$examples/example_workers" "$work/m.so" 2 2
+  [ "$all" = all ] && check "$ingot" compile "$@" --target=x86-64-v3 -j1 -o "$work/again.so"
+}
+model "$sources/tests/cli/small.yaml"
+model "$sources/models/lenet_fashion.yaml" --dim=N=1
+model "$sources/models/lstm_tagger.yaml" --dim=B=1 --dim=T=4
 echo "valgrind: done"
 exit $failed
