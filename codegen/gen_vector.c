@@ -46,6 +46,8 @@ static unsigned chunk_lanes(unsigned max, int64_t left) {
 
 // ---- reductions over lanes ------------------------------------------------------------------------------------
 
+enum { MAX_TOGETHER = 64 }; // reductions that share their shuffles
+
 static LLVMValueRef half(Gen *g, LLVMValueRef v, unsigned from, unsigned n) {
   LLVMValueRef pick[1024];
   for (unsigned i = 0; i < n; i++) pick[i] = gen_i32(g, (int)(from + i));
@@ -118,17 +120,100 @@ void gen_reduce_store(Gen *g, const Value *dst, const Expr *flat, StoreKind op, 
   *partial = *partial ? gen_combine(g, op, t, *partial, v) : v;
 }
 
+// Lanes of x and y, `n` of each: from each segment of 2 * step lanes of x the half that begins at `from`, then that of
+// y; interleaved or one behind the other.
+static LLVMValueRef halves_of(Gen *g, LLVMValueRef x, LLVMValueRef y, unsigned n, unsigned step,
+                              unsigned from, bool interleaved) {
+  LLVMValueRef pick[1024];
+  for (unsigned i = 0; i < n; i++) {
+    unsigned in = i % (2 * step), second = interleaved ? in % 2 : in / step;
+    unsigned at = interleaved ? in / 2 : in % step;
+    pick[i] = gen_i32(g, (int)(i - in + from + at + second * n));
+  }
+  return LLVMBuildShuffleVector(g->b, x, y, LLVMConstVector(pick, n), "");
+}
+
+// reduce_lanes of n vectors at once, n a power of two and no more than their lanes: two vectors are shuffled into one
+// with half of each reduced, so that n results take n - 1 combinations instead of n times the tree's height. The same
+// tree for each. Result i is in lane i.
+static LLVMValueRef reduce_together(Gen *g, StoreKind op, DType t, LLVMValueRef *v, unsigned n) {
+  unsigned lanes = gen_lanes(v[0]), block = 16u / (unsigned)dtype_bytes(t);
+  for (; lanes > n; lanes /= 2)
+    for (unsigned i = 0; i < n; i++)
+      v[i] = gen_combine(g, op, t, half(g, v[i], 0, lanes / 2), half(g, v[i], lanes / 2, lanes / 2));
+  if (block > lanes) block = lanes;
+  for (unsigned segment = lanes; n > 1; n /= 2, segment /= 2) {
+    bool interleaved =
+        segment <= block; // machines shuffle fastest within 16 bytes, and there by interleaving
+    unsigned step = (interleaved ? block : segment) / 2;
+    for (unsigned i = 0; i < n / 2; i++)
+      v[i] = gen_combine(g, op, t, halves_of(g, v[i], v[i + n / 2], lanes, step, 0, interleaved),
+                         halves_of(g, v[i], v[i + n / 2], lanes, step, step, interleaved));
+  }
+  return v[0];
+}
+
+static LLVMValueRef only_partial(const Pending *p) {
+  LLVMValueRef only = NULL;
+  for (int k = 0; k < ARRAY_LEN(p->partial); k++) {
+    if (p->partial[k] && only) return NULL;
+    if (p->partial[k]) only = p->partial[k];
+  }
+  return only && is_vector(only) ? only : NULL;
+}
+
+// How many pending reductions from `first` on go to neighbouring elements, from as many lanes.
+static unsigned count_neighbours(Gen *g, int first) {
+  const Pending *p = &g->pending.data[first];
+  LLVMValueRef v = only_partial(p);
+  unsigned n = 1;
+  for (; v && first + (int)n < g->pending.n && n < gen_lanes(v) && n < MAX_TOGETHER; n++) {
+    const Pending *q = &g->pending.data[first + (int)n];
+    LLVMValueRef w = only_partial(q);
+    int64_t distance;
+    bool next = expr_is_const_int(ex_sub(g->c, q->flat, p->flat), &distance) && distance == n;
+    if (!w || gen_lanes(w) != gen_lanes(v) || q->dst != p->dst || q->op != p->op || !next) break;
+  }
+  return 1u << log2_of(n);
+}
+
+static void store_together(Gen *g, int first, unsigned n) {
+  const Pending *p = &g->pending.data[first];
+  DType t = p->dst->type.dtype;
+  LLVMValueRef v[MAX_TOGETHER] = {0};
+  for (unsigned i = 0; i < n; i++) v[i] = only_partial(&p[i]);
+  LLVMValueRef all = reduce_together(g, p->op, t, v, n);
+  const Var *lane = var_new(g->c, "r", ex_idx(g->c, n)), *before = g->lane;
+  LLVMValueRef mask = g->mask;
+  unsigned lanes = g->lanes;
+  g->lane = lane;
+  g->lanes = n;
+  g->mask = NULL;
+  gen_store_flat(g, gen_slot(g, p->dst), t, ex_add(g->c, p->flat, ex_var(g->c, lane)), p->op, all);
+  g->lane = before;
+  g->lanes = lanes;
+  g->mask = mask;
+}
+
+static void store_alone(Gen *g, const Pending *p) {
+  DType t = p->dst->type.dtype;
+  LLVMValueRef sum = NULL;
+  for (int k = ARRAY_LEN(p->partial) - 1; k >= 0; k--) {
+    if (!p->partial[k]) continue;
+    LLVMValueRef v = reduce_lanes(g, p->op, t, p->partial[k]);
+    sum = sum ? gen_combine(g, p->op, t, sum, v) : v;
+  }
+  store_reduced(g, p->dst, p->flat, p->op, sum);
+}
+
 static void flush_pending(Gen *g) {
-  for (int i = 0; i < g->pending.n; i++) {
-    Pending *p = &g->pending.data[i];
-    DType t = p->dst->type.dtype;
-    LLVMValueRef sum = NULL;
-    for (int k = ARRAY_LEN(p->partial) - 1; k >= 0; k--) {
-      if (!p->partial[k]) continue;
-      LLVMValueRef v = reduce_lanes(g, p->op, t, p->partial[k]);
-      sum = sum ? gen_combine(g, p->op, t, sum, v) : v;
-    }
-    store_reduced(g, p->dst, p->flat, p->op, sum);
+  for (int i = 0; i < g->pending.n;) {
+    unsigned n = count_neighbours(g, i);
+    if (n > 1)
+      store_together(g, i, n);
+    else
+      store_alone(g, &g->pending.data[i]);
+    i += (int)n;
   }
   g->pending.n = 0;
 }

@@ -237,6 +237,24 @@ Test(codegen, reductions_over_lanes) {
     }
 }
 
+// Sums of several rows that end up side by side are shuffled together.
+Test(codegen, reductions_to_neighbours) {
+  static const char *const types[] = {"f32", "f64", "i32", "u8", "i64", "f16"};
+  for (int t = 0; t < ARRAY_LEN(types); t++)
+    for (int rows = 2; rows <= 19; rows += 1 + rows / 5)
+      for (int lanes = 4; lanes <= 16; lanes *= 2) {
+        Str body = {.arena = ctx_make(stderr)->arena};
+        char x[40], z[40];
+        snprintf(x, sizeof x, "%s[%d, %d]", types[t], rows, lanes);
+        snprintf(z, sizeof z, "%s[%d]", types[t], rows);
+        str_printf(&body, "vector r<%d {\n%%z[r] = 0\n}\nvector i<%d {\n", rows, lanes);
+        for (int r = 0; r < rows; r++)
+          str_printf(&body, "%%z[%d] %s %%x[%d, i]\n", r, lanes == 8 ? "max=" : "+=", r);
+        str_printf(&body, "}");
+        check_body(x, "f32[1]", z, str_text(&body));
+      }
+}
+
 Test(codegen, masks) {
   check_body("f32[40]", "f32[40]", "f32[40]",
              "vector i<40 {\nif i < 11 {\n%z[i] = %x[i]\n} else {\n%z[i] = %y[i] + 1\n}\n}");
