@@ -6,6 +6,7 @@
 enum {
   MIN_QUERIES = 4, // fewer are done one by one
   MAX_KEYS = 24,   // of one register tile
+  MAX_HEADS = 16,  // done together, of single queries
   SCORE_BYTES =
       128 * 1024, // of one block of scores: with the keys and values beside it in the second-level cache
 };
@@ -89,6 +90,51 @@ bool attention_tile_load(const Lower *l, const Attention *a, AttentionTile *t) {
   return a->row >= 0;
 }
 
+// ---- heads that go together ---------------------------------------------------------------------------------------
+
+int64_t attention_heads(const Attention *a) {
+  int64_t n = 1, e;
+  for (int i = a->nlead - 1; i >= 0; i--) {
+    if (i == a->row) continue;
+    if (!expr_is_const_int(a->lead[i]->extent, &e)) break;
+    n = mul_sat(n, e);
+  }
+  return n;
+}
+
+static int largest_divisor(int64_t n, int64_t most) {
+  for (int64_t d = most < n ? most : n; d > 1; d--)
+    if (n % d == 0) return (int)d;
+  return 1;
+}
+
+// Do the keys that are seen depend on the head?
+static bool range_varies(const Attention *a) {
+  const Expr *row = a->row < 0 ? ex_idx(a->c, 0) : ex_var(a->c, a->lead[a->row]);
+  KeyRange r = attention_range(a, row, row);
+  for (int i = 0; i < a->nlead; i++) {
+    if (i == a->row) continue;
+    if (r.first && expr_uses_var(a->c, r.first, a->lead[i])) return true;
+    if (r.end && expr_uses_var(a->c, r.end, a->lead[i])) return true;
+  }
+  return false;
+}
+
+// The keys of neighbouring heads lie side by side: together they are whole cache lines and long runs. But each thread
+// needs its share, and the scores of all must stay in the second-level cache.
+static int choose_group(const Attention *a, const Target *t, int threads) {
+  int64_t heads = attention_heads(a), fit = t->l2 / 4 / mul_sat(4, var_bound(a->c, a->key));
+  if (range_varies(a)) return 1;
+  if (threads == 0) threads = 2;
+  if (fit > MAX_HEADS) fit = MAX_HEADS;
+  return largest_divisor(heads % threads ? heads : heads / threads, fit);
+}
+
+int attention_group_load(const Lower *l, const Attention *a) {
+  int64_t heads = schedule_get(l->k, "heads", 1);
+  return largest_divisor(attention_heads(a), range_varies(a) || heads < 1 ? 1 : heads);
+}
+
 // ---- the class ----------------------------------------------------------------------------------------------------
 
 static bool has_vector_values(const Target *t, const Attention *a) {
@@ -102,6 +148,7 @@ bool attention_choose(Module *m, Node *n, const PassOptions *o) {
   if (!has_vector_values(m->target, &a)) return false;
   if (a.row < 0 || extent_of(&a, a.lead[a.row]) < MIN_QUERIES) {
     schedule_set(m->ctx, k, "queries", 1);
+    schedule_set(m->ctx, k, "heads", choose_group(&a, m->target, o->threads));
     return has_vector_queries(m->target, &a);
   }
   AttentionTile t = choose_tile(m->target, &a);
@@ -111,6 +158,7 @@ bool attention_choose(Module *m, Node *n, const PassOptions *o) {
   schedule_set(m->ctx, k, "rows", t.rows);
   schedule_set(m->ctx, k, "vectors", t.vectors);
   if (t.few) schedule_set(m->ctx, k, "few", t.few);
+  if (t.few) schedule_set(m->ctx, k, "heads", choose_group(&a, m->target, o->threads));
   return true;
 }
 

@@ -31,6 +31,8 @@ bool attention_match(Ctx *c, const Kernel *k, Attention *a);
 // The keys that a query can see, from conditions of indices in the score: first <= key < end. NULL: all.
 typedef struct KeyRange {
   const Expr *first, *end;
+  const Expr
+      *score; // within the range: for one query, without the conditions that made the range, if all did
 } KeyRange;
 // For the queries row0 .. row1 (expressions), the range outside of which every weight is 0.
 KeyRange attention_range(const Attention *a, const Expr *row0, const Expr *row1);
@@ -53,10 +55,15 @@ typedef struct AttentionTile {
 // From the kernel's schedule; values that do not fit together are made to.
 bool attention_tile_load(const Lower *l, const Attention *a, AttentionTile *t);
 bool attention_lower_rows(Lower *l, const Attention *a);
-// One query after the other, lanes along its elements (attention_single.c).
+// One query after the other, several heads together (attention_single.c). Heads are counted over all leading dims but
+// the rows', the last one fastest.
 bool attention_lower_single(Lower *l, const Attention *a);
 bool attention_is_short(const Attention *a); // are its queries and values short enough for that?
-// The body of that for the query at `at` (of the leading dims).
-void attention_emit_single(Lower *l, const Attention *a, const Expr *const *at);
+// The body of that for query `row` of `heads` heads from `head` on.
+void attention_emit_single(Lower *l, const Attention *a, const Expr *row, const Expr *head, int heads);
+// Product of the trailing constant extents of those dims.
+int64_t attention_heads(const Attention *a);
+// From the kernel's schedule; a divisor of that.
+int attention_group_load(const Lower *l, const Attention *a);
 
 #endif

@@ -412,14 +412,15 @@ static void alloc_buffers(Emit *s) {
   s->scale = lower_alloc(s->l, "scale", SPACE_SCRATCH, DT_F32, 1, &n);
 }
 
-// All queries of a head, one by one.
-static void single_queries(Emit *s) {
-  LowerMark loop;
-  const Expr *at[MAX_RANK];
-  memcpy(at, s->at, sizeof at);
-  at[s->a->row] = begin(s, &loop, "query", LOOP_SERIAL, queries(s));
-  attention_emit_single(s->l, s->a, at);
+// All queries of a group of heads, one by one, if `head` is the first of a group.
+static void single_queries(Emit *s, const Expr *head) {
+  LowerMark loop, branch;
+  int heads = attention_group_load(s->l, s->a);
+  lower_if(s->l, ex_binary(s->c, E_EQ, ex_binary(s->c, E_MOD, head, idx(s, heads)), idx(s, 0)), &branch);
+  const Expr *query = begin(s, &loop, "query", LOOP_SERIAL, queries(s));
+  attention_emit_single(s->l, s->a, query, head, heads);
   lower_end(s->l, &loop);
+  lower_end(s->l, &branch);
 }
 
 static void task(Emit *s) {
@@ -457,12 +458,13 @@ bool attention_lower_rows(Lower *l, const Attention *a) {
     if (i != a->row) total = ex_mul(c, total, a->lead[i]->extent);
   const Expr *left = begin(&s, &mark, "task", LOOP_PARALLEL, total);
   s.row0 = lower_let(l, "row0", ex_mul(c, take_index(c, &left, blocks), n));
+  const Expr *head = left;
   for (int i = a->nlead - 1; i >= 0; i--)
     if (i != a->row) s.at[i] = take_index(c, &left, a->lead[i]->extent);
   LowerMark branch;
   if (s.t.few) {
     lower_if(l, ex_binary(c, E_LT, queries(&s), idx(&s, s.t.few)), &branch);
-    single_queries(&s);
+    single_queries(&s, head);
     lower_else(l, &branch);
   }
   task(&s);

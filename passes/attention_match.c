@@ -238,25 +238,27 @@ enum { MAX_CONDITIONS = 8 };
 static const Expr *at_end(const Attention *a, const Expr *e, const Expr *row0, const Expr *row1, bool high) {
   int64_t k;
   const Expr *rest;
-  if (expr_has(a->c, e, E_READ) || a->row < 0) return NULL;
-  if (!expr_uses_var(a->c, e, a->lead[a->row])) return e;
+  if (expr_has(a->c, e, E_READ)) return NULL;
+  if (a->row < 0 || !expr_uses_var(a->c, e, a->lead[a->row])) return e;
   if (!expr_affine(a->c, e, a->lead[a->row], &k, &rest)) return NULL;
   return attention_put(a->c, e, a->lead[a->row], (k > 0) == high ? row1 : row0);
 }
 
-static void narrow(const Attention *a, const Expr *cond, const Expr *row0, const Expr *row1, KeyRange *r) {
+// false: the condition gave nothing.
+static bool narrow(const Attention *a, const Expr *cond, const Expr *row0, const Expr *row1, KeyRange *r) {
   Ctx *c = a->c;
   int64_t k;
   const Expr *rest;
-  if ((cond->op != E_LE && cond->op != E_LT) || cond->args[0]->dtype != DT_I64) return;
+  if ((cond->op != E_LE && cond->op != E_LT) || cond->args[0]->dtype != DT_I64) return false;
   const Expr *diff = ex_sub(c, cond->args[0], cond->args[1]); // <= 0 or < 0
-  if (!expr_affine(c, diff, a->key, &k, &rest) || (k != 1 && k != -1)) return;
+  if (!expr_affine(c, diff, a->key, &k, &rest) || (k != 1 && k != -1)) return false;
   const Expr *minus = ex_sub(c, ex_idx(c, 0), rest), *strict = ex_idx(c, cond->op == E_LT ? 0 : 1);
   const Expr *end = k == 1 ? at_end(a, ex_add(c, minus, strict), row0, row1, true) : NULL;
   const Expr *first =
       k == -1 ? at_end(a, ex_add(c, rest, ex_sub(c, ex_idx(c, 1), strict)), row0, row1, false) : NULL;
   if (end) r->end = r->end ? ex_binary(c, E_MIN, r->end, end) : end;
   if (first) r->first = r->first ? ex_binary(c, E_MAX, r->first, first) : first;
+  return first || end;
 }
 
 // Hidden scores give weights of exactly 0 if they are -inf, or so low beside a score that is seen.
@@ -267,16 +269,19 @@ static bool is_hidden(const Expr *e, bool *finite) {
 }
 
 KeyRange attention_range(const Attention *a, const Expr *row0, const Expr *row1) {
-  KeyRange r = {0};
-  bool finite = false;
+  KeyRange r = {.score = a->score};
+  bool finite = false, all = row0 == row1;
   int64_t lo, hi;
   const Expr *e = a->score, *cond[MAX_CONDITIONS];
   while (e->op == E_SELECT && is_hidden(e->args[2], &finite)) {
     int n = expr_conjuncts(e->args[0], cond, MAX_CONDITIONS);
-    for (int i = 0; i < n; i++) narrow(a, cond[i], row0, row1, &r);
+    for (int i = 0; i < n; i++) all &= narrow(a, cond[i], row0, row1, &r);
+    all &= n > 0;
     e = e->args[1];
   }
   // A query that sees nothing weighs all keys alike where hiding is finite.
   bool sees = !r.first && r.end && expr_bounds(a->c, r.end, NULL, &lo, &hi) && lo >= 1;
-  return finite && !sees ? (KeyRange){0} : r;
+  if (finite && !sees) return (KeyRange){.score = a->score};
+  if (all) r.score = e;
+  return r;
 }

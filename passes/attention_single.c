@@ -1,16 +1,15 @@
 // attention_single.c: attention for one query at a time, as in generation: bound by the bytes of keys and values,
-// each of which is read once, front to back.
+// each of which is read once, front to back, for several heads together.
 // SPDX-License-Identifier: Apache-2.0
-#include <limits.h>
 #include <math.h>
 
 #include "passes/attention_impl.h"
 
 enum {
-  MAX_LENGTH = 1024, // of queries and values, which are held in registers
-  KEYS = 4,          // whose products with the query are taken together
-  MAX_CHAINS = 4,    // sums of values side by side, since each addition waits for the one before
-  CHAIN_VECTORS = 12
+  MAX_LENGTH = 1024, // of queries and values
+  MAX_UNROLL = 8,    // vectors of a query in one iteration
+  CHAINS = 8,        // vectors of sums side by side, since each addition waits for the one before
+  MAX_KEYS = 8,      // whose values are added in one iteration
 };
 
 typedef struct Emit {
@@ -18,12 +17,16 @@ typedef struct Emit {
   Ctx *c;
   const Attention *a;
   int64_t size, cols;
-  int lanes, width; // of the query's elements; of vectors of scores
-  int chains;
-  const Expr *at[MAX_RANK];
-  Value *q, *s;         // the query in registers, the scores
-  Value *top, *total;   // of vectors of scores
-  Value *top1, *total1; // of all
+  int lanes, width;          // of the query's elements; of vectors of scores
+  int heads;                 // that go together
+  const Expr *head0;         // the first of them
+  bool in_registers;         // their results are until all values are added
+  int chains, keys;          // sums of one result; keys whose values are added in one iteration
+  const Expr *at[MAX_RANK];  // the leading dims, at the present head
+  const Expr *first, *count; // of the keys that the query sees
+  const Expr *score;         // of one of them
+  Value *q, *s;              // [heads, size], [heads, keys]
+  Value *top, *total;        // [heads, width], [heads, 1]
 } Emit;
 
 static const Expr *idx(const Emit *s, int64_t v) {
@@ -36,26 +39,35 @@ static const Expr *begin(Emit *s, LowerMark *mark, const char *name, LoopKind ki
   return ex_var(s->c, v);
 }
 
+// A vector loop. Until its end v is the lane.
+static const Expr *begin_vector(Emit *s, LowerMark *mark, int64_t lanes) {
+  return begin(s, mark, "v", LOOP_VECTOR, idx(s, lanes));
+}
+
+// A loop over the heads; the leading dims are at that one until its end.
+static const Expr *begin_heads(Emit *s, LowerMark *mark, LoopKind kind) {
+  const Attention *a = s->a;
+  const Expr *g = begin(s, mark, "head", kind, idx(s, s->heads)), *left = ex_add(s->c, s->head0, g);
+  for (int i = a->nlead - 1; i >= 0; i--) {
+    if (i == a->row) continue;
+    s->at[i] = ex_binary(s->c, E_MOD, left, a->lead[i]->extent);
+    left = ex_binary(s->c, E_FDIV, left, a->lead[i]->extent);
+  }
+  return g;
+}
+
 static const Expr *place(const Emit *s, const Expr *e) {
   return lower_reads(s->l, expr_subst(s->c, e, s->a->lead, s->at, s->a->nlead));
 }
 
-static const Expr *load(const Emit *s, Value *v, const Expr *i) {
-  return ex_read(s->c, v, &i, i ? 1 : 0);
-}
-
-static void store(Emit *s, Value *v, const Expr *i, StoreKind op, const Expr *value) {
-  lower_store(s->l, v, &i, i ? 1 : 0, op, value);
-}
-
-static const Expr *load2(const Emit *s, Value *v, const Expr *i, const Expr *k) {
+static const Expr *load(const Emit *s, Value *v, const Expr *i, const Expr *k) {
   const Expr *index[] = {i, k};
-  return ex_read(s->c, v, index, 2);
+  return ex_read(s->c, v, index, v->type.rank);
 }
 
-static void store2(Emit *s, Value *v, const Expr *i, const Expr *k, const Expr *value) {
+static void store(Emit *s, Value *v, const Expr *i, const Expr *k, StoreKind op, const Expr *value) {
   const Expr *index[] = {i, k};
-  lower_store(s->l, v, index, 2, STORE_SET, value);
+  lower_store(s->l, v, index, v->type.rank, op, value);
 }
 
 static const Expr *multiply_add(const Emit *s, const Expr *a, const Expr *b, const Expr *sum) {
@@ -63,140 +75,162 @@ static const Expr *multiply_add(const Emit *s, const Expr *a, const Expr *b, con
   return ex_add(s->c, ex_mul(s->c, a, b), sum);
 }
 
-static void load_query(Emit *s) {
+static Value *registers(Emit *s, const char *name, int64_t rows, int64_t cols) {
+  const int64_t shape[] = {rows, cols};
+  return lower_alloc(s->l, name, SPACE_REG, DT_F32, 2, shape);
+}
+
+// v[row] = value, all of it.
+static void fill(Emit *s, Value *v, const Expr *row, double value) {
   LowerMark mark;
-  const Expr *v = begin(s, &mark, "v", LOOP_VECTOR, idx(s, s->size));
-  store(s, s->q, v, STORE_SET, place(s, attention_put(s->c, s->a->q, s->a->size, v)));
+  const Expr *i = begin_vector(s, &mark, v->type.dim[1].n);
+  store(s, v, row, i, STORE_SET, ex_num(s->c, DT_F32, value));
   lower_end(s->l, &mark);
+}
+
+static void copy(Emit *s, Value *to, const Expr *row, Value *from, const Expr *from_row) {
+  LowerMark mark;
+  const Expr *i = begin_vector(s, &mark, to->type.dim[1].n);
+  store(s, to, row, i, STORE_SET, load(s, from, from_row, i));
+  lower_end(s->l, &mark);
+}
+
+// ---- which keys ----------------------------------------------------------------------------------------------
+
+static void find_keys(Emit *s) {
+  const Attention *a = s->a;
+  Ctx *c = s->c;
+  int64_t lo, hi;
+  const Expr *row = a->row < 0 ? idx(s, 0) : s->at[a->row], *last = row, *end = a->key->extent;
+  if (a->row >= 0) last = ex_sub(c, a->lead[a->row]->extent, idx(s, 1));
+  KeyRange r = attention_range(a, row, row), most = attention_range(a, last, last);
+  if (most.end) most.end = ex_sub(c, end, most.end);
+  bool inside = most.end && expr_bounds(c, most.end, NULL, &lo, &hi) && lo >= 0;
+  if (r.end) end = inside ? r.end : ex_binary(c, E_MIN, r.end, end);
+  s->first = r.first ? lower_let(s->l, "first", ex_binary(c, E_MAX, r.first, idx(s, 0))) : idx(s, 0);
+  s->count = ex_sub(c, end, s->first);
+  if (!expr_bounds(c, s->count, NULL, &lo, &hi) || lo < 0)
+    s->count = ex_binary(c, E_MAX, s->count, idx(s, 0));
+  s->count = lower_let(s->l, "count", s->count);
+  s->score = r.score;
 }
 
 // ---- scores ---------------------------------------------------------------------------------------------------
 
-// Lanes with the fewest instructions for one product: those that multiply, then two for each halving of the sum.
-static int dot_lanes(const Target *t, int64_t size) {
-  int best = attention_lanes(t, size), least = INT_MAX, halvings = 0;
-  for (int lanes = best; lanes > 1; lanes /= 2) halvings++;
-  for (int lanes = best; lanes >= 4; lanes /= 2, halvings--) {
-    int cost = (int)(size / lanes) + 2 * halvings;
-    if (cost < least) least = cost, best = lanes;
+// dots[r] = q * k of the keys `key`[r], a vector of them together: so their sums over lanes are taken together, too.
+static void dot_products(Emit *s, const Expr *g, Value *dots, const Expr *const *key) {
+  LowerMark loop, unroll, vec;
+  const int64_t chunks = s->size / s->lanes;
+  const int64_t together = chunks % MAX_UNROLL == 0 ? MAX_UNROLL : chunks < MAX_UNROLL ? chunks : 1;
+  const Expr *zero = idx(s, 0);
+  Value *acc = registers(s, "acc", s->width, s->lanes);
+  for (int r = 0; r < s->width && chunks > 1; r++) fill(s, acc, idx(s, r), 0);
+  const Expr *d = begin(s, &loop, "d", LOOP_SERIAL, idx(s, chunks / together));
+  const Expr *u = begin(s, &unroll, "du", LOOP_UNROLL, idx(s, together));
+  d = ex_mul(s->c, ex_add(s->c, ex_mul(s->c, d, idx(s, together)), u), idx(s, s->lanes));
+  const Expr *v = begin_vector(s, &vec, s->lanes), *i = ex_add(s->c, d, v);
+  const Expr *q = lower_let(s->l, "q", load(s, s->q, g, i));
+  for (int r = 0; r < s->width; r++) {
+    const Expr *k = attention_put(s->c, attention_put(s->c, s->a->k, s->a->size, i), s->a->key, key[r]);
+    k = place(s, k);
+    k = chunks > 1 ? multiply_add(s, q, k, load(s, acc, idx(s, r), v)) : ex_mul(s->c, q, k);
+    store(s, acc, idx(s, r), v, STORE_SET, k);
   }
-  return best;
-}
-
-// s[key .. key + n] = q * k.
-static void dot_products(Emit *s, const Expr *key, int n) {
-  LowerMark mark;
-  for (int r = 0; r < n; r++) {
-    const Expr *at = ex_add(s->c, key, idx(s, r));
-    const int64_t lanes = s->lanes;
-    Value *acc = lower_alloc(s->l, "acc", SPACE_REG, DT_F32, 1, &lanes);
-    Value *dot = lower_alloc(s->l, "dot", SPACE_REG, DT_F32, 0, NULL);
-    for (int64_t d = 0; d < s->size; d += lanes) {
-      const Expr *v = begin(s, &mark, "v", LOOP_VECTOR, idx(s, lanes)), *i = ex_add(s->c, v, idx(s, d));
-      const Expr *k = attention_put(s->c, attention_put(s->c, s->a->k, s->a->size, i), s->a->key, at);
-      const Expr *q = load(s, s->q, i);
-      k = place(s, k);
-      store(s, acc, v, STORE_SET, d ? multiply_add(s, q, k, load(s, acc, v)) : ex_mul(s->c, q, k));
-      lower_end(s->l, &mark);
-    }
-    store(s, dot, NULL, STORE_SET, ex_num(s->c, DT_F32, -0.0)); // which nothing need be added to
-    const Expr *v = begin(s, &mark, "v", LOOP_VECTOR, idx(s, lanes));
-    store(s, dot, NULL, STORE_ADD, load(s, acc, v));
-    lower_end(s->l, &mark);
-    store(s, s->s, at, STORE_SET, load(s, dot, NULL));
-  }
-}
-
-static void all_dot_products(Emit *s) {
-  Ctx *c = s->c;
-  LowerMark mark;
-  const Expr *n = s->a->key->extent, *tiles = ex_binary(c, E_FDIV, n, idx(s, KEYS));
-  const Expr *t = begin(s, &mark, "tile", LOOP_SERIAL, tiles);
-  dot_products(s, ex_mul(c, t, idx(s, KEYS)), KEYS);
-  lower_end(s->l, &mark);
-  const Expr *r = begin(s, &mark, "rest", LOOP_SERIAL, ex_binary(c, E_MOD, n, idx(s, KEYS)));
-  dot_products(s, ex_add(c, ex_mul(c, tiles, idx(s, KEYS)), r), 1);
-  lower_end(s->l, &mark);
-}
-
-// ---- softmax ----------------------------------------------------------------------------------------------------
-
-typedef void (*KeyStep)(Emit *s, const Expr *key, const Expr *lane, bool last);
-
-// step for vectors of keys; the last vector may reach beyond the keys.
-static void over_keys(Emit *s, KeyStep step) {
-  Ctx *c = s->c;
-  LowerMark mark, vec;
-  const Expr *n = s->a->key->extent, *width = idx(s, s->width), *whole = ex_binary(c, E_FDIV, n, width);
-  const Expr *b = begin(s, &mark, "b", LOOP_SERIAL, whole);
-  const Expr *v = begin(s, &vec, "v", LOOP_VECTOR, width);
-  step(s, ex_add(c, ex_mul(c, b, width), v), v, false);
   lower_end(s->l, &vec);
-  lower_end(s->l, &mark);
-  lower_if(s->l, ex_binary(c, E_LT, ex_mul(c, whole, width), n), &mark);
-  v = begin(s, &vec, "v", LOOP_VECTOR, width);
-  step(s, ex_add(c, ex_mul(c, whole, width), v), v, true);
+  lower_end(s->l, &unroll);
+  lower_end(s->l, &loop);
+  fill(s, dots, zero, -0.0); // which nothing need be added to
+  v = begin_vector(s, &vec, s->lanes);
+  for (int r = 0; r < s->width; r++) store(s, dots, zero, idx(s, r), STORE_ADD, load(s, acc, idx(s, r), v));
   lower_end(s->l, &vec);
-  lower_end(s->l, &mark);
 }
 
 static const Expr *larger(const Emit *s, const Expr *a, const Expr *b) {
   return ex_select(s->c, ex_binary(s->c, E_LT, a, b), b, a); // NaN goes through exp, not through here
 }
 
-// Keys that do not exist are hidden.
-static void score_step(Emit *s, const Expr *key, const Expr *lane, bool last) {
+// The scores of a vector of keys from number `at` of those that are seen, for each head. The last ones may not exist:
+// they are computed from the last key that does, and hidden.
+static void score_vector(Emit *s, const Expr *at, bool last) {
   Ctx *c = s->c;
-  const Expr *n = s->a->key->extent, *real = key;
-  if (last) real = ex_binary(c, E_MIN, key, ex_sub(c, n, idx(s, 1)));
-  const Expr *e = attention_swap(c, s->a->score, s->a->dot, load(s, s->s, key));
-  e = place(s, attention_put(c, e, s->a->key, real));
-  if (last) e = ex_select(c, ex_binary(c, E_LT, key, n), e, ex_num(c, DT_F32, -INFINITY));
+  LowerMark heads, vec;
+  const Expr *key[64], *final = ex_sub(c, s->count, idx(s, 1));
+  for (int r = 0; r < s->width; r++) {
+    key[r] = ex_add(c, at, idx(s, r));
+    if (last) key[r] = ex_binary(c, E_MIN, key[r], final);
+    key[r] = ex_add(c, s->first, key[r]);
+    if (last) key[r] = lower_let(s->l, "key", key[r]);
+  }
+  const Expr *g = begin_heads(s, &heads, LOOP_SERIAL);
+  Value *dots = registers(s, "dots", 1, s->width);
+  dot_products(s, g, dots, key);
+  const Expr *v = begin_vector(s, &vec, s->width), *i = ex_add(c, at, v), *real = i;
+  if (last) real = ex_binary(c, E_MIN, i, final);
+  const Expr *e = attention_swap(c, s->score, s->a->dot, load(s, dots, idx(s, 0), v));
+  e = place(s, attention_put(c, e, s->a->key, ex_add(c, s->first, real)));
+  if (last) e = ex_select(c, ex_binary(c, E_LT, i, s->count), e, ex_num(c, DT_F32, -INFINITY));
   e = lower_let(s->l, "s", e);
-  store(s, s->s, key, STORE_SET, e);
-  store(s, s->top, lane, STORE_SET, larger(s, load(s, s->top, lane), e));
+  store(s, s->s, g, i, STORE_SET, e);
+  store(s, s->top, g, v, STORE_SET, larger(s, load(s, s->top, g, v), e));
+  lower_end(s->l, &vec);
+  lower_end(s->l, &heads);
 }
 
-static void weight_step(Emit *s, const Expr *key, const Expr *lane, bool last) {
-  (void)last;
-  const Expr *w = ex_unary(s->c, E_EXP, ex_sub(s->c, load(s, s->s, key), load(s, s->top1, NULL)));
-  w = lower_let(s->l, "w", w);
-  store(s, s->s, key, STORE_SET, w);
-  store(s, s->total, lane, STORE_ADD, w);
-}
-
-static void softmax(Emit *s) {
+static void scores(Emit *s) {
   Ctx *c = s->c;
   LowerMark mark;
-  const Expr *hidden = ex_num(c, DT_F32, -INFINITY), *zero = ex_num(c, DT_F32, 0);
-  const Expr *v = begin(s, &mark, "v", LOOP_VECTOR, idx(s, s->width));
-  store(s, s->top, v, STORE_SET, hidden);
-  store(s, s->total, v, STORE_SET, zero);
+  const Expr *width = idx(s, s->width), *whole = ex_binary(c, E_FDIV, s->count, width);
+  const Expr *b = begin(s, &mark, "b", LOOP_SERIAL, whole);
+  score_vector(s, ex_mul(c, b, width), false);
   lower_end(s->l, &mark);
-  store(s, s->top1, NULL, STORE_SET, hidden);
-  store(s, s->total1, NULL, STORE_SET, zero);
-  over_keys(s, score_step);
-  v = begin(s, &mark, "v", LOOP_VECTOR, idx(s, s->width));
-  store(s, s->top1, NULL, STORE_MAX, load(s, s->top, v));
+  lower_if(s->l, ex_binary(c, E_LT, ex_mul(c, whole, width), s->count), &mark);
+  score_vector(s, ex_mul(c, whole, width), true);
   lower_end(s->l, &mark);
-  const Expr *top = load(s, s->top1, NULL);
-  store(s, s->top1, NULL, STORE_SET, ex_select(c, ex_binary(c, E_EQ, top, hidden), zero, top));
-  over_keys(s, weight_step);
-  v = begin(s, &mark, "v", LOOP_VECTOR, idx(s, s->width));
-  store(s, s->total1, NULL, STORE_ADD, load(s, s->total, v));
+}
+
+// ---- softmax ----------------------------------------------------------------------------------------------------
+
+// Weights of all scores of a head; those of keys that do not exist are exp(-inf).
+static void weights(Emit *s) {
+  Ctx *c = s->c;
+  LowerMark heads, mark, vec;
+  const Expr *width = idx(s, s->width), *zero = idx(s, 0);
+  const Expr *whole = ex_binary(c, E_FDIV, ex_add(c, s->count, idx(s, s->width - 1)), width);
+  const Expr *g = begin_heads(s, &heads, LOOP_SERIAL);
+  Value *top = registers(s, "top", 1, 1), *sums = registers(s, "sums", 1, s->width);
+  const Expr *hidden = ex_num(c, DT_F32, -INFINITY);
+  fill(s, top, zero, -INFINITY);
+  fill(s, sums, zero, 0);
+  const Expr *v = begin_vector(s, &mark, s->width);
+  store(s, top, zero, zero, STORE_MAX, load(s, s->top, g, v));
   lower_end(s->l, &mark);
+  const Expr *t = load(s, top, zero, zero);
+  store(s, top, zero, zero, STORE_SET, ex_select(c, ex_binary(c, E_EQ, t, hidden), ex_num(c, DT_F32, 0), t));
+  const Expr *b = begin(s, &mark, "b", LOOP_SERIAL, whole);
+  v = begin_vector(s, &vec, s->width);
+  const Expr *i = ex_add(c, ex_mul(c, b, width), v);
+  const Expr *w = lower_let(s->l, "w", ex_unary(c, E_EXP, ex_sub(c, load(s, s->s, g, i), t)));
+  store(s, s->s, g, i, STORE_SET, w);
+  store(s, sums, zero, v, STORE_ADD, w);
+  lower_end(s->l, &vec);
+  lower_end(s->l, &mark);
+  store(s, s->total, g, zero, STORE_SET, ex_num(c, DT_F32, 0));
+  v = begin_vector(s, &vec, s->width);
+  store(s, s->total, g, zero, STORE_ADD, load(s, sums, zero, v));
+  lower_end(s->l, &vec);
+  lower_end(s->l, &heads);
 }
 
 // ---- values ---------------------------------------------------------------------------------------------------------
 
-static void store_result(Emit *s, Value *acc) {
+// The result of head g from sum `row` of acc.
+static void store_result(Emit *s, const Expr *g, Value *acc, const Expr *row) {
   const Attention *a = s->a;
   Ctx *c = s->c;
   LowerMark mark;
-  const Expr *v = begin(s, &mark, "v", LOOP_VECTOR, idx(s, s->cols)), *index[MAX_RANK], *at[MAX_PHYS_RANK];
-  const Expr *norm = attention_swap(c, a->norm, a->total, load(s, s->total1, NULL));
-  const Expr *value =
-      attention_swap(c, a->value, a->sum, ex_binary(c, E_DIV, load2(s, acc, idx(s, 0), v), norm));
+  const Expr *v = begin_vector(s, &mark, s->cols), *index[MAX_RANK], *at[MAX_PHYS_RANK];
+  const Expr *norm = attention_swap(c, a->norm, a->total, load(s, s->total, g, idx(s, 0)));
+  const Expr *value = attention_swap(c, a->value, a->sum, ex_binary(c, E_DIV, load(s, acc, row, v), norm));
   Value *out = a->last->out;
   for (int i = 0; i < out->type.rank; i++) {
     const Expr *e = a->last->index ? a->last->index[i] : ex_var(c, a->last->dims[i]);
@@ -207,60 +241,93 @@ static void store_result(Emit *s, Value *acc) {
   lower_end(s->l, &mark);
 }
 
-// Adds the value of key j, by its weight, to a chain.
-static void add_value(Emit *s, Value *acc, const Expr *chain, const Expr *j) {
+// Adds the value of key number j of those that are seen, by its weight for head g, to a sum.
+static void add_value(Emit *s, const Expr *g, Value *acc, const Expr *row, const Expr *j) {
   LowerMark vec;
-  const Expr *w = lower_let(s->l, "w", load(s, s->s, j));
-  const Expr *v = begin(s, &vec, "v", LOOP_VECTOR, idx(s, s->cols));
-  const Expr *e = attention_put(s->c, attention_put(s->c, s->a->v, s->a->key, j), s->a->col, v);
-  store2(s, acc, chain, v, multiply_add(s, w, place(s, e), load2(s, acc, chain, v)));
+  const Expr *w = lower_let(s->l, "w", load(s, s->s, g, j));
+  const Expr *v = begin_vector(s, &vec, s->cols), *key = ex_add(s->c, s->first, j);
+  const Expr *e = attention_put(s->c, attention_put(s->c, s->a->v, s->a->key, key), s->a->col, v);
+  store(s, acc, row, v, STORE_SET, multiply_add(s, w, place(s, e), load(s, acc, row, v)));
   lower_end(s->l, &vec);
 }
 
-static void add_values(Emit *s, Value *acc) {
-  Ctx *c = s->c;
-  LowerMark loop, unroll;
-  const Expr *n = s->a->key->extent, *chains = idx(s, s->chains), *whole = ex_binary(c, E_FDIV, n, chains);
-  const Expr *t = begin(s, &loop, "tile", LOOP_SERIAL, whole);
-  const Expr *k = begin(s, &unroll, "chain", LOOP_UNROLL, chains);
-  add_value(s, acc, k, ex_add(c, ex_mul(c, t, chains), k));
+// `n` keys from number j on, for all heads. Sums in memory are fetched for that.
+static void add_keys(Emit *s, Value *acc, const Expr *j, int n) {
+  LowerMark heads, unroll;
+  if (s->in_registers) {
+    const Expr *k = begin(s, &unroll, "k", LOOP_UNROLL, idx(s, n));
+    const Expr *g = begin_heads(s, &heads, LOOP_UNROLL),
+               *chain = ex_binary(s->c, E_MOD, k, idx(s, s->chains));
+    add_value(s, g, acc, ex_add(s->c, ex_mul(s->c, g, idx(s, s->chains)), chain), ex_add(s->c, j, k));
+    lower_end(s->l, &heads);
+    lower_end(s->l, &unroll);
+    return;
+  }
+  const Expr *g = begin_heads(s, &heads, LOOP_SERIAL), *zero = idx(s, 0);
+  Value *sum = registers(s, "sum", 1, s->cols);
+  copy(s, sum, zero, acc, g);
+  const Expr *k = begin(s, &unroll, "k", LOOP_UNROLL, idx(s, n));
+  add_value(s, g, sum, zero, ex_add(s->c, j, k));
   lower_end(s->l, &unroll);
+  copy(s, acc, g, sum, zero);
+  lower_end(s->l, &heads);
+}
+
+static void all_keys(Emit *s, Value *acc) {
+  Ctx *c = s->c;
+  LowerMark loop;
+  const Expr *n = s->count, *keys = idx(s, s->keys), *whole = ex_binary(c, E_FDIV, n, keys);
+  const Expr *t = begin(s, &loop, "tile", LOOP_SERIAL, whole);
+  add_keys(s, acc, ex_mul(c, t, keys), s->keys);
   lower_end(s->l, &loop);
-  if (s->chains == 1) return;
-  const Expr *r = begin(s, &loop, "rest", LOOP_SERIAL, ex_binary(c, E_MOD, n, chains));
-  add_value(s, acc, idx(s, 0), ex_add(c, ex_mul(c, whole, chains), r));
+  const Expr *r = begin(s, &loop, "rest", LOOP_SERIAL, ex_binary(c, E_MOD, n, keys));
+  // What the minimum says is plain, but not to the prover.
+  r = ex_binary(c, E_MIN, ex_add(c, ex_mul(c, whole, keys), r), ex_sub(c, n, idx(s, 1)));
+  add_keys(s, acc, lower_let(s->l, "key", r), 1);
   lower_end(s->l, &loop);
+}
+
+static void add_chains(Emit *s, Value *acc, const Expr *first) {
+  LowerMark vec;
+  for (int i = 1; i < s->chains; i++) {
+    const Expr *v = begin_vector(s, &vec, s->cols), *from = ex_add(s->c, first, idx(s, i));
+    store(s, acc, first, v, STORE_SET, ex_add(s->c, load(s, acc, first, v), load(s, acc, from, v)));
+    lower_end(s->l, &vec);
+  }
 }
 
 static void values(Emit *s) {
-  Ctx *c = s->c;
-  LowerMark unroll, vec;
-  const int64_t shape[] = {s->chains, s->cols};
-  Value *acc = lower_alloc(s->l, "acc", SPACE_REG, DT_F32, 2, shape);
-  const Expr *k = begin(s, &unroll, "chain", LOOP_UNROLL, idx(s, s->chains));
-  const Expr *v = begin(s, &vec, "v", LOOP_VECTOR, idx(s, s->cols));
-  store2(s, acc, k, v, ex_num(c, DT_F32, 0));
-  lower_end(s->l, &vec);
-  lower_end(s->l, &unroll);
-  add_values(s, acc);
-  for (int i = 1; i < s->chains; i++) {
-    v = begin(s, &vec, "v", LOOP_VECTOR, idx(s, s->cols));
-    store2(s, acc, idx(s, 0), v, ex_add(c, load2(s, acc, idx(s, 0), v), load2(s, acc, idx(s, i), v)));
-    lower_end(s->l, &vec);
-  }
-  store_result(s, acc);
+  LowerMark loop;
+  const int64_t shape[] = {(int64_t)s->heads * s->chains, s->cols};
+  LoopKind kind = s->in_registers ? LOOP_UNROLL : LOOP_SERIAL;
+  Value *acc = lower_alloc(s->l, "results", s->in_registers ? SPACE_REG : SPACE_SCRATCH, DT_F32, 2, shape);
+  fill(s, acc, begin(s, &loop, "i", kind, idx(s, shape[0])), 0);
+  lower_end(s->l, &loop);
+  all_keys(s, acc);
+  const Expr *g = begin_heads(s, &loop, kind), *row = ex_mul(s->c, g, idx(s, s->chains));
+  add_chains(s, acc, row);
+  store_result(s, g, acc, row);
+  lower_end(s->l, &loop);
 }
 
 // ---- the whole --------------------------------------------------------------------------------------------------------
 
+static void load_queries(Emit *s) {
+  LowerMark heads, vec;
+  const Expr *g = begin_heads(s, &heads, LOOP_SERIAL), *v = begin_vector(s, &vec, s->size);
+  store(s, s->q, g, v, STORE_SET, place(s, attention_put(s->c, s->a->q, s->a->size, v)));
+  lower_end(s->l, &vec);
+  fill(s, s->top, g, -INFINITY);
+  lower_end(s->l, &heads);
+}
+
 static void alloc_buffers(Emit *s) {
-  int64_t width = s->width, keys = (var_bound(s->c, s->a->key) / width + 1) * width;
-  s->q = lower_alloc(s->l, "query", SPACE_REG, DT_F32, 1, &s->size);
-  s->s = lower_alloc(s->l, "scores", SPACE_SCRATCH, DT_F32, 1, &keys);
-  s->top = lower_alloc(s->l, "tops", SPACE_REG, DT_F32, 1, &width);
-  s->total = lower_alloc(s->l, "totals", SPACE_REG, DT_F32, 1, &width);
-  s->top1 = lower_alloc(s->l, "top", SPACE_REG, DT_F32, 0, NULL);
-  s->total1 = lower_alloc(s->l, "total", SPACE_REG, DT_F32, 0, NULL);
+  int64_t width = s->width, keys = (var_bound(s->c, s->a->key) / width + 1) * width, n = s->heads;
+  const int64_t q[] = {n, s->size}, sc[] = {n, keys}, top[] = {n, width}, total[] = {n, 1};
+  s->q = lower_alloc(s->l, "queries", SPACE_SCRATCH, DT_F32, 2, q);
+  s->s = lower_alloc(s->l, "scores", SPACE_SCRATCH, DT_F32, 2, sc);
+  s->top = lower_alloc(s->l, "tops", SPACE_SCRATCH, DT_F32, 2, top);
+  s->total = lower_alloc(s->l, "totals", SPACE_SCRATCH, DT_F32, 2, total);
 }
 
 bool attention_is_short(const Attention *a) {
@@ -269,36 +336,48 @@ bool attention_is_short(const Attention *a) {
          size <= MAX_LENGTH && cols <= MAX_LENGTH;
 }
 
-void attention_emit_single(Lower *l, const Attention *a, const Expr *const *at) {
-  Emit s = {.l = l, .c = l->c, .a = a};
-  memcpy(s.at, at, (size_t)a->nlead * sizeof *at);
+// Results of all heads stay in registers if they are few; so that additions need not wait, one that is short then has
+// several sums.
+static void choose_sums(Emit *s) {
+  int vectors = s->heads * (int)(s->cols / attention_lanes(s->l->target, s->cols));
+  s->in_registers = vectors <= CHAINS && vectors <= s->l->target->vector_regs / 2;
+  s->chains = 1;
+  while (s->in_registers && 2 * s->chains * vectors <= CHAINS && 2 * s->chains <= MAX_KEYS) s->chains *= 2;
+  s->keys = MAX_KEYS;
+  while (s->in_registers && s->keys > s->chains && s->keys * vectors > 4 * CHAINS) s->keys /= 2;
+}
+
+void attention_emit_single(Lower *l, const Attention *a, const Expr *row, const Expr *head, int heads) {
+  Emit s = {.l = l, .c = l->c, .a = a, .head0 = head, .heads = heads};
+  if (a->row >= 0) s.at[a->row] = row;
   expr_is_const_int(a->size->extent, &s.size);
   expr_is_const_int(a->col->extent, &s.cols);
-  s.lanes = dot_lanes(l->target, s.size);
+  s.lanes = attention_lanes(l->target, s.size);
   s.width = l->target->vector_bytes / dtype_bytes(DT_F32);
-  s.chains = (int)(CHAIN_VECTORS * s.width / s.cols);
-  s.chains = s.chains < 1 ? 1 : s.chains > MAX_CHAINS ? MAX_CHAINS : s.chains;
+  choose_sums(&s);
   alloc_buffers(&s);
-  load_query(&s);
-  all_dot_products(&s);
-  softmax(&s);
+  load_queries(&s);
+  find_keys(&s);
+  scores(&s);
+  weights(&s);
   values(&s);
 }
 
 bool attention_lower_single(Lower *l, const Attention *a) {
   Ctx *c = l->c;
   LowerMark mark;
-  const Expr *total = ex_idx(c, 1), *at[MAX_RANK];
+  int64_t all = attention_heads(a);
+  int heads = attention_group_load(l, a);
+  const Expr *groups = ex_idx(c, all / heads), *row = ex_idx(c, 0);
   if (!attention_is_short(a)) return false;
-  for (int i = 0; i < a->nlead; i++) total = ex_mul(c, total, a->lead[i]->extent);
-  const Var *task = var_new(c, "task", total);
+  for (int i = 0; i < a->nlead; i++)
+    if (i != a->row && a->lead[i]->extent->op != E_CONST) groups = ex_mul(c, groups, a->lead[i]->extent);
+  const Expr *rows = a->row >= 0 ? a->lead[a->row]->extent : ex_idx(c, 1);
+  const Var *task = var_new(c, "task", ex_mul(c, groups, rows));
   lower_for(l, task, LOOP_PARALLEL, &mark);
-  const Expr *left = ex_var(c, task);
-  for (int i = a->nlead - 1; i >= 0; i--) {
-    at[i] = ex_binary(c, E_MOD, left, a->lead[i]->extent);
-    left = ex_binary(c, E_FDIV, left, a->lead[i]->extent);
-  }
-  attention_emit_single(l, a, at);
+  if (a->row >= 0) row = ex_binary(c, E_MOD, ex_var(c, task), rows);
+  const Expr *group = ex_binary(c, E_FDIV, ex_var(c, task), rows);
+  attention_emit_single(l, a, row, ex_mul(c, group, ex_idx(c, heads)), heads);
   lower_end(l, &mark);
   return true;
 }

@@ -187,6 +187,33 @@ Test(attention, one_query_over_a_cache) {
   for (k.l = 15; k.l <= 50; k.l += 17) check(&k);
 }
 
+// Single queries of several heads together: results in registers, of several sums, in memory; what is hidden; windows.
+Test(attention, heads_together) {
+  static const char *const ops[] = {
+      "%y: f32[1,12,T<=40,16] = attention(%q, %k, %v) causal=true offset=[-1]\n",
+      "%y: f32[1,12,T<=40,16] = attention(%q, %k, %v)\n",
+  };
+  for (int i = 0; i < ARRAY_LEN(ops); i++)
+    for (int heads = 1; heads <= 12; heads *= i == 1 ? 3 : 2)
+      for (int64_t t = 1; t <= 2; t++)
+        check(&(Case){.ops = ops[i],
+                      .inputs = "%q: f32[1,12,T<=40,16], %k: f32[1,6,L<=50,16], %v: f32[1,6,L<=50,16]",
+                      .t = t,
+                      .l = 17 * t + 1,
+                      .param = P({"queries", 8}, {"keys", 4}, {"block", 52}, {"few", 4}, {"heads", heads})});
+  static const char *const fixed[] = {
+      "%y: f32[2,6,3,32] = attention(%q, %k, %v) causal=true offset=[40]\n",
+      "%y: f32[2,6,3,32] = attention(%q, %k, %v) causal=true offset=[40] left=5\n",
+      "%y: f32[2,6,3,32] = attention(%q, %k, %v) causal=true offset=[-1]\n",
+      "%y: f32[2,6,3,32] = attention(%q, %k, %v) left=3 right=1\n",
+  };
+  for (int i = 0; i < ARRAY_LEN(fixed); i++)
+    for (int heads = 1; heads <= 6; heads++)
+      check(&(Case){.ops = fixed[i],
+                    .inputs = "%q: f32[2,6,3,32], %k: f32[2,3,43,32], %v: f32[2,3,43,32]",
+                    .param = P({"queries", 1}, {"heads", heads})});
+}
+
 // As exporters write it: scale on both sides, transposed keys, a mask of numbers, softmax.
 Test(attention, spelled_out) {
   check(&(Case){.ops = "%ks: f32[1,2,8,21] = transpose(%k) perm=[0,1,3,2]\n"
