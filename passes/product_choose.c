@@ -59,6 +59,12 @@ static void explain(Module *m, const Node *n, const Product *p, const Tile *t) {
   remark(m, "schedule", n->out[0], "%s", str_text(&text));
 }
 
+static int64_t const_bytes(const Graph *g) {
+  int64_t bytes = 0;
+  for (int i = 0; i < g->consts.n; i++) bytes += type_bytes(&g->consts.data[i]->type);
+  return bytes;
+}
+
 bool product_choose(Module *m, Node *n, const PassOptions *o) {
   Product p;
   if (o->opt_level < 2 || !product_match(m, n->kernel, &p)) return false;
@@ -66,7 +72,7 @@ bool product_choose(Module *m, Node *n, const PassOptions *o) {
   product_collapse(&p);
   KLoop loops[MAX_RANK + 4];
   if (product_k_loops(&p, loops) == 0) return false;
-  Tile t = tile_choose(&p);
+  Tile t = tile_choose(&p, const_bytes(m->main));
   const Layout *layout;
   const Expr **reads;
   int nreads = expr_read_list(m->ctx, p.b, &reads);

@@ -120,8 +120,10 @@ static void leave_row(Emit *s, Lane *x) {
 // What a tile's registers are set to, or what is set from them.
 typedef enum TileCopy { TO_ZERO, FROM_SUMS, TO_SUMS } TileCopy;
 
-static void copy_tile(Emit *s, const TileAt *t, TileCopy what) {
+static void copy_tile(Emit *s, const TileAt *tile, TileCopy what) {
   Lane x;
+  TileAt rows = *tile, *t = &rows;
+  rows.mr *= t->chains;
   enter_row(s, t, &x);
   enter_column(s, t, &x);
   const Expr *index[] = {x.i, x.col}, *sum[] = {t->column, t->number, x.i, x.col};
@@ -195,7 +197,7 @@ static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
   emit_if(s, &guard, guards_here(s, &done));
   enter_column(s, t, &x);
   const Expr *lanes = guards_here(s, &done); // padding along the lanes
-  const Expr *index[] = {x.i, x.col};
+  const Expr *index[] = {s->chain ? s->chain : x.i, x.col};
   const Expr *acc = ex_read(s->c, t->acc, index, 2);
   const Expr *a = s->p->depthwise ? vector_operand(s, t, s->p->a, lanes) : place_reads(s, s->p->a);
   const Expr *scale, *number = t->mr == 1 && !s->l->o->fp_strict ? in_place(s->c, s->p->b, &scale) : NULL;
@@ -308,6 +310,28 @@ static void prefetch(Emit *s, const TileAt *t, const Expr *step) {
   for (int64_t i = 0; i < s->ahead.lines; i++) lower_prefetch(s->l, b, ex_add(c, at, ex_idx(c, i * line)));
 }
 
+// A tile of one row reads its panel once: each step asks for what lies some way further, in this panel or the next; for
+// every other line, which brings its neighbour.
+static void prefetch_stream(Emit *s, const TileAt *t, int level, const Expr *first, int64_t steps) {
+  Ctx *c = s->c;
+  const Expr *read = product_read(s->p->b), *at[2];
+  int64_t elements;
+  if (t->mr > 1 || !s->tile.fetch || !read || !read->value->data || !read->value->layout) return;
+  const Expr *lane = s->at[s->p->lane];
+  s->at[s->p->lane] = t->lane0;
+  for (int end = 0; end < 2; end++) {
+    const Expr *before = set_k(s, level, end ? ex_add(c, first, ex_idx(c, steps)) : first);
+    const Expr *placed = product_place(s, read);
+    s->k_at[s->loop[level].k] = before;
+    at[end] = flat_offset(c, placed->value, placed->args);
+  }
+  s->at[s->p->lane] = lane;
+  if (!expr_is_const_int(ex_sub(c, at[1], at[0]), &elements)) return;
+  int64_t size = dtype_bytes(read->value->type.dtype);
+  for (int64_t i = 0; i < elements * size; i += 2 * CACHE_LINE)
+    lower_prefetch(s->l, read->value, ex_add(c, at[0], ex_idx(c, (s->tile.fetch + i) / size)));
+}
+
 // ---- factors of several steps -----------------------------------------------------------------------------------
 
 // The vector operand's factor that all `steps` steps of K from `first` on have in common (the scale of a group of
@@ -326,6 +350,19 @@ static const Expr *common_factor(Emit *s, int level, const Expr *first, int64_t 
     if (at[0] == at[1]) return b->args[i];
   }
   return NULL;
+}
+
+// The first of the tile's chains becomes the sum of all.
+static void add_chains(Emit *s, const TileAt *t) {
+  for (int step = t->chains / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; i++) {
+      Lane x;
+      enter_column(s, t, &x);
+      const Expr *to[] = {ex_idx(s->c, i), x.col}, *from[] = {ex_idx(s->c, i + step), x.col};
+      const Expr *sum = ex_add(s->c, ex_read(s->c, t->acc, to, 2), ex_read(s->c, t->acc, from, 2));
+      lower_store(s->l, t->acc, to, 2, STORE_SET, sum);
+      leave_column(s, &x);
+    }
 }
 
 // acc += part * factor
@@ -353,16 +390,19 @@ static void unrolled_steps(Emit *s, const TileAt *t, int level, const Expr *firs
   EmitLoop inner;
   TileAt part = *t;
   if (factor) {
-    int64_t shape[] = {t->mr, (int64_t)t->nv * s->tile.lanes};
+    int64_t shape[] = {part.chains, (int64_t)t->nv * s->tile.lanes};
     part.acc = lower_alloc(s->l, "part", SPACE_REG, DT_F32, 2, shape);
     s->p->b = rest;
     copy_tile(s, &part, TO_ZERO);
   }
   const Expr *ki = emit_loop(s, &inner, "ku", LOOP_UNROLL, ex_idx(s->c, steps));
+  s->chain = t->chains > 1 ? ex_binary(s->c, E_MOD, ki, ex_idx(s->c, t->chains)) : NULL;
   k_body(s, &part, level, ex_add(s->c, first, ki), step, done, border);
+  s->chain = NULL;
   emit_end(s, &inner);
   s->p->b = b;
   if (!factor) return;
+  add_chains(s, &part);
   const Expr *before = set_k(s, level, first);
   add_part(s, t, part.acc, factor);
   s->k_at[s->loop[level].k] = before;
@@ -376,6 +416,7 @@ static void innermost(Emit *s, const TileAt *t, int level, const Expr *step, uns
   const Expr *ko = emit_loop(s, &outer, "k", LOOP_SERIAL, count);
   step = ex_add(s->c, ex_mul(s->c, step, count), ko);
   prefetch(s, t, step);
+  prefetch_stream(s, t, level, ex_mul(s->c, ko, unroll), u.unroll);
   unrolled_steps(s, t, level, ex_mul(s->c, ko, unroll), u.unroll, step, done, border);
   emit_end(s, &outer);
   if (u.main < extent) unrolled_steps(s, t, level, ex_idx(s->c, u.main), extent - u.main, step, done, border);
@@ -508,6 +549,7 @@ static void begin_tile(Emit *s, const TileAt *t) {
 static void end_tile(Emit *s, const TileAt *t) {
   LowerMark branch;
   if (!s->blocks.sums) {
+    add_chains(s, t);
     store_tile(s, t);
     return;
   }
@@ -518,8 +560,16 @@ static void end_tile(Emit *s, const TileAt *t) {
   lower_end(s->l, &branch);
 }
 
+// Sums side by side in a tile of one row: with fewer vectors than it takes to hide the latency of additions.
+static int chains_of(const Emit *s, const TileAt *t) {
+  int64_t steps = unrolled(k_extent(s, s->nloops - 1)).unroll;
+  bool ordered = s->l->o->fp_strict || s->nguards > 0 || s->blocks.sums || s->p->depthwise;
+  return ordered || t->mr > 1 ? 1 : tile_row_chains(s->p, t->nv, steps);
+}
+
 void product_emit_tile(Emit *s, TileAt t, bool border) {
-  int64_t shape[] = {t.mr, (int64_t)t.nv * s->tile.lanes};
+  t.chains = chains_of(s, &t);
+  int64_t shape[] = {(int64_t)t.mr * t.chains, (int64_t)t.nv * s->tile.lanes};
   t.acc = lower_alloc(s->l, "acc", SPACE_REG, DT_F32, 2, shape);
   begin_tile(s, &t);
   unsigned done = 0;

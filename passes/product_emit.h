@@ -38,6 +38,8 @@ typedef struct Emit {
   int nloops;
   KBlocks blocks;
   Ahead ahead;
+  bool single;       // there is one row only
+  const Expr *chain; // the present step's, in a tile of one row; NULL: the first
 } Emit;
 
 // One tile: rows row0 .. row0+mr-1 of the tile dim, nv vectors from lane0 on.
@@ -45,8 +47,9 @@ typedef struct TileAt {
   const Expr *row0, *lane0;
   const Expr *column, *number; // which column and which tile of rows it is in its parallel iteration
   int mr, nv;
+  int chains; // with one row: sums that steps of K go to in turns, since each addition waits for the one before
   bool masked; // the last vectors reach beyond the lane dim's extent
-  Value *acc;  // [mr, nv * lanes]
+  Value *acc;  // [mr * chains, nv * lanes]
 } TileAt;
 
 // e with every dim and K variable replaced by what it stands for here (those that are set).

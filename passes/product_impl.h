@@ -60,15 +60,20 @@ typedef struct Tile {
   bool n_outer; // parallel iterations go through the rows first, then the next columns; else columns first
   int rows;     // tiles of rows in one parallel iteration; 0: all of the tile dim
   int cols;     // columns of tiles in one parallel iteration
+  bool wide;    // a single row goes through all of these at once: memory gives most to several streams
   int kc;       // iterations of the outermost loop over K in one block; 0: all
   int ahead;    // cache lines of the next panel to prefetch in each iteration of the innermost loop
+  int fetch;    // bytes ahead of a single row's reading that are prefetched; 0: none
 } Tile;
 
 // Cycles that one of k steps takes in an mr x nv tile, from the throughput of FMAs, loads and the second-level cache.
 // k is 1 where the panel comes from the first level anyway.
 double tile_cycles(const Target *t, int mr, int nv, bool depthwise, int64_t k);
 bool tile_fits(const Target *t, int mr, int nv, bool depthwise); // no spills
-Tile tile_choose(const Product *p);
+// Sums that `steps` steps of K go to in turns where a tile has one row of nv vectors: a power of two.
+int tile_row_chains(const Product *p, int nv, int64_t steps);
+// model: bytes of all constants of the model.
+Tile tile_choose(const Product *p, int64_t model);
 // How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while the tiles of
 // this one are computed. 0 where so few rows use a panel that there is no time for it.
 int tile_ahead(const Product *p, const Tile *t);

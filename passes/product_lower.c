@@ -141,7 +141,7 @@ static int64_t row_blocks(const Emit *s) {
 
 static void emit_rows(Emit *s, TileAt t, const Expr *block) {
   const Product *p = s->p;
-  if (p->tile < 0) {
+  if (p->tile < 0 || s->single) {
     t.mr = 1;
     t.row0 = t.number = ex_idx(s->c, 0);
     product_emit_tile(s, t, false);
@@ -160,12 +160,12 @@ static int64_t column_count(const Emit *s) {
   return ceil_div(s->p->dim[s->p->lane].extent, (int64_t)s->tile.nv * s->tile.lanes);
 }
 
-// Column number `column`, which is number `in_group` of the parallel iteration.
-static void emit_columns(Emit *s, const Expr *column, const Expr *in_group, const Expr *block) {
+// Column number `column` of `nv` vectors, which is number `in_group` of the parallel iteration.
+static void emit_columns(Emit *s, int nv, const Expr *column, const Expr *in_group, const Expr *block) {
   Ctx *c = s->c;
   int64_t extent = s->p->dim[s->p->lane].extent;
-  int64_t width = (int64_t)s->tile.nv * s->tile.lanes, whole = extent / width, rest = extent % width;
-  TileAt t = {.lane0 = ex_mul(c, column, ex_idx(c, width)), .nv = s->tile.nv, .column = in_group};
+  int64_t width = (int64_t)nv * s->tile.lanes, whole = extent / width, rest = extent % width;
+  TileAt t = {.lane0 = ex_mul(c, column, ex_idx(c, width)), .nv = nv, .column = in_group};
   EmitLoop branch;
   if (whole > 0) {
     emit_if(s, &branch, rest ? ex_binary(c, E_LT, column, ex_idx(c, whole)) : NULL);
@@ -188,12 +188,46 @@ static const Expr *take_index(Ctx *c, const Expr **left, const Expr *extent) {
   return i;
 }
 
+// Number of rows, if a single one goes through all columns of the group at once; NULL: it does not.
+static const Expr *wide_rows(const Emit *s) {
+  const Product *p = s->p;
+  int64_t lo, hi;
+  bool plain = s->tile.wide && s->nguards == 0 && !p->depthwise && s->blocks.count == 1;
+  if (!plain || p->tile < 0) return plain ? ex_idx(s->c, 1) : NULL;
+  const Expr *rows = p->dim[p->tile].var->extent;
+  return expr_bounds(s->c, rows, NULL, &lo, &hi) && lo >= 1 ? rows : NULL;
+}
+
+// The columns of a parallel iteration for a single row, and an open branch for more rows; false: there are none.
+static bool emit_wide(Emit *s, const Expr *group, const Expr *block, LowerMark *more) {
+  Ctx *c = s->c;
+  const Expr *one = ex_idx(c, 1), *rows = wide_rows(s);
+  int64_t n;
+  Tile tile = s->tile;
+  Ahead ahead = s->ahead;
+  bool open = !expr_is_const_int(rows, &n);
+  if (!open && n > 1) return true;
+  if (open) lower_if(s->l, ex_binary(c, E_EQ, rows, one), more);
+  s->tile.mr = 1;
+  s->ahead.lines = 0;
+  s->single = true;
+  emit_columns(s, s->tile.nv * s->tile.cols, group, ex_idx(c, 0), block);
+  s->single = false;
+  s->tile = tile;
+  s->ahead = ahead;
+  if (open) lower_else(s->l, more);
+  return open;
+}
+
 // The columns of one parallel iteration, as often as there are blocks of K.
 static void emit_group(Emit *s, const Expr *group, const Expr *block) {
   Ctx *c = s->c;
   int64_t columns = column_count(s), cols = s->tile.cols;
   KBlocks *b = &s->blocks;
   EmitLoop blocks, loop, inside;
+  LowerMark wide = {0};
+  bool branches = wide_rows(s) != NULL;
+  if (branches && !emit_wide(s, group, block, &wide)) return;
   if (b->count > 1) {
     int64_t rows = rows_in_blocks(s) ? s->tile.rows : row_tiles(s);
     int64_t shape[] = {cols, rows, s->tile.mr, (int64_t)s->tile.nv * s->tile.lanes};
@@ -204,10 +238,11 @@ static void emit_group(Emit *s, const Expr *group, const Expr *block) {
   const Expr *i = emit_loop(s, &loop, "column", LOOP_SERIAL, ex_idx(c, cols));
   const Expr *column = ex_add(c, ex_mul(c, group, ex_idx(c, cols)), i);
   emit_if(s, &inside, columns % cols ? ex_binary(c, E_LT, column, ex_idx(c, columns)) : NULL);
-  emit_columns(s, column, i, block);
+  emit_columns(s, s->tile.nv, column, i, block);
   emit_end(s, &inside);
   emit_end(s, &loop);
   if (b->count > 1) emit_end(s, &blocks);
+  if (wide.inside) lower_end(s->l, &wide);
 }
 
 // Tiles of rows before this parallel iteration, in the order in which they use a column's panel.
@@ -255,7 +290,7 @@ void product_emit_block(Lower *l, Product *p, const Tile *tile, const Expr *cons
   s.ahead = (Ahead){tile->ahead, product_k_steps(&s), ex_idx(l->c, 0)};
   EmitLoop loop;
   const Expr *i = emit_loop(&s, &loop, "column", LOOP_SERIAL, ex_idx(l->c, columns));
-  emit_columns(&s, ex_add(l->c, first, i), i, ex_idx(l->c, 0));
+  emit_columns(&s, tile->nv, ex_add(l->c, first, i), i, ex_idx(l->c, 0));
   emit_end(&s, &loop);
 }
 

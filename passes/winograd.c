@@ -469,7 +469,7 @@ bool winograd_lower(Lower *l) {
   w.v = value_new(c, "V", type_make(DT_F32, 3, (int64_t[]){1, 1, 1}), l->loc);
   w.m = w.v;
   make_product(&w, u, &stage, &q);
-  w.tile = tile_choose(&q);
+  w.tile = tile_choose(&q, 0);
   if (type_bytes(&u->type) > l->target->l2 / 2) w.tile.ahead = tile_ahead(&q, &w.tile);
   split_channels(&w);
   const Var *task = var_new(c, "task", idx(&w, blocks * w.splits));

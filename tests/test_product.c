@@ -1,0 +1,136 @@
+// test_product.c: matrix products of few rows: panels read side by side, several sums, fetching ahead.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/passes.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+static jmp_buf oom; // never set: running out of memory crashes the test
+
+static Ctx *ctx_make(void) {
+  Arena *a = arena_new(&oom);
+  return ctx_new(a, diag_new(a, stderr, false));
+}
+
+typedef struct Case {
+  const char *rows; // extent of the rows, T<=9 or a number
+  int64_t t;        // what T is in this run
+  int k, n;
+  int nv, cols, wide, fetch; // of the schedule; nv 0: as chosen
+} Case;
+
+static double number(uint32_t *r) {
+  *r = *r * 1664525u + 1013904223u;
+  return (*r >> 8) / 4194304.0 - 2;
+}
+
+// y = relu(x w + b)
+static Module *parse(Ctx *c, const Case *k) {
+  uint32_t r = 7;
+  Str text = {.arena = c->arena};
+  str_printf(
+      &text,
+      "ingot 1 graph\nmodule m\nsym T: 1..9\ngraph main(%%x: f32[%s,%d]) {\n  %%w: f32[%d,%d] = const [",
+      k->rows, k->k, k->k, k->n);
+  for (int i = 0; i < k->k * k->n; i++) str_printf(&text, "%s%.3f", i ? "," : "", number(&r));
+  str_printf(&text, "]\n  %%b: f32[%d] = const [", k->n);
+  for (int i = 0; i < k->n; i++) str_printf(&text, "%s%.3f", i ? "," : "", number(&r));
+  str_printf(&text,
+             "]\n  %%p: f32[%s,%d] = matmul(%%x, %%w)\n"
+             "  %%s: f32[%s,%d] = add(%%p, %%b)\n  %%y: f32[%s,%d] = relu(%%s)\n  return y=%%y\n}\n",
+             k->rows, k->n, k->rows, k->n, k->rows, k->n);
+  Module *m = module_parse(c, source_from_text(c->arena, "case", str_text(&text)));
+  cr_assert(m, "%s", str_text(&text));
+  return m;
+}
+
+static void set(Ctx *c, Kernel *k, const char *name, int64_t value) {
+  for (int i = 0; i < k->schedule.params.n; i++)
+    if (strcmp(k->schedule.params.data[i].name, name) == 0) {
+      k->schedule.params.data[i].value = value;
+      return;
+    }
+  SchedParam p = {name, value};
+  vec_push(c->arena, &k->schedule.params, p);
+}
+
+static const char *kind_of(const Module *m) {
+  for (const Node *n = m->main->first; n; n = n->next)
+    if (n->kernel) return n->kernel->schedule.kind;
+  return NULL;
+}
+
+static bool after_pass(void *data, Module *m, const Pass *p, double seconds, bool changed) {
+  (void)seconds, (void)changed;
+  const Case *k = data;
+  for (Node *n = m->main->first; n && strcmp(p->name, "schedule") == 0; n = n->next) {
+    if (!n->kernel) continue;
+    if (k->nv) set(m->ctx, n->kernel, "nv", k->nv);
+    set(m->ctx, n->kernel, "cols", k->cols);
+    set(m->ctx, n->kernel, "wide", k->wide);
+    set(m->ctx, n->kernel, "fetch", k->fetch);
+  }
+  return true;
+}
+
+static void check(Case k) {
+  Ctx *c = ctx_make();
+  Module *plain = parse(c, &k), *m = parse(c, &k);
+  m->target = target_find(c, "x86-64-v3");
+  Type t = plain->main->inputs.data[0]->type;
+  if (t.dim[0].sym) t.dim[0] = dim_const(k.t);
+  Tensor *x = tensor_new(c, &t), *want, *got;
+  uint32_t r = 11;
+  for (int64_t i = 0; i < type_elements(&t); i++) tensor_set(x, i, number(&r));
+  const Tensor *in[] = {x};
+  PassHooks hooks = {.after = after_pass, .data = &k, .verify_each = true};
+  PassOptions o = {.opt_level = 2};
+  cr_assert(passes_run(m, &o, NULL, NULL, &hooks));
+  cr_assert_str_eq(kind_of(m), "product");
+  cr_assert_eq(m->unproved, 0);
+  cr_assert(eval_module(plain, in, &want) && eval_module(m, in, &got));
+  for (int64_t i = 0; i < type_elements(&want->type); i++)
+    cr_assert_float_eq(tensor_get(got, i), tensor_get(want, i), 1e-4, "rows %s (%d), %d by %d: element %d",
+                       k.rows, (int)k.t, k.k, k.n, (int)i);
+  arena_free(c->arena);
+}
+
+// Panels of 16 columns (or what was chosen), some of them cut off.
+static void check_rows(const char *rows, int64_t t) {
+  static const int columns[] = {16, 100, 128, 133, 144};
+  for (int i = 0; i < ARRAY_LEN(columns); i++)
+    for (int k = 7; k <= 48; k += 20 + 1)
+      for (int cols = 1; cols <= 4; cols++)
+        check((Case){rows, t, k, columns[i], .nv = 0, .cols = cols, .wide = 1, .fetch = cols % 2 * 2048});
+}
+
+Test(product, one_row) {
+  check_rows("1", 0);
+}
+
+Test(product, rows_known_at_run_time) {
+  for (int64_t t = 1; t <= 9; t += 4) check_rows("T<=9", t);
+}
+
+Test(product, several_rows) {
+  check_rows("3", 0);
+}
+
+// Large models' weights come from memory: a single row reads four panels at once. Others are fetched ahead.
+Test(product, streams_of_large_models) {
+  static const Case k = {.rows = "T<=9", .t = 1, .k = 64, .n = 256};
+  for (int large = 0; large < 2; large++) {
+    Ctx *c = ctx_make();
+    Module *m = parse(c, &k);
+    Target target = *target_find(c, "x86-64-v3");
+    if (large) target.l3 = 1 << 15;
+    m->target = &target;
+    PassOptions o = {.opt_level = 2};
+    cr_assert(passes_run(m, &o, NULL, "schedule", NULL));
+    Str s = {.arena = c->arena};
+    for (const Node *n = m->main->first; n; n = n->next)
+      if (n->kernel) schedule_print(&s, &n->kernel->schedule);
+    cr_assert(strstr(str_text(&s), large ? "cols=4, wide=1" : "fetch=2048"), "%s", str_text(&s));
+    arena_free(c->arena);
+  }
+}
