@@ -7,8 +7,9 @@ enum {
   SMALL_POINTS = 1 << 16, // iterations that the evaluator does in a few milliseconds
   EVAL_POINTS = 1 << 24,  // most that it is given when there is no compiled code
   SMALL_BYTES = 4096,     // a result this small may be larger than its operands
-  MAX_WEIGHT = 1 << 30,   // bytes that a small constant is expanded to
-  VIEW_BYTES = 1 << 16,   // views of larger constants are left to fusion: copying them gains nothing
+  TABLE_BYTES = 1 << 20, // the same of arguments of functions like cos, which are dearer than reading a table
+  MAX_WEIGHT = 1 << 30,  // bytes that a small constant is expanded to
+  VIEW_BYTES = 1 << 16,  // views of larger constants are left to fusion: copying them gains nothing
 };
 
 typedef struct Fold {
@@ -18,6 +19,7 @@ typedef struct Fold {
   Vec(Node *) dead;
   Vec(Value *) late; // computable from constants, but not by the evaluator
   PtrMap weights;    // values that a product reads as its weights, perhaps through views -> that product
+  PtrMap arguments;  // values that a function like cos is taken of -> that node
 } Fold;
 
 // ---- what may be folded -------------------------------------------------------------------------------------
@@ -42,9 +44,19 @@ static bool is_product(const Node *n) {
   return op_is(n, "conv") || op_is(n, "conv_transpose") || op_is(n, "matmul") || op_is(n, "linear");
 }
 
-static bool mark_weights(Graph *g, void *data) {
+// A function that takes many operations, of one argument that is known in size.
+static bool is_function(Ctx *c, const Node *n) {
+  if (n->nin != 1 || n->nout != 1 || !n->op->info->expr || !type_is_static(&n->out[0]->type)) return false;
+  const Expr *index[MAX_RANK];
+  for (int i = 0; i < n->out[0]->type.rank; i++) index[i] = ex_idx(c, 0);
+  const Expr *e = node_define(c, n, 0, index);
+  return e && e->op >= E_EXP && e->op <= E_ERF;
+}
+
+static bool mark_operands(Graph *g, void *data) {
   Fold *f = data;
   for (Node *n = g->first; n; n = n->next) {
+    if (is_function(f->c, n)) ptr_put(f->c->arena, &f->arguments, n->in[0], n);
     if (!is_product(n)) continue;
     Value *v = n->in[1];
     while (v->def && (v->def->op->info->flags & OP_VIEW) && v->def->nin == 1) {
@@ -56,9 +68,13 @@ static bool mark_weights(Graph *g, void *data) {
   return true;
 }
 
-// Small constants are not expanded into large ones, but for weights, which products want in memory.
+// Small constants are not expanded into large ones, but for weights, which products want in memory, and tables of
+// functions (sine and cosine of positions).
 static bool may_grow(const Fold *f, const Node *n, int64_t bytes) {
-  return bytes <= SMALL_BYTES || (n->nout == 1 && bytes <= MAX_WEIGHT && ptr_get(&f->weights, n->out[0]));
+  if (bytes <= SMALL_BYTES) return true;
+  if (n->nout != 1) return false;
+  return (bytes <= MAX_WEIGHT && ptr_get(&f->weights, n->out[0])) ||
+         (bytes <= TABLE_BYTES && ptr_get(&f->arguments, n->out[0]));
 }
 
 // What depends on a symbol is not known here, even where the result's shape is (extents of T).
@@ -234,7 +250,7 @@ static bool fold_late(Fold *f) {
 bool pass_fold(Module *m, const PassOptions *o) {
   Fold f = {.m = m, .c = m->ctx, .o = o};
   clear_info(m->main);
-  each_graph(m->main, mark_weights, &f);
+  each_graph(m->main, mark_operands, &f);
   if (!each_graph(m->main, fold_graph, &f)) return false;
   graph_resolve(m->main);
   if (!fold_late(&f)) return false;

@@ -189,7 +189,20 @@ double fuse_points(Ctx *c, const Stage *s) {
 
 // Elements of weights, and terms of a sum with them, that make it a product worth its own schedule (which packs the
 // weights), even where each weight is used once.
-enum { LARGE_WEIGHTS = 1024, LONG_SUM = 16 };
+enum { LARGE_WEIGHTS = 1024, LONG_SUM = 16, MAX_UNPACK = 8 };
+
+// A constant, or one that is kept in fewer bits before what makes numbers of it.
+static bool is_weights(const Value *v) {
+  for (int depth = 0; depth < MAX_UNPACK && !const_of(v); depth++) {
+    const Node *n = v->def;
+    if (!n || n->nout != 1 || n->nin == 0 || !n->in[0] || !(n->op->info->expr || n->op->info->define))
+      return false;
+    for (int i = 1; i < n->nin; i++)
+      if (n->in[i] && !const_of(n->in[i])) return false;
+    v = n->in[0];
+  }
+  return const_of(v) != NULL;
+}
 
 bool fuse_is_heavy(Ctx *c, const Stage *s) {
   Reduction r = largest_reduction(c, s);
@@ -201,7 +214,7 @@ bool fuse_is_heavy(Ctx *c, const Stage *s) {
   for (int i = 0; i < n; i++) {
     double e = (double)type_elements(&reads[i]->value->type);
     if (e > elements) elements = e;
-    weights |= const_of(reads[i]->value) && e >= LARGE_WEIGHTS && r.points >= LONG_SUM;
+    weights |= e >= LARGE_WEIGHTS && r.points >= LONG_SUM && is_weights(reads[i]->value);
   }
   return n >= 2 && (weights || fuse_points(c, s) > 4 * elements);
 }
