@@ -191,11 +191,25 @@ static void call_hook(ingot_ctx *c, const struct ingot_step *s, int32_t begin) {
   if (c->options.hook) c->options.hook(c->options.hook_user, c, (int32_t)(s - c->model->steps), begin);
 }
 
+// Kernels from s on without a choice to make, which is most of what small models run: the first other step.
+static const struct ingot_step *run_alone(ingot_ctx *c, const struct ingot_step *s,
+                                          const struct ingot_step *end) {
+  enum { AHEAD = 2 }; // steps; their table is out of the cache where weights have passed through it
+  for (; s < end && s->kind == INGOT_STEP_KERNEL; s++) {
+    int64_t trip = trip_count(c, s);
+    __builtin_prefetch(s + AHEAD);
+    if (trip > 0) s->kernel(c->buf + s->first_arg, c->sym, 0, trip, c->scratch);
+  }
+  return s;
+}
+
 static int run_range(ingot_ctx *c, struct ingot_range range, int depth) {
   if (depth > INGOT_MAX_LOOP_DEPTH)
     return ingot_ctx_fail(c, INGOT_E_FORMAT, "control flow nested too deeply");
   const struct ingot_step *s = c->model->steps + range.first, *end = s + range.n;
+  bool alone = c->threads == 1 && !c->options.hook;
   while (s < end) {
+    if (alone && (s = run_alone(c, s, end)) == end) break;
     bool plain = s->kind == INGOT_STEP_KERNEL || s->kind == INGOT_STEP_COPY;
     // Hooks see steps one by one.
     int32_t n = plain && !c->options.hook ? chain_length(s, (int32_t)(end - s)) : 1;

@@ -91,12 +91,19 @@ static inline int32_t ingot_sample_weigh(const struct ingot_sampler *s, struct i
   return n;
 }
 
+// The first of the largest; NaN never is.
 static inline int32_t ingot_sample_largest(const float *logits, int32_t n) {
-  float most = -INFINITY;
-  int32_t best = 0;
-  for (int32_t i = 0; i < n; i++)
-    if (logits[i] > most) most = logits[i], best = i;
-  return best;
+  enum { LANES = 16 }; // which compilers make vectors of
+  float most[LANES], top = -INFINITY;
+  int32_t i = 0, k;
+  for (k = 0; k < LANES; k++) most[k] = -INFINITY;
+  for (; i + LANES <= n; i += LANES)
+    for (k = 0; k < LANES; k++) most[k] = logits[i + k] > most[k] ? logits[i + k] : most[k];
+  for (; i < n; i++) top = logits[i] > top ? logits[i] : top;
+  for (k = 0; k < LANES; k++) top = most[k] > top ? most[k] : top;
+  for (i = 0; i < n; i++)
+    if (logits[i] == top) return i;
+  return 0;
 }
 
 // The next token. logits: n of them; seen: the tokens so far, for the penalty (NULL, 0 without one); room: n candidates.
