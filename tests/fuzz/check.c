@@ -27,7 +27,9 @@ typedef struct Check {
   Ctx *c; // of the whole check
   int nout, ntrials;
   Trial trial[MAX_TRIALS];
-  double scale; // of what noise explains
+  double scale;   // of what noise explains
+  bool exact_ops; // the model has none but those that --fp=strict gives the evaluator's results for
+  bool strict;    // and this is such a run
 } Check;
 
 // A stage's own world; messages are collected.
@@ -98,6 +100,21 @@ static Module *parse(Check *k, World *w) {
 
 // ---- comparing ------------------------------------------------------------------------------------------------
 
+// Zeros have no sign here.
+static bool same_number(const Tensor *a, const Tensor *b, int64_t i) {
+  if (!dtype_is_float(a->type.dtype)) return tensor_get_int(a, i) == tensor_get_int(b, i);
+  double x = tensor_get(a, i), y = tensor_get(b, i);
+  return x == y || (isnan(x) && isnan(y));
+}
+
+static bool compare_exactly(Check *k, World *w, int output, const Tensor *ref, const Tensor *got) {
+  for (int64_t i = 0; i < type_elements(&ref->type); i++)
+    if (!same_number(ref, got, i))
+      return fail(k, w, "with --fp=strict output %d: element %lld is %.17g, not %.17g", output, (long long)i,
+                  tensor_get(got, i), tensor_get(ref, i));
+  return true;
+}
+
 static bool compare(Check *k, World *w, int t, Tensor *const *got) {
   Trial *trial = &k->trial[t];
   for (int i = 0; i < k->nout; i++) {
@@ -112,6 +129,7 @@ static bool compare(Check *k, World *w, int t, Tensor *const *got) {
       return fail(k, w, "output %d is %s, not %s", i, type_text(w->c, &got[i]->type),
                   type_text(w->c, &ref->type));
     }
+    if (k->strict && !compare_exactly(k, w, i, ref, got[i])) return false;
     bool fine = noise_explains(trial->noise, i, got[i], k->scale, &at, &allowed);
     k->report->unstable += (uint64_t)noise_unstable(trial->noise, i);
     if (!fine)
@@ -176,6 +194,21 @@ static bool run_trial(Check *k, World *w, Module *m, int t, Rng *r) {
   return true;
 }
 
+// Rounded once, in the order of the definition. Not: what may choose between zeros.
+static bool has_exact_ops(const Graph *g) {
+  static const char ops[] = " add sub mul div neg abs sqrt square where floor ceil trunc sign cast matmul "
+                            "linear conv reduce_sum reduce_max "
+                            "reduce_min transpose reshape flatten slice concat split pad gather broadcast "
+                            "squeeze unsqueeze flip roll stack "
+                            "tile equal less not_equal and or not fill iota ";
+  char name[80];
+  for (const Node *n = g->first; n; n = n->next) {
+    snprintf(name, sizeof name, " %s ", n->op->name);
+    if (n->nregions || !strstr(ops, name)) return false;
+  }
+  return true;
+}
+
 static bool has_input_syms(const Module *m) {
   for (int i = 0; i < m->syms.n; i++)
     if (!m->syms.data[i]->data_dependent) return true;
@@ -191,6 +224,7 @@ static bool reference(Check *k, World *w) {
   if (!module_verify(m, "parse")) return fail(k, w, "does not verify");
   stage(k, "evaluate");
   k->nout = m->main->outputs.n;
+  k->exact_ops = has_exact_ops(m->main);
   k->ntrials = has_input_syms(m) ? MAX_TRIALS : 1;
   for (int t = 0; t < k->ntrials; t++)
     if (!run_trial(k, w, m, t, &r)) return false;
@@ -286,6 +320,7 @@ static PassOptions pass_options(Check *k, int opt) {
   PassOptions o = {.opt_level = opt, .winograd = rng_chance(&r, 50) ? "auto" : "off"};
   o.threads = (int)rng_below(&r, 4);
   o.fp_strict = rng_chance(&r, 15) || spreads_nan(k);
+  k->strict = o.fp_strict && k->exact_ops;
   k->scale = strcmp(o.winograd, "auto") == 0 && opt == 2 ? 64 : 1;
   return o;
 }
@@ -303,8 +338,8 @@ static bool run_passes(Check *k, World *w, Way way) {
 // ---- compiled code ------------------------------------------------------------------------------------------------
 
 static bool run_compiled(Check *k, World *w, int opt, const char *target, int max_threads) {
-  CodegenOptions co = {.emit = EMIT_OBJECT, .jobs = 1, .opt_level = opt};
   PassOptions o = pass_options(k, opt);
+  CodegenOptions co = {.emit = EMIT_OBJECT, .jobs = 1, .opt_level = opt, .fp_strict = o.fp_strict};
   stage(k, "O%d %s compile", opt, target);
   Module *m = parse(k, w);
   if (!m) return false;

@@ -172,6 +172,7 @@ static void run_batch(const Args *a, Report *r, uint64_t *next, uint64_t last, u
   if (pid == 0) {
     for (int i = 0; i < BATCH && *next < last && !r->failed && (end == 0 || now() < end);
          i++, *next += step) {
+      if (stopped) break;
       r->seed = *next;
       check_seed(a, r, *next);
     }
@@ -282,13 +283,22 @@ static void add_totals(Totals *t, const Report *r) {
 
 // ---- runs -----------------------------------------------------------------------------------------------------------
 
-// Every jobs-th seed from `first` on.
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal) {
+  (void)signal;
+  stopped = 1;
+}
+
+// Every jobs-th seed from `first` on, until there are enough or a signal says so.
 static Totals run_job(const Args *a, uint64_t first) {
   Totals t = {0};
   Report *r = shared_memory(sizeof *r);
   uint64_t *next = shared_memory(sizeof *next), last = a->count ? a->seed + a->count : UINT64_MAX;
   double end = a->seconds > 0 ? now() + a->seconds : 0;
-  for (*next = first; *next < last && (end == 0 || now() < end);) {
+  signal(SIGTERM, stop);
+  signal(SIGINT, stop);
+  for (*next = first; *next < last && !stopped && (end == 0 || now() < end);) {
     run_batch(a, r, next, last, (uint64_t)a->jobs, end);
     if (!r->failed) continue;
     t.failures++;
