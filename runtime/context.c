@@ -75,9 +75,11 @@ static void place_all(ingot_ctx *c, Layout *l, const struct ingot_model *m) {
   // Parts of different threads begin on lines of their own, and not all on the same set of the cache.
   c->scratch_stride = round_up_64((uint64_t)m->scratch_bytes) + (m->scratch_bytes ? 128 : 0);
   c->scratch = place(l, (uint64_t)c->threads, c->scratch_stride);
-  c->state = place(l, (uint64_t)m->state_bytes, 1);
   if (c->options.flags & INGOT_OWN_OUTPUTS) place_outputs(c, l, m);
   c->arena = c->options.arena ? c->options.arena : place(l, (uint64_t)m->arena_bytes, 1);
+  c->working_bytes = l->at;
+  // Last and on small pages: of a state that has room to grow a run touches a few rows here and there.
+  c->state = place(l, (uint64_t)m->state_bytes, 1);
 }
 
 // ---- options -----------------------------------------------------------------------------------------
@@ -176,7 +178,7 @@ static void *fixed_address(const ingot_ctx *c, const struct ingot_arg *a) {
   }
 }
 
-// Every page once, so that no run waits for the system to bring one.
+// Every page once, so that no run waits for the system to bring one. An arena of the caller's may be in use now.
 static void touch(const ingot_ctx *c) {
   enum { PAGE = 4096 };
   volatile char *block = (volatile char *)(uintptr_t)c;
@@ -200,7 +202,7 @@ static int build(ingot_ctx *c, const ingot_ctx *draft) {
   ingot_bind_own_outputs(c);
   ingot_symbols_init(c);
   ingot_state_init(c);
-  if (m->flags & INGOT_MODEL_REAL_TIME) touch(c);
+  if (m->flags & INGOT_MODEL_REAL_TIME || c->options.flags & INGOT_WARM) touch(c);
   if (c->options.parallel_for) return INGOT_OK;
   code = ingot_pool_create(&c->pool, c->threads, &c->options);
   return code ? refuse(&c->options, code, "%d threads: %s", c->threads, ingot_api_error_text(code))
@@ -214,7 +216,8 @@ static void *take_memory(const ingot_ctx *draft) {
   const struct ingot_model *m = draft->model;
   void *block = o->memory ? o->memory : m->room;
   uint64_t bytes = o->memory ? o->memory_bytes : m->room_bytes;
-  if (!block) return ingot_memory_alloc(draft->block_bytes, !(o->flags & INGOT_NO_HUGE_PAGES));
+  if (!block)
+    return ingot_memory_alloc(draft->block_bytes, o->flags & INGOT_NO_HUGE_PAGES ? 0 : draft->working_bytes);
   bool taken = block == m->room && ((ingot_ctx *)block)->api;
   if (bytes < draft->block_bytes || taken) return NULL;
   return memset(block, 0, (size_t)draft->block_bytes);

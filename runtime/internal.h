@@ -40,8 +40,8 @@ void ingot_fpenv_leave(uint64_t saved);
 
 // ---- memory.c ----------------------------------------------------------------------------------------
 
-// Zeroed memory aligned to 128 bytes; large blocks on huge pages if asked. NULL if there is none.
-void *ingot_memory_alloc(uint64_t bytes, bool huge);
+// Zeroed memory aligned to 128 bytes; of large blocks the first huge_bytes on huge pages. NULL if there is none.
+void *ingot_memory_alloc(uint64_t bytes, uint64_t huge_bytes);
 void ingot_memory_free(void *p, uint64_t bytes); // the same bytes; NULL is fine
 
 // ---- weights.c ---------------------------------------------------------------------------------------
@@ -95,6 +95,7 @@ struct ingot_ctx {
   Weights weights;
   struct ingot_options options;
   uint64_t block_bytes;   // of the allocation that holds all this
+  uint64_t working_bytes; // of these, what every run walks through; the state comes after
   struct ingot_ctx *next; // in the list of simple.c
   char error[ERROR_TEXT];
 };

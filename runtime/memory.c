@@ -9,12 +9,22 @@
 // From here on blocks are mapped, begin at a multiple of the huge page and are given back to the system.
 enum { HUGE_PAGE = 2 << 20, BLOCK_ALIGN = 128 };
 
-// A multiple of every page size in use.
-static uint64_t mapped_size(uint64_t bytes) {
-  return (bytes + 65535) & ~(uint64_t)65535;
+static uint64_t round_up(uint64_t bytes, uint64_t unit) {
+  return (bytes + unit - 1) & ~(unit - 1);
 }
 
-static void *map_block(uint64_t bytes, bool huge) {
+// What of a block lies on huge pages. A rest of half a page and more takes a whole one: bringing in a huge page takes
+// the time of some hundred small ones.
+static uint64_t huge_size(uint64_t bytes) {
+  return (bytes + HUGE_PAGE / 2) & ~(uint64_t)(HUGE_PAGE - 1);
+}
+
+// A multiple of every page size in use, with room for the rest of the last huge page.
+static uint64_t mapped_size(uint64_t bytes) {
+  return round_up(bytes, 65536) + HUGE_PAGE / 2;
+}
+
+static void *map_block(uint64_t bytes, uint64_t huge_bytes) {
   uint64_t size = mapped_size(bytes), room = size + HUGE_PAGE;
   if (room < bytes || room > SIZE_MAX) return NULL;
   char *p = mmap(NULL, (size_t)room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -23,18 +33,18 @@ static void *map_block(uint64_t bytes, bool huge) {
   if (skip) munmap(p, skip);
   munmap(p + skip + size, (size_t)(room - size - skip));
 #ifdef MADV_HUGEPAGE
-  if (huge) madvise(p + skip, (size_t)size, MADV_HUGEPAGE); // only a hint: failure does not matter
+  uint64_t huge = huge_size(huge_bytes);
+  if (huge) madvise(p + skip, (size_t)huge, MADV_HUGEPAGE); // only a hint: failure does not matter
 #else
-  (void)huge;
+  (void)huge_bytes;
 #endif
   return p + skip;
 }
 
-void *ingot_memory_alloc(uint64_t bytes, bool huge) {
-  if (bytes >= HUGE_PAGE) return map_block(bytes, huge);
-  uint64_t size = (bytes + BLOCK_ALIGN) / BLOCK_ALIGN * BLOCK_ALIGN;
-  void *p = aligned_alloc(BLOCK_ALIGN, (size_t)size);
-  if (p) memset(p, 0, (size_t)size);
+void *ingot_memory_alloc(uint64_t bytes, uint64_t huge_bytes) {
+  if (bytes >= HUGE_PAGE) return map_block(bytes, huge_bytes);
+  void *p = aligned_alloc(BLOCK_ALIGN, (size_t)round_up(bytes + 1, BLOCK_ALIGN));
+  if (p) memset(p, 0, (size_t)round_up(bytes + 1, BLOCK_ALIGN));
   return p;
 }
 

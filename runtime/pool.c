@@ -239,7 +239,7 @@ int ingot_pool_create(Pool **pool, int threads, const struct ingot_options *o) {
   if (threads <= 1) return INGOT_OK;
   pthread_once(&forks_once, watch_forks);
   uint64_t bytes = sizeof(Pool) + (uint64_t)(threads - 1) * sizeof(Worker);
-  Pool *p = ingot_memory_alloc(bytes, false);
+  Pool *p = ingot_memory_alloc(bytes, 0);
   if (!p) return INGOT_E_MEMORY;
   p->bytes = bytes;
   p->generation = atomic_load(&forks);

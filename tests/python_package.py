@@ -33,6 +33,7 @@ room = np.empty((3, 10), np.float32)
 named = net.context(threads=1).run(image, out={"logits": room})
 assert np.shares_memory(named["logits"], room) and np.array_equal(room, scores)
 assert np.array_equal(net(np.asfortranarray(image)), scores)  # copied
+assert np.array_equal(net.context(threads=2, spin=50, warm=True).run(image)["logits"], scores)
 again = net.context(threads=2, cpus=[0], spin=False)
 again.run(image)
 assert again._bound[0] is image or np.shares_memory(again._bound[0], image)

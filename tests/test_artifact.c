@@ -362,6 +362,7 @@ Test(artifact, constants_are_folded_by_compiled_code) {
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -446,12 +447,58 @@ Test(artifact, a_real_time_run_makes_no_system_call) {
   cr_expect_eq(done, 1);
   fix_free(&f);
 }
+
+// How many pages a context's first run has to wait for.
+static long faults_of_first_run(const char *path, uint32_t flags) {
+  static float x[64 * 1024], y[64 * 1024];
+  char err[200];
+  ingot_library *lib;
+  ingot_ctx *c;
+  struct rusage before, after;
+  struct ingot_options o = {.size = sizeof o, .threads = 1, .flags = flags};
+  memset(x, 1, sizeof x), memset(y, 1, sizeof y);
+  cr_assert_eq(ingot_library_open(path, &lib, err, sizeof err), INGOT_OK, "%s", err);
+  cr_assert_eq(ingot_ctx_create(ingot_library_model(lib, NULL), &o, &c), INGOT_OK);
+  cr_assert_eq(ingot_set_input(c, 0, x, INGOT_F32, 2, (int64_t[]){64, 1024}, sizeof x), INGOT_OK);
+  cr_assert_eq(ingot_set_output(c, 0, y, sizeof y), INGOT_OK);
+  getrusage(RUSAGE_THREAD, &before);
+  cr_assert_eq(ingot_run(c), INGOT_OK, "%s", ingot_last_error(c));
+  getrusage(RUSAGE_THREAD, &after);
+  ingot_ctx_destroy(c);
+  ingot_library_close(lib);
+  return after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt;
+}
+
+Test(artifact, a_warm_context_has_its_memory) {
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "libwide.so");
+  Module *m = module_new(f.c, "wide");
+  Builder b = builder_at(m->main, NULL, NO_LOC);
+  Value *h = graph_input(m->main, "x", type_make(DT_F32, 2, (int64_t[]){64, 1024}), NO_LOC);
+  for (int i = 0; i < 2; i++)
+    h = build(&b, "matmul", IN(h, weight(f.c, m->main, i ? "w1" : "w0", 1024, 1024, 1e-5 * (i + 1))),
+              NO_ATTRS);
+  graph_output(m->main, "y", h);
+  CodegenOptions o = {.emit = EMIT_SHARED, .weights_beside = true};
+  cr_assert(lower(m, 2) && codegen_write(m, &o, path), "%s", said(&f));
+  long cold = faults_of_first_run(path, 0), warm = faults_of_first_run(path, INGOT_WARM);
+  cr_expect_leq(warm, 12, "%ld pages: code and stack alone", warm);
+  cr_expect_gt(cold, warm, "%ld pages, warm %ld", cold, warm);
+  fix_free(&f);
+}
 #endif
 
 Test(artifact, limits_are_kept_and_explained) {
   Fix f;
   fix_make(&f);
   char *path = in_dir(&f, "libnet.so");
+  cr_expect_not(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED, .max_arena = 10}));
+  cr_expect(strstr(said(&f), "working memory:") && strstr(said(&f), "takes 640 bytes"), "%s", said(&f));
+  cr_expect_eq(files_in(f.dir), 0);
+  fix_free(&f);
+  fix_make(&f);
+  path = in_dir(&f, "libnet.so");
   cr_expect_not(write_net(&f, path, (CodegenOptions){.emit = EMIT_SHARED, .max_stack = 100}));
   cr_expect(strstr(said(&f), "stack:"), "%s", said(&f));
   cr_expect_eq(files_in(f.dir), 0);

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,6 +306,45 @@ Test(runtime, hooks_see_every_step) {
   cr_assert_float_eq(seen.affine, x[0] + 1, 0);
   cr_assert_null(ingot_step_arg(c, 0, 3, NULL));
   cr_assert_null(ingot_step_arg(c, 4, 0, NULL));
+  ingot_ctx_destroy(c);
+}
+
+// Two threads at once: while a run is in a step, another thread comes with the same context.
+typedef struct Intruder {
+  ingot_ctx *c;
+  pthread_t thread;
+  int codes[5];
+} Intruder;
+
+static void *intrude(void *arg) {
+  Intruder *i = arg;
+  i->codes[0] = ingot_run(i->c);
+  i->codes[1] = set_x(i->c, 1);
+  i->codes[2] = ingot_set_output(i->c, 0, y, sizeof y);
+  i->codes[3] = ingot_set_symbol(i->c, 0, 1);
+  i->codes[4] = ingot_state_reset(i->c);
+  return NULL;
+}
+
+static void let_in(void *user, ingot_ctx *c, int32_t step, int32_t begin) {
+  Intruder *i = user;
+  if (step != 1 || !begin) return;
+  i->c = c;
+  cr_assert_eq(pthread_create(&i->thread, NULL, intrude, i), 0);
+  pthread_join(i->thread, NULL);
+}
+
+Test(runtime, two_threads_in_one_context_are_refused) {
+  Intruder i = {.codes = {0}};
+  struct ingot_options o = {.size = sizeof o, .threads = 1, .hook = let_in, .hook_user = &i};
+  ingot_ctx *c;
+  const ingot_model *m = ingot_library_model(open_fake(), "rows");
+  cr_assert_eq(ingot_ctx_create(m, &o, &c), INGOT_OK);
+  bind_rows(c, 5);
+  cr_assert_eq(ingot_run(c), INGOT_OK);
+  for (int k = 0; k < 5; k++) cr_expect_eq(i.codes[k], INGOT_E_BUSY, "call %d: %d", k, i.codes[k]);
+  cr_expect(has(ingot_error_text(m, INGOT_E_BUSY), "another thread"));
+  cr_expect_float_eq(y[17], (x[17] * 2 + 1) * (x[17] * 2 + 1), 0); // the run was not disturbed
   ingot_ctx_destroy(c);
 }
 

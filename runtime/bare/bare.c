@@ -75,8 +75,8 @@ ALIASES(__aeabi_memset, void, fill, (void *to, size_t n, int byte))
 
 // ---- memory.c, pool.c --------------------------------------------------------------------------------
 
-void *ingot_memory_alloc(uint64_t bytes, bool huge) {
-  (void)bytes, (void)huge;
+void *ingot_memory_alloc(uint64_t bytes, uint64_t huge_bytes) {
+  (void)bytes, (void)huge_bytes;
   return NULL;
 }
 void ingot_memory_free(void *p, uint64_t bytes) {

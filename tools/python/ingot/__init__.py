@@ -136,16 +136,20 @@ class Model:
 
 
 class Context:
-    """threads: 0 for one per processor; cpus: numbers of the processors that threads stay on; isa: form to run."""
+    """threads: 0 for one per processor; cpus: numbers of the processors that threads stay on; isa: form to run.
 
-    def __init__(self, model, threads=0, pin=False, spin=True, cpus=(), isa=None, verify_weights=False):
+    spin: whether idle threads spin before they sleep, or for how many microseconds; warm: bring in all memory now.
+    """
+
+    def __init__(self, model, threads=0, pin=False, spin=True, cpus=(), isa=None, verify_weights=False, warm=False):
         self.model, self._ctx, self._library = model, ctypes.c_void_p(), None
         text = ctypes.create_string_buffer(512)
-        flags = (pin * _abi.PIN_THREADS) | ((not spin) * _abi.NO_SPIN) | (verify_weights * _abi.VERIFY_WEIGHTS)
+        flags = ((pin * _abi.PIN_THREADS) | ((not spin) * _abi.NO_SPIN) | (verify_weights * _abi.VERIFY_WEIGHTS) |
+                 (warm * _abi.WARM))
         options = _abi.Options(size=ctypes.sizeof(_abi.Options), threads=threads, flags=flags,
                                error=ctypes.cast(text, ctypes.c_char_p), error_size=len(text), n_cpus=len(cpus),
                                cpus=(ctypes.c_int32 * len(cpus))(*cpus) if cpus else None,
-                               isa=isa.encode() if isa else None)
+                               spin_us=0 if isinstance(spin, bool) else spin, isa=isa.encode() if isa else None)
         code = _lib().ingot_ctx_create(model._model, ctypes.byref(options), ctypes.byref(self._ctx))
         if code:
             raise Error(text.value.decode() or _lib().ingot_error_text(model._model, code).decode())
