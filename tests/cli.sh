@@ -202,6 +202,87 @@ case_small_artefact() {
   [ "$(stat -c %s m.so)" -lt 150000 ] || fail "MobileNetV2 takes $(stat -c %s m.so) bytes without weights"
 }
 
+# What the header states is what the library says, limits are kept to the byte, and what breaks one is named.
+case_contract() {
+  local trained=$source/models/lenet_fashion.yaml
+  expect 0 compile "$trained" --name=net -o net.o; silent
+  cat >app.c <<'EOF'
+#include <stdio.h>
+#include "runtime/ingot_abi.h"
+#include "net.h"
+int main(void) {
+  const struct ingot_model *m = &ingot_model_net;
+  struct ingot_options o = {.size = sizeof o, .threads = 1};
+  int bad = NET_ARENA_BYTES != ingot_arena_bytes(m, NULL) || NET_CTX_BYTES < (int64_t)ingot_ctx_bytes(m, &o) ||
+            NET_CTX_BYTES > (int64_t)ingot_ctx_bytes(m, &o) + 4096 || NET_STATE_BYTES != (int64_t)ingot_state_bytes(m) ||
+            NET_STACK_BYTES != m->stack_bytes || NET_WEIGHT_BYTES != m->weights.bytes || NET_FLOPS <= 0 ||
+            NET_IMAGE_ALIGN != ingot_input_info(m, 0)->align || net_image_size(64) * 4 != ingot_input_info(m, 0)->bytes ||
+            net_logits_size(3) != 30 || NET_LOGITS_SIZE != 640;
+  printf("%lld %lld\n", (long long)NET_ARENA_BYTES, (long long)NET_STACK_BYTES);
+  return bad;
+}
+EOF
+  cc -I"$source" -I. app.c net.o -lm -lpthread -o app 2>err || fail "the program does not compile"
+  ./app >out || fail "the header says something else than the library"
+  local arena stack size; read -r arena stack <out; size=$(stat -c %s net.o)
+  expect 0 compile "$trained" --name=net -o net.o --max-arena="$arena" --max-stack="$stack" --max-size="$size"
+  expect 1 compile "$trained" -o x.o --max-arena=$((arena - 1))
+  says "working memory: $arena bytes"; says "'x.relu' takes 1568 KiB: f32[N<=64,6,28,28]"; says "--dim sets lower ones"
+  expect 1 compile "$trained" -o x.o --max-stack=$((stack - 1)); says "stack: $stack bytes"; says "takes"
+  expect 1 compile "$trained" -o x.o --max-size=64K; says "the artefact:"; says "--weights-file"
+  [ ! -e x.o ] && [ ! -e x.h ] || fail "something is left"
+  expect 0 compile "$trained" -o x.o --max-arena=1M --dim=N=1 # as the message advises
+  expect 2 compile "$trained" --max-arena=much; says "a number of bytes"
+}
+
+# --real-time, on the binary and by running it where the kernel kills who makes a system call.
+case_real_time() {
+  command -v objdump >/dev/null || skip "no objdump"
+  [ "$(uname -m)" = x86_64 ] || skip "looks for x86-64's instructions"
+  local m options name
+  expect 0 compile "$source/models/resnet_fashion.yaml" --name=net --dim=N=2 --real-time -o bare.o --freestanding
+  [ -z "$(nm -u bare.o)" ] || fail "refers to $(nm -u bare.o)"
+  objdump -d bare.o | grep -qwE 'syscall|sysenter|int +\$0x80' && fail "there are system calls in the freestanding form"
+  cat >app.c <<'EOF'
+#define _GNU_SOURCE
+#include "runtime/ingot.h"
+#include <linux/seccomp.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+extern const struct ingot_model ingot_model_net;
+int main(void) {
+  const struct ingot_model *m = &ingot_model_net;
+  int64_t dims[16];
+  ingot_ctx *c;
+  if (ingot_ctx_create(m, NULL, &c)) return 1;
+  for (int32_t i = 0; i < ingot_input_count(m); i++) {
+    const struct ingot_tensor_info *t = ingot_input_info(m, i);
+    for (int32_t d = 0; d < t->rank; d++) dims[d] = t->dims[d].n;
+    if (ingot_set_input(c, i, calloc(1, (size_t)t->bytes), t->dtype, t->rank, dims, (uint64_t)t->bytes)) return 2;
+  }
+  for (int32_t i = 0; i < ingot_output_count(m); i++) {
+    uint64_t bytes = (uint64_t)ingot_output_info(m, i)->bytes;
+    if (ingot_set_output(c, i, calloc(1, bytes), bytes)) return 3;
+  }
+  int bad = prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0; // from here on read, write and exit alone
+  for (int r = 0; r < 20 && !bad; r++) bad = ingot_run(c) != INGOT_OK;
+  syscall(SYS_exit, bad);
+}
+EOF
+  for m in "resnet_fashion --dim=N=2" "lstm_tagger --dim=B=1 --dim=T=4" "mobilenetv2"; do
+    read -r name options <<<"$m"
+    # shellcheck disable=SC2086
+    expect 0 compile "$source/models/$name.yaml" --name=net $options --real-time -o net.o; silent
+    objdump -dr --no-show-raw-insn net.o | awk '/^[0-9a-f]+ <k[0-9]+_.*>:/ {in_kernel = 1} /^$/ {in_kernel = 0} in_kernel' >code
+    grep -q ret code || fail "no kernels in the code of $name"
+    grep -wE 'syscall|malloc|calloc|realloc|free|mmap|futex|pthread_.*|sched_.*|nanosleep' code && fail "kernels of $name"
+    cc -O1 -I"$source" -I. app.c net.o -lm -lpthread -o app 2>err || fail "the program does not compile"
+    ./app; [ $? -eq 0 ] || fail "a run of $name makes a system call or fails"
+  done
+}
+
 case_isa() {
   grep -q avx2 /proc/cpuinfo || skip "no AVX2"
   local trained=$source/models/lenet_fashion.yaml image=$source/models/images/bag_18.png v
