@@ -1,5 +1,6 @@
 #!/bin/sh
-# deb.sh: the Debian package installs on a bare system and compiles and runs a model there. As root.
+# deb.sh: the Debian package installs on a bare system, compiles and runs a model there, and makes the same bytes as here.
+# As root.
 # SPDX-License-Identifier: Apache-2.0
 #
 #   deb.sh BUILD_DIR SOURCE_DIR [ROOT]
@@ -29,6 +30,13 @@ chroot "$root" sh -euc '
   ingot compile small.yaml --emit=exe -o net
   ./net --help | head -n 1
   ingot compile small.yaml --freestanding --target=x86-64 -o net.o
+  ingot compile lenet_fashion.yaml -o net.a
   test -e /usr/include/ingot.h && test -e /usr/include/ingot.hpp
   dpkg -L ingot | grep -q IngotConfig.cmake'
+cp "$source"/models/lenet_fashion.* "$source/models/fashion_labels.txt" "$source/tests/cli/small.yaml" "$work/"
+cd "$work"
+"$build/tools/ingot" compile lenet_fashion.yaml -o libnet.so
+"$build/tools/ingot" compile lenet_fashion.yaml -o net.a
+"$build/tools/ingot" compile small.yaml --freestanding --target=x86-64 -o net.o
+for file in libnet.so libnet.h net.a net.o; do cmp "$file" "$root/tmp/$file"; done
 echo fine
