@@ -48,7 +48,7 @@ export class Model {
 
   // Memory that is never given back: everything is set up once.
   take(bytes) {
-    const at = (this.top + 127) & ~127;
+    const at = Math.ceil(this.top / 128) * 128; // beyond 2 GiB too, where & would not do
     this.top = at + Number(bytes);
     const missing = this.top - this.x.memory.buffer.byteLength;
     if (missing > 0) this.x.memory.grow(Math.ceil(missing / PAGE));
@@ -61,11 +61,11 @@ export class Model {
     for (let i = 0; i < this.x[`ingot_${kind}_count`](this.model); i++) {
       const at = this.x[`ingot_${kind}_info`](this.model, i), v = this.view, dims = [];
       for (let d = 0; d < v.getInt32(at + 16, true); d++) {
-        const dim = v.getInt32(at + 8, true) + 16 * d;
+        const dim = v.getUint32(at + 8, true) + 16 * d;
         dims.push({ bound: Number(v.getBigInt64(dim, true)), symbol: v.getInt32(dim + 8, true) });
       }
       const dtype = v.getInt32(at + 12, true);
-      all.push({ name: this.text(v.getInt32(at, true)), dtype: dtypes[dtype], type: dtype, dims, bytes: Number(v.getBigInt64(at + 24, true)) });
+      all.push({ name: this.text(v.getUint32(at, true)), dtype: dtypes[dtype], type: dtype, dims, bytes: Number(v.getBigInt64(at + 24, true)) });
     }
     return all;
   }

@@ -2,8 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Compiled with -DMODEL=ingot_model_NAME -DPOOL=BYTES, hosted (the reference) or freestanding for any target. The
-// outputs are printed as millionths, in whole numbers, so that no target needs to print floats.
-#include "runtime/ingot.h"
+// outputs are printed as millionths, in whole numbers, so that no target needs to print floats. The reference also
+// writes its inputs as .npy files and prints such files of outputs:
+//   program [--inputs FOLDER | --outputs FOLDER]
+#include "runtime/ingot_abi.h"
 
 extern const struct ingot_model MODEL;
 
@@ -21,6 +23,7 @@ static void *take(uint64_t bytes) {
 #if defined(HOSTED)
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 static void say(const char *s) {
   fputs(s, stdout);
 }
@@ -124,12 +127,16 @@ static int64_t element(const struct ingot_tensor_info *t, const void *data, int6
   }
 }
 
-static void print(ingot_ctx *c, int32_t i) {
-  const struct ingot_tensor_info *t = ingot_output_info(&MODEL, i);
+// A few thousand elements tell as much as all.
+static void print(const struct ingot_tensor_info *t, const void *data, int64_t n) {
+  for (int64_t k = 0; k < n && k < 4096; k++) say_number(element(t, data, k));
+}
+
+static void print_output(ingot_ctx *c, int32_t i) {
   int64_t dims[INGOT_MAX_RANK], n = 1;
   ingot_output_shape(c, i, dims);
-  for (int32_t d = 0; d < t->rank; d++) n *= dims[d];
-  for (int64_t k = 0; k < n && k < 4096; k++) say_number(element(t, ingot_output_data(c, i), k));
+  for (int32_t d = 0; d < ingot_output_info(&MODEL, i)->rank; d++) n *= dims[d];
+  print(ingot_output_info(&MODEL, i), ingot_output_data(c, i), n);
 }
 
 static int fail(const char *what) {
@@ -162,12 +169,15 @@ static int compute(ingot_ctx *c) {
     if (ingot_set_output(c, i, data, (uint64_t)ingot_output_info(&MODEL, i)->bytes))
       return fail(ingot_last_error(c));
   }
-  if (ingot_run(c)) return fail(ingot_last_error(c));
-  for (int32_t i = 0; i < ingot_output_count(&MODEL); i++) print(c, i);
+  // A model with a state goes on from where the first run left it.
+  for (int runs = MODEL.state_bytes > 0 ? 2 : 1; runs > 0; runs--) {
+    if (ingot_run(c)) return fail(ingot_last_error(c));
+    for (int32_t i = 0; i < ingot_output_count(&MODEL); i++) print_output(c, i);
+  }
   return 0;
 }
 
-int main(void) {
+static int test(void) {
   ingot_ctx *c;
   static char error[160]; // static: compilers clear locals by calling memset, which there is none of
   static struct ingot_options o;
@@ -179,11 +189,61 @@ int main(void) {
   return code;
 }
 
+// ---- files -----------------------------------------------------------------------------------------------------
+
+#if defined(HOSTED)
+static FILE *open_file(const char *folder, const char *name, const char *mode) {
+  char path[1000];
+  snprintf(path, sizeof path, "%s/%s.npy", folder, name);
+  FILE *f = fopen(path, mode);
+  if (!f) perror(path), exit(1);
+  return f;
+}
+
+// The header takes 128 bytes.
+static void write_input(const char *folder, int32_t i) {
+  static const char *const types[INGOT_DTYPE_END] = {
+      [INGOT_BOOL] = "|b1", [INGOT_I8] = "|i1",  [INGOT_U8] = "|u1",
+      [INGOT_I32] = "<i4",  [INGOT_I64] = "<i8", [INGOT_F32] = "<f4"};
+  const struct ingot_tensor_info *t = ingot_input_info(&MODEL, i);
+  char head[128] = "\223NUMPY\1\0\166";
+  int at = 10 + sprintf(head + 10, "{'descr': '%s', 'fortran_order': False, 'shape': (", types[t->dtype]);
+  for (int32_t d = 0; d < t->rank; d++) at += sprintf(head + at, "%lld, ", (long long)t->dims[d].n);
+  at += sprintf(head + at, "), }");
+  memset(head + at, ' ', sizeof head - (size_t)at);
+  head[127] = '\n';
+  FILE *f = open_file(folder, t->name, "wb");
+  fill(t, pool, (uint32_t)i + 1);
+  fwrite(head, 1, sizeof head, f);
+  fwrite(pool, 1, (size_t)t->bytes, f);
+  fclose(f);
+}
+
+static void print_file(const char *folder, int32_t i) {
+  const struct ingot_tensor_info *t = ingot_output_info(&MODEL, i);
+  unsigned char start[10];
+  FILE *f = open_file(folder, t->name, "rb");
+  if (fread(start, 1, sizeof start, f) == sizeof start) fseek(f, start[8] | start[9] << 8, SEEK_CUR);
+  size_t bytes = fread(pool, 1, sizeof pool, f);
+  print(t, pool, (int64_t)bytes * elements(t) / t->bytes);
+  fclose(f);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 3) return test();
+  if (strcmp(argv[1], "--inputs") == 0)
+    for (int32_t i = 0; i < ingot_input_count(&MODEL); i++) write_input(argv[2], i);
+  else
+    for (int32_t i = 0; i < ingot_output_count(&MODEL); i++) print_file(argv[2], i);
+  return 0;
+}
+#endif
+
 // ---- the beginning ---------------------------------------------------------------------------------------------
 
 #if !defined(HOSTED)
 __attribute__((used)) static void begin(void) {
-  leave(main());
+  leave(test());
   for (;;) {
   }
 }

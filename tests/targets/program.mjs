@@ -27,5 +27,6 @@ try {
 } catch (e) {
   if (!e.message.startsWith("no input 'nonsense'")) throw e;
 }
-for (const t of Object.values(model.run(inputs)))
-  for (const v of t.slice(0, 4096)) console.log(t instanceof Float32Array ? Math.trunc(Math.fround(v * 1e6)) : Number(v));
+for (let runs = model.x.ingot_state_bytes(model.model) > 16n ? 2 : 1; runs > 0; runs--)
+  for (const t of Object.values(model.run(inputs)))
+    for (const v of t.slice(0, 4096)) console.log(t instanceof Float32Array ? Math.trunc(Math.fround(v * 1e6)) : Number(v));
