@@ -1,13 +1,13 @@
 // rodata.c: the constants' bytes, in memory, as a stream, or in a weights file.
 // SPDX-License-Identifier: Apache-2.0
 //
-// They are written front to back with no more memory than the largest constant that needs packing: LLVM
-// constants or an assembler would take seconds and gigabytes for what a disk writes at once.
+// They are written front to back with no more memory than a piece of one takes: LLVM constants or an assembler would
+// take seconds and gigabytes for what a disk writes at once.
 #include "codegen/internal.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
+#include <unistd.h>
 
 // ---- bytes ------------------------------------------------------------------------------------------------------
 
@@ -25,16 +25,25 @@ static bool put_zeros(FILE *out, int64_t n) {
   return true;
 }
 
+enum { PIECE = 32 << 20 }; // of a constant that is packed
+
 static bool put_constant(const Plan *p, const Constant *k, FILE *out) {
   if (k->bytes == 0) return true;
   if (!k->layout) return fwrite(k->tensor->data, (size_t)k->bytes, 1, out) == 1;
-  void *packed = malloc((size_t)k->bytes);
+  int64_t slices = layout_slices(p->c, k->layout, &k->tensor->type), each = k->bytes / slices;
+  int64_t step = each < PIECE ? PIECE / each : 1;
+  if (step > slices) step = slices;
+  void *packed = malloc((size_t)(step * each));
   if (!packed) {
     diag_error(p->c->diag, NO_LOC, "out of memory");
     return false;
   }
-  layout_pack(p->c, k->layout, k->tensor, packed);
-  bool ok = fwrite(packed, (size_t)k->bytes, 1, out) == 1;
+  bool ok = true;
+  for (int64_t i = 0; i < slices && ok; i += step) {
+    int64_t end = i + step < slices ? i + step : slices;
+    layout_pack_slices(p->c, k->layout, k->tensor, i, end, packed);
+    ok = fwrite(packed, (size_t)((end - i) * each), 1, out) == 1;
+  }
   free(packed);
   return ok;
 }
@@ -51,16 +60,21 @@ bool rodata_stream(const Plan *p, FILE *out) {
 
 // ---- the weights file -------------------------------------------------------------------------------------------
 
-// The hash of what was just written, which the system still has in memory; 0 with errno set where it cannot be read.
+// The hash of what was just written, read back in pieces; 0 with errno set where it cannot be read.
 static bool hash_file(FILE *f, int64_t bytes, uint64_t *hash) {
-  *hash = ingot_hash("", 0);
-  if (bytes == 0) return true;
-  size_t size = INGOT_WEIGHTS_HEADER + (size_t)bytes;
-  const char *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fileno(f), 0);
-  if (map == MAP_FAILED) return false;
-  *hash = ingot_hash(map + INGOT_WEIGHTS_HEADER, (uint64_t)bytes);
-  munmap((void *)(uintptr_t)map, size);
-  return true;
+  enum { BLOCK = 1 << 20 };
+  char *block = malloc(BLOCK);
+  struct ingot_hasher h;
+  bool ok = block;
+  ingot_hash_begin(&h);
+  for (int64_t at = 0; at < bytes && ok; at += BLOCK) {
+    size_t n = bytes - at < BLOCK ? (size_t)(bytes - at) : BLOCK;
+    ok = pread(fileno(f), block, n, (off_t)(INGOT_WEIGHTS_HEADER + at)) == (ssize_t)n;
+    if (ok) ingot_hash_add(&h, block, n);
+  }
+  free(block);
+  *hash = ingot_hash_end(&h);
+  return ok;
 }
 
 // The header comes last, when the hash is known: a file that was cut short is none.

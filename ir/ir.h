@@ -357,6 +357,10 @@ int64_t layout_room(const Layout *l, const Type *t, int dim);
 char *layout_text(Ctx *c, const Layout *l);
 // Physical bytes of a constant; what lies outside is zero. Used when the artefact is written.
 void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out);
+// The same in pieces: indices from <= i < to of the first physical dimension, of which there are so many (1 where it
+// cannot be split).
+int64_t layout_slices(Ctx *c, const Layout *l, const Type *t);
+void layout_pack_slices(Ctx *c, const Layout *l, const Tensor *t, int64_t from, int64_t to, void *out);
 // The opposite: reads a static tensor of the given type out of its physical bytes.
 Tensor *layout_unpack(Ctx *c, const Layout *l, const Type *type, const void *in);
 

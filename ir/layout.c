@@ -128,26 +128,60 @@ static void copy_row(char *physical, char *row, const int64_t *offset, int64_t n
 #undef COPY
 }
 
-static void copy_all(Ctx *c, const Layout *l, const Type *type, char *physical, char *plain, bool pack) {
-  if (type_elements(type) == 0) return;
-  int64_t *table[MAX_RANK], index[MAX_RANK] = {0}, row = type->dim[type->rank - 1].n;
-  int bytes = dtype_bytes(type->dtype);
+// Of one dimension the indices lo <= i < hi, of all others all.
+typedef struct Range {
+  int dim;
+  int64_t lo, hi;
+} Range;
+
+// Between plain data and physical bytes, of which `physical` are those from `skip` on.
+static void copy_range(Ctx *c, const Layout *l, const Type *type, char *physical, int64_t skip, char *plain,
+                       bool pack, Range r) {
+  if (type_elements(type) == 0 || r.lo >= r.hi) return;
+  int64_t *table[MAX_RANK], index[MAX_RANK] = {0};
+  int bytes = dtype_bytes(type->dtype), last = type->rank - 1;
+  int64_t first = r.dim == last ? r.lo : 0, row = (r.dim == last ? r.hi : type->dim[last].n) - first;
   offset_tables(c, l, type, table);
-  for (int64_t rows = type_elements(type) / row; rows > 0; rows--, plain += row * bytes) {
-    int64_t base = 0;
-    for (int d = 0; d < type->rank - 1; d++) base += table[d][index[d]];
-    copy_row(physical + base, plain, table[type->rank - 1], row, bytes, pack);
-    for (int d = type->rank - 2; d >= 0 && ++index[d] == type->dim[d].n; d--) index[d] = 0;
+  index[r.dim] = r.lo;
+  for (int d = 0; d >= 0;) {
+    int64_t base = -skip, at = 0;
+    for (d = 0; d < last; d++) {
+      base += table[d][index[d]];
+      at = (at + index[d]) * type->dim[d + 1].n;
+    }
+    copy_row(physical + base, plain + (at + first) * bytes, table[last] + first, row, bytes, pack);
+    for (d = last - 1; d >= 0; d--) {
+      if (++index[d] < (d == r.dim ? r.hi : type->dim[d].n)) break;
+      index[d] = d == r.dim ? r.lo : 0;
+    }
   }
 }
 
-void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out) {
-  if (!l || t->type.rank == 0) {
+// The first physical dimension can be packed piece by piece where its index grows with the logical one.
+int64_t layout_slices(Ctx *c, const Layout *l, const Type *t) {
+  if (!l || t->rank == 0 || l->part[0].mod) return 1;
+  return part_extent(c, l->part[0], t->dim[l->part[0].dim]).n;
+}
+
+void layout_pack_slices(Ctx *c, const Layout *l, const Tensor *t, int64_t from, int64_t to, void *out) {
+  int64_t slices = layout_slices(c, l, &t->type);
+  if (!l || t->type.rank == 0 || slices == 0) {
     if (t->bytes) memcpy(out, t->data, t->bytes);
     return;
   }
-  memset(out, 0, (size_t)layout_bytes(c, l, &t->type));
-  copy_all(c, l, &t->type, out, (char *)t->data, true); // which it only reads
+  LayoutPart p = l->part[0];
+  int64_t n = t->type.dim[p.dim].n, each = layout_bytes(c, l, &t->type) / slices;
+  Range r = {p.dim, 0, n};
+  if (slices > 1) {
+    r.lo = from * p.div - p.pad > 0 ? from * p.div - p.pad : 0;
+    r.hi = to * p.div - p.pad < n ? to * p.div - p.pad : n;
+  }
+  memset(out, 0, (size_t)((to - from) * each));
+  copy_range(c, l, &t->type, out, from * each, (char *)t->data, true, r); // which it only reads
+}
+
+void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out) {
+  layout_pack_slices(c, l, t, 0, layout_slices(c, l, &t->type), out);
 }
 
 Tensor *layout_unpack(Ctx *c, const Layout *l, const Type *type, const void *in) {
@@ -155,6 +189,6 @@ Tensor *layout_unpack(Ctx *c, const Layout *l, const Type *type, const void *in)
   if (!l || type->rank == 0)
     memcpy(tensor_data(t), in, t->bytes);
   else
-    copy_all(c, l, type, (char *)in, tensor_data(t), false);
+    copy_range(c, l, type, (char *)in, 0, tensor_data(t), false, (Range){0, 0, type->dim[0].n});
   return t;
 }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { LANES = 8 };
+enum { LANES = INGOT_HASH_LANES };
 static const uint64_t fnv_prime = 0x100000001b3u, fnv_basis = 0xcbf29ce484222325u;
 
 // Little-endian on every machine.
@@ -23,10 +23,15 @@ static uint64_t mix(uint64_t h, uint64_t word) {
   return h ^ (h >> 32);
 }
 
-uint64_t ingot_hash(const void *data, uint64_t bytes) {
+void ingot_hash_begin(struct ingot_hasher *h) {
+  h->bytes = 0;
+  for (int i = 0; i < LANES; i++) h->lane[i] = fnv_basis + (uint64_t)i;
+}
+
+void ingot_hash_add(struct ingot_hasher *h, const void *data, uint64_t bytes) {
   const unsigned char *p = data;
-  uint64_t lane[LANES], n = bytes;
-  for (int i = 0; i < LANES; i++) lane[i] = fnv_basis + (uint64_t)i;
+  uint64_t n = bytes, *lane = h->lane;
+  h->bytes += bytes;
   for (; n >= 8 * LANES; n -= 8 * LANES, p += 8 * LANES)
     for (int i = 0; i < LANES; i++) lane[i] = mix(lane[i], load_word(p + 8 * i, 8));
   for (int i = 0; n > 0; i++) {
@@ -34,7 +39,17 @@ uint64_t ingot_hash(const void *data, uint64_t bytes) {
     lane[i] = mix(lane[i], load_word(p, take));
     n -= take, p += take;
   }
-  uint64_t h = mix(fnv_basis, bytes);
-  for (int i = 0; i < LANES; i++) h = mix(h, lane[i]);
-  return h;
+}
+
+uint64_t ingot_hash_end(const struct ingot_hasher *h) {
+  uint64_t all = mix(fnv_basis, h->bytes);
+  for (int i = 0; i < LANES; i++) all = mix(all, h->lane[i]);
+  return all;
+}
+
+uint64_t ingot_hash(const void *data, uint64_t bytes) {
+  struct ingot_hasher h;
+  ingot_hash_begin(&h);
+  ingot_hash_add(&h, data, bytes);
+  return ingot_hash_end(&h);
 }

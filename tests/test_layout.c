@@ -67,6 +67,17 @@ static void check_packing(const LayoutPart *parts, int n, int rank, const int64_
     cr_assert_eq(packed[offset], i + 1);
   }
   cr_expect(tensor_equal(layout_unpack(c, l, &type, packed), t));
+  // Piece by piece the same bytes.
+  int64_t slices = layout_slices(c, l, &type), bytes = layout_bytes(c, l, &type);
+  char *piece = arena_alloc(c->arena, (size_t)bytes);
+  for (int64_t step = 1; step <= 3; step++)
+    for (int64_t i = 0; i < slices; i += step) {
+      int64_t end = i + step < slices ? i + step : slices, each = bytes / slices;
+      memset(piece, 0xff, (size_t)bytes);
+      layout_pack_slices(c, l, t, i, end, piece);
+      cr_assert_eq(memcmp(piece, (char *)packed + i * each, (size_t)((end - i) * each)), 0,
+                   "slices %lld to %lld", (long long)i, (long long)end);
+    }
 }
 
 Test(layout, packing) {

@@ -59,18 +59,27 @@ static const char *meta_get(const Module *m, const char *key) {
   return NULL;
 }
 
+// The file is mapped for as long as that takes: the front end has it mapped too, and twice is much for gigabytes.
+static bool hash_model(Tool *t, const char *path, uint64_t *hash) {
+  const uint8_t *data;
+  size_t size;
+  Arena *a = arena_new(arena_oom(t->arena));
+  bool ok = file_map(a, t->diag, NO_LOC, path, &data, &size);
+  if (ok) *hash = hash_bytes(data, size);
+  arena_free(a);
+  return ok;
+}
+
 // Where the module came from and how it was made, for the self-description. Kept in the module, so that a
 // compilation that goes on from a dump ends in the same bytes.
 static bool note_origin(BuildArgs *a, Module *m, const char *path) {
   Tool *t = a->tool;
   if (meta_get(m, "source")) return true;
-  const uint8_t *data;
-  size_t size;
-  if (!file_map(t->arena, t->diag, NO_LOC, path, &data, &size)) return false;
+  uint64_t hash;
+  if (!hash_model(t, path, &hash)) return false;
   const char *slash = strrchr(path, '/');
-  unsigned long long hash = hash_bytes(data, size);
   const MetaEntry entries[] = {{"source", arena_strdup(t->arena, slash ? slash + 1 : path)},
-                               {"source_hash", tool_printf(t, "%016llx", hash)},
+                               {"source_hash", tool_printf(t, "%016llx", (unsigned long long)hash)},
                                {"options", build_options_text(a)}};
   for (int i = 0; i < ARRAY_LEN(entries); i++) vec_push(t->arena, &m->meta, entries[i]);
   return true;
