@@ -27,7 +27,7 @@
 #define INGOT_WEIGHTS_MAGIC 0x57474e49u // "INGW"
 enum {
   INGOT_ABI_MAJOR = 1,
-  INGOT_ABI_MINOR = 1,
+  INGOT_ABI_MINOR = 2,
   INGOT_ALIGN = 64,             // of the arena, of arena offsets and of scratch memory
   INGOT_WEIGHTS_HEADER = 65536, // data of a weights file begins here: a multiple of every page size
   INGOT_MAX_LOOP_DEPTH = 16,    // nesting of IF and LOOP steps
@@ -267,6 +267,14 @@ INGOT_HIDDEN int ingot_run_simple(const struct ingot_model *m, const void *const
 // The hash of weights and ids: 64 bits, the same on every machine (FNV-1a over eight interleaved lanes,
 // hash.c).
 INGOT_HIDDEN uint64_t ingot_hash(const void *data, uint64_t bytes);
+// The same in pieces, each but the last a multiple of 64 bytes.
+enum { INGOT_HASH_LANES = 8 };
+struct ingot_hasher {
+  uint64_t lane[INGOT_HASH_LANES], bytes;
+};
+INGOT_HIDDEN void ingot_hash_begin(struct ingot_hasher *h);
+INGOT_HIDDEN void ingot_hash_add(struct ingot_hasher *h, const void *data, uint64_t bytes);
+INGOT_HIDDEN uint64_t ingot_hash_end(const struct ingot_hasher *h);
 
 // ---- routines ----------------------------------------------------------------------------------------
 //
