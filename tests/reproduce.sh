@@ -33,16 +33,16 @@ other,0,-o net.so --target=aarch64
 web,0,-o net.wasm --target=wasm32
 small,1,-o net.so --weights=int8"
 
-# all_kinds FOLDER ONLY MODEL COMMAND...: every kind in a folder of its own below FOLDER, by COMMAND; ONLY: all, or the
-# kinds without this machine's executor.
+# all_kinds FOLDER ONLY MODEL JOBS COMMAND...: every kind in a folder of its own below FOLDER, by COMMAND; ONLY: all, or
+# the kinds without this machine's executor.
 all_kinds() {
-  local folder=$1 only=$2 model=$3 kind own options; shift 3
+  local folder=$1 only=$2 model=$3 jobs=$4 kind own options; shift 4
   while IFS=, read -r kind own options; do
     [ "$only" = all ] || [ "$own" = 0 ] || continue
     mkdir -p "$folder/$kind"
     chmod 777 "$folder/$kind"
     # shellcheck disable=SC2086
-    (cd "$folder/$kind" && "$@" compile "$model" --name=net $options >said 2>&1) ||
+    (cd "$folder/$kind" && "$@" compile "$model" --name=net --jobs="$jobs" $options >said 2>&1) ||
       { echo "FAILED $kind of $(basename "$model"): $(head -n 3 "$folder/$kind/said")"; failed=1; }
   done <<<"$kinds"
 }
@@ -82,20 +82,20 @@ mkdir "$work/tmp" && chmod 777 "$work/tmp"
 
 for model in "${models[@]}"; do
   rm -rf "$work"/plain "$work"/else* "$work"/build* "$work/cpu"
-  all_kinds "$work/plain" all "$model" "$ingot" --jobs=1
+  all_kinds "$work/plain" all "$model" 1 "$ingot"
   # The same files in another folder, newer.
   there="$work/elsewhere/a deep folder/of another name"
   mkdir -p "$there/models" && cp "$model" "$there/models/"
   find "$(dirname "$model")" -maxdepth 1 -type f -size -8M -exec cp {} "$there/models/" \;
   chmod -R a+rX "$work/elsewhere"
-  all_kinds "$work/else" all "$there/models/$(basename "$model")" elsewhere "$ingot" --jobs=5
+  all_kinds "$work/else" all "$there/models/$(basename "$model")" 5 elsewhere "$ingot"
   same "another place, user, environment and number of threads: $(basename "$model")" "$work/else"
   for other in "${others[@]}"; do
-    all_kinds "$work/build" all "$model" "$other"
+    all_kinds "$work/build" all "$model" 2 "$other"
     same "made by $other: $(basename "$model")" "$work/build"
   done
   for other in "${foreign[@]}"; do
-    all_kinds "$work/build2" some "$model" "$other"
+    all_kinds "$work/build2" some "$model" 2 "$other"
     same "made by $other, another C compiler's: $(basename "$model")" "$work/build2"
   done
   for cpu in qemu64 Nehalem max; do

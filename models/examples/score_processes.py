@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import sys
 import time
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,13 @@ import ingot
 BATCH = 64
 
 
-@lru_cache(maxsize=None)
+contexts = {}  # of this process, by library; a plain dict, since Ray and Spark send this file's functions by value
+
+
 def context(lib):
-    return ingot.load(lib).context(threads=1)
+    if lib not in contexts:
+        contexts[lib] = ingot.load(lib).context(threads=1)
+    return contexts[lib]
 
 
 def score(lib, out, shard):
@@ -41,7 +44,7 @@ def score(lib, out, shard):
 
 def with_ray(jobs):
     import ray
-    ray.init()
+    ray.init(log_to_driver=False)
     task = ray.remote(num_cpus=1)(score)
     return ray.get([task.remote(*job) for job in jobs])
 
@@ -53,7 +56,7 @@ def with_processes(jobs):
 
 def main():
     arguments = [a for a in sys.argv[1:] if a != "--ray"]
-    lib, out, shards = arguments[0], arguments[1], arguments[2:]
+    lib, out, *shards = [str(Path(a).resolve()) for a in arguments]  # workers may run in other folders
     Path(out).mkdir(exist_ok=True)
     start = time.perf_counter()
     scored = sum((with_ray if "--ray" in sys.argv else with_processes)([(lib, out, s) for s in shards]))
