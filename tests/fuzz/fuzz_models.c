@@ -89,6 +89,14 @@ static void *shared_memory(size_t size) {
   exit(1);
 }
 
+// A signal ends the run, with its totals.
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal) {
+  (void)signal;
+  stopped = 1;
+}
+
 // ---- one model ------------------------------------------------------------------------------------------------------
 
 static Options options_of(const Args *a, uint64_t seed) {
@@ -283,14 +291,7 @@ static void add_totals(Totals *t, const Report *r) {
 
 // ---- runs -----------------------------------------------------------------------------------------------------------
 
-static volatile sig_atomic_t stopped;
-
-static void stop(int signal) {
-  (void)signal;
-  stopped = 1;
-}
-
-// Every jobs-th seed from `first` on, until there are enough or a signal says so.
+// Every jobs-th seed from `first` on.
 static Totals run_job(const Args *a, uint64_t first) {
   Totals t = {0};
   Report *r = shared_memory(sizeof *r);
