@@ -118,7 +118,15 @@ static void leave_row(Emit *s, Lane *x) {
 }
 
 // What a tile's registers are set to, or what is set from them.
-typedef enum TileCopy { TO_ZERO, FROM_SUMS, TO_SUMS } TileCopy;
+typedef enum TileCopy { TO_ZERO, FROM_SUMS, TO_SUMS, FROM_RESULT } TileCopy;
+
+static const Expr *read_result(Emit *s) {
+  const Expr *logical[MAX_RANK], *physical[MAX_PHYS_RANK];
+  Value *out = s->p->stage->out;
+  for (int i = 0; i < out->type.rank; i++) logical[i] = product_place(s, s->p->index[i]);
+  int n = lower_index(s->l, out, logical, physical);
+  return ex_read(s->c, out, physical, n);
+}
 
 static void copy_tile(Emit *s, const TileAt *tile, TileCopy what) {
   Lane x;
@@ -132,7 +140,9 @@ static void copy_tile(Emit *s, const TileAt *tile, TileCopy what) {
     lower_store(s->l, sums, sum, 4, STORE_SET, ex_read(s->c, t->acc, index, 2));
   else
     lower_store(s->l, t->acc, index, 2, STORE_SET,
-                what == TO_ZERO ? ex_num(s->c, DT_F32, 0) : ex_read(s->c, sums, sum, 4));
+                what == TO_ZERO       ? ex_num(s->c, DT_F32, 0)
+                : what == FROM_RESULT ? read_result(s)
+                                      : ex_read(s->c, sums, sum, 4));
   leave_column(s, &x);
   leave_row(s, &x);
 }
@@ -532,17 +542,26 @@ static void store_tile(Emit *s, const TileAt *whole) {
   s->l->loc = loc;
 }
 
+static void prefetch_next(Emit *s, const TileAt *t, const NextRead *next) {
+  Ctx *c = s->c;
+  if (!next->of) return;
+  int64_t line = CACHE_LINE / dtype_bytes(next->of->type.dtype);
+  const Expr *at = ex_add(c, next->at, ex_mul(c, t->number, ex_idx(c, next->lines * line)));
+  for (int64_t i = 0; i < next->lines; i++)
+    lower_prefetch(s->l, next->of, ex_add(c, at, ex_idx(c, i * line)));
+}
+
 // Registers before and after the loops over a block of K.
 static void begin_tile(Emit *s, const TileAt *t) {
   LowerMark branch;
-  if (!s->blocks.sums) {
-    copy_tile(s, t, TO_ZERO);
-    return;
-  }
-  lower_if(s->l, ex_binary(s->c, E_EQ, s->blocks.at, ex_idx(s->c, 0)), &branch);
+  const Expr *first = s->blocks.sums ? ex_binary(s->c, E_EQ, s->blocks.at, ex_idx(s->c, 0)) : NULL;
+  if (s->inside.resume) first = ex_unary(s->c, E_NOT, s->inside.resume);
+  for (int i = 0; i < ARRAY_LEN(s->inside.next); i++) prefetch_next(s, t, &s->inside.next[i]);
+  if (first) lower_if(s->l, first, &branch);
   copy_tile(s, t, TO_ZERO);
+  if (!first) return;
   lower_else(s->l, &branch);
-  copy_tile(s, t, FROM_SUMS);
+  copy_tile(s, t, s->blocks.sums ? FROM_SUMS : FROM_RESULT);
   lower_end(s->l, &branch);
 }
 
@@ -563,7 +582,8 @@ static void end_tile(Emit *s, const TileAt *t) {
 // Sums side by side in a tile of one row: with fewer vectors than it takes to hide the latency of additions.
 static int chains_of(const Emit *s, const TileAt *t) {
   int64_t steps = unrolled(k_extent(s, s->nloops - 1)).unroll;
-  bool ordered = s->l->o->fp_strict || s->nguards > 0 || s->blocks.sums || s->p->depthwise;
+  bool ordered =
+      s->l->o->fp_strict || s->nguards > 0 || s->blocks.sums || s->inside.resume || s->p->depthwise;
   return ordered || t->mr > 1 ? 1 : tile_row_chains(s->p, t->nv, steps);
 }
 

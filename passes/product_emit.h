@@ -40,6 +40,7 @@ typedef struct Emit {
   Ahead ahead;
   bool single;       // there is one row only
   const Expr *chain; // the present step's, in a tile of one row; NULL: the first
+  ProductInside inside;
 } Emit;
 
 // One tile: rows row0 .. row0+mr-1 of the tile dim, nv vectors from lane0 on.

@@ -112,9 +112,24 @@ int product_k_loops(const Product *p, KLoop *out);
 // The layout in which a constant that the vector operand reads is read front to back; false: it cannot be packed.
 bool product_pack(const Product *p, const Tile *t, const Expr *read, const Layout **out);
 
-// The tiles of `columns` columns of tiles from `first` on, for all rows, with dim d fixed at at[d] (NULL for the
-// lanes and the rows): for schedules that have products inside.
+// What the tiles of a product prefetch of what the schedule around it reads next, one part each.
+typedef struct NextRead {
+  Value *of;      // NULL: nothing
+  const Expr *at; // first element
+  int64_t lines;  // cache lines that each tile prefetches
+} NextRead;
+
+// What a schedule that has products inside wants of their tiles.
+typedef struct ProductInside {
+  const Expr *resume; // where this holds, sums go on from what the result holds; NULL: they begin at 0
+  NextRead next[2];
+} ProductInside;
+
+// The tiles of `columns` columns of tiles from `first` on, as far as there are any, for all rows, with dim d fixed at at[d] (NULL for the
+// lanes and the rows).
 void product_emit_block(Lower *l, Product *p, const Tile *tile, const Expr *const *at, const Expr *first,
-                        int64_t columns);
+                        int64_t columns, const ProductInside *inside);
+// Tiles of rows that cover the product's tile dim (at most).
+int64_t product_row_tiles(const Product *p, const Tile *tile);
 
 #endif

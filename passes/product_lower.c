@@ -121,12 +121,14 @@ static void symbolic_rows(Emit *s, TileAt t, const Expr *extent) {
   }
 }
 
-// Tiles that cover the tile dim (at most).
-static int64_t row_tiles(const Emit *s) {
-  const Product *p = s->p;
+int64_t product_row_tiles(const Product *p, const Tile *tile) {
   if (p->tile < 0) return 1;
-  RowSplit r = row_split(p->dim[p->tile].extent, s->tile.mr);
-  return r.big + r.small + (p->dim[p->tile].fixed ? 0 : s->tile.mr);
+  RowSplit r = row_split(p->dim[p->tile].extent, tile->mr);
+  return r.big + r.small + (p->dim[p->tile].fixed ? 0 : tile->mr);
+}
+
+static int64_t row_tiles(const Emit *s) {
+  return product_row_tiles(s->p, &s->tile);
 }
 
 static bool rows_in_blocks(const Emit *s) {
@@ -282,15 +284,18 @@ static void emit_parallel(Emit *s) {
 }
 
 void product_emit_block(Lower *l, Product *p, const Tile *tile, const Expr *const *at, const Expr *first,
-                        int64_t columns) {
-  Emit s = {.l = l, .c = l->c, .p = p, .tile = *tile};
+                        int64_t columns, const ProductInside *inside) {
+  Emit s = {.l = l, .c = l->c, .p = p, .tile = *tile, .inside = *inside};
   s.tile.rows = 0;
   memcpy(s.at, at, (size_t)p->ndims * sizeof *at);
   s.nloops = product_k_loops(p, s.loop);
   s.ahead = (Ahead){tile->ahead, product_k_steps(&s), ex_idx(l->c, 0)};
-  EmitLoop loop;
-  const Expr *i = emit_loop(&s, &loop, "column", LOOP_SERIAL, ex_idx(l->c, columns));
-  emit_columns(&s, tile->nv, ex_add(l->c, first, i), i, ex_idx(l->c, 0));
+  EmitLoop loop, exists;
+  const Expr *i = emit_loop(&s, &loop, "column", LOOP_SERIAL, ex_idx(l->c, columns)),
+             *column = ex_add(l->c, first, i);
+  emit_if(&s, &exists, ex_binary(l->c, E_LT, column, ex_idx(l->c, column_count(&s))));
+  emit_columns(&s, tile->nv, column, i, ex_idx(l->c, 0));
+  emit_end(&s, &exists);
   emit_end(&s, &loop);
 }
 

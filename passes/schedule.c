@@ -128,5 +128,7 @@ static bool schedule_graph(Graph *g, void *data) {
 bool pass_schedule(Module *m, const PassOptions *o) {
   ScheduleAll all = {m, o};
   graph_count_uses(m->main); // once, from the outside: counting in a region adds to what is counted already
-  return each_graph(m->main, schedule_graph, &all);
+  bool done = each_graph(m->main, schedule_graph, &all);
+  winograd_limit(m);
+  return done;
 }

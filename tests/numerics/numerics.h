@@ -24,8 +24,12 @@ void world_open(World *w);
 void world_close(World *w);
 // Compiles the graph and runs it. Ends the program on failure.
 void world_run(World *w, const char *text, const Tensor *const *x, Tensor **y);
-// The same for a module, whose convolutions are done by Winograd with tiles of m (0: directly).
-void world_run_module(World *w, Module *m, const Tensor *const *x, Tensor **y, int tile);
+// The same for a module, whose convolutions are done by Winograd (NULL: directly).
+typedef struct WinogradForm {
+  int tile;    // outputs in each direction
+  bool stored; // weights are transformed at compile time
+} WinogradForm;
+void world_run_module(World *w, Module *m, const Tensor *const *x, Tensor **y, const WinogradForm *form);
 
 // Functions of two operands; products, reductions and Winograd. false: a bound is passed.
 bool check_binary(bool print);

@@ -25,22 +25,27 @@ static void must(bool ok, const char *what) {
   exit(1);
 }
 
-// The tile size of every kernel that Winograd was chosen for.
-static void set_tile(Module *m, int tile) {
+// What every kernel that Winograd was chosen for is to do.
+static void set_winograd(Module *m, const WinogradForm *form) {
+  int kernels = 0;
   for (Node *n = m->main->first; n; n = n->next) {
     Schedule *s = n->kernel ? &n->kernel->schedule : NULL;
     if (!s || !s->kind || strcmp(s->kind, "winograd") != 0) continue;
-    for (int i = 0; i < s->params.n; i++)
-      if (strcmp(s->params.data[i].name, "m") == 0) s->params.data[i].value = tile;
+    kernels++;
+    for (int i = 0; i < s->params.n; i++) {
+      if (strcmp(s->params.data[i].name, "m") == 0) s->params.data[i].value = form->tile;
+      if (strcmp(s->params.data[i].name, "stored") == 0) s->params.data[i].value = form->stored;
+    }
   }
+  must(kernels > 0, "choosing Winograd");
 }
 
-void world_run_module(World *w, Module *m, const Tensor *const *x, Tensor **y, int tile) {
+void world_run_module(World *w, Module *m, const Tensor *const *x, Tensor **y, const WinogradForm *form) {
   m->target = target_find(w->c, numerics_target);
-  PassOptions o = {.opt_level = 2, .threads = 1, .winograd = tile ? "auto" : "off"};
+  PassOptions o = {.opt_level = 2, .threads = 1, .winograd = form ? "auto" : "off"};
   CodegenOptions co = {.emit = EMIT_OBJECT, .jobs = 1, .opt_level = 2};
   must(passes_run(m, &o, NULL, "schedule", NULL), "scheduling");
-  if (tile) set_tile(m, tile);
+  if (form) set_winograd(m, form);
   must(passes_run(m, &o, NULL, NULL, NULL), "lowering");
   Jit *j = jit_compile(m, &co);
   must(j && jit_run(j, x, y, 1), "running");
@@ -50,7 +55,7 @@ void world_run_module(World *w, Module *m, const Tensor *const *x, Tensor **y, i
 void world_run(World *w, const char *text, const Tensor *const *x, Tensor **y) {
   Module *m = module_parse(w->c, source_from_text(w->c->arena, "numerics.ing", text));
   must(m != NULL, "parsing");
-  world_run_module(w, m, x, y, 0);
+  world_run_module(w, m, x, y, NULL);
 }
 
 // ---- convolutions -------------------------------------------------------------------------------------------------
@@ -82,7 +87,7 @@ static double conv_error(const Tensor *x, const Tensor *w, const Tensor *y, int 
   return fabs(tensor_get(y, ((int64_t)co * SIZE + h) * SIZE + v) - sum) / (all * 0x1p-24);
 }
 
-static bool check_conv(const char *name, int tile, double bound, bool print) {
+static bool check_conv(const char *name, const WinogradForm *form, double bound, bool print) {
   World w;
   world_open(&w);
   Module *m = module_new(w.c, "numerics");
@@ -94,7 +99,7 @@ static bool check_conv(const char *name, int tile, double bound, bool print) {
   Value *out = build(&b, "conv", IN(in, weight), ATTRS(A_INTS("pads", ((int64_t[]){1, 1, 1, 1}), 4)));
   must(out != NULL, "building");
   graph_output(g, "y", out);
-  world_run_module(&w, m, (const Tensor *const[]){x}, &y, tile);
+  world_run_module(&w, m, (const Tensor *const[]){x}, &y, form);
   double most = 0, mean = 0;
   int n = 0;
   for (int co = 0; co < CHANNELS; co += 5)
@@ -162,9 +167,13 @@ bool check_sums(bool print) {
   if (print) printf("\n| sum | mean error | largest |\n|---|---|---|\n");
   bool ok = check_sum(100, 2, print);
   ok &= check_sum(10000, 2, print);
-  ok &= check_conv("3x3 convolution of 64 channels, directly", 0, 4, print);
-  ok &= check_conv("by Winograd, tiles of 2x2", 2, 3, print);
-  ok &= check_conv("by Winograd, tiles of 4x4", 4, 25, print);
+  ok &= check_conv("3x3 convolution of 64 channels, directly", NULL, 4, print);
+  ok &= check_conv("by Winograd, tiles of 2x2", &(WinogradForm){2, true}, 3, print);
+  ok &= check_conv("by Winograd, tiles of 4x4", &(WinogradForm){4, true}, 12, print);
+  ok &= check_conv("by Winograd, tiles of 2x2, weights transformed on the way", &(WinogradForm){2, false}, 3,
+                   print);
+  ok &= check_conv("by Winograd, tiles of 4x4, weights transformed on the way", &(WinogradForm){4, false}, 12,
+                   print);
   ok &= check_strict("ingot 1 graph\ngraph main(%x: f32[33,33]) {\n  %p: f32[33,33] = matmul(%x, %x)\n  %y: "
                      "f32[33,33] = add(%p, %x)\n"
                      "  return y=%y\n}\n",
