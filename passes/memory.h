@@ -5,6 +5,12 @@
 
 #include "passes/internal.h"
 
+// A range of a buffer and the time it is in use.
+typedef struct Piece {
+  int64_t from, to;
+  int first, last;
+} Piece;
+
 // A buffer of the arena and the time it is in use, in positions of the nodes' order (value->info).
 typedef struct Live {
   Value *v;
@@ -13,6 +19,7 @@ typedef struct Live {
   int64_t bytes, offset;
   struct Live *shared; // lies in the same place as this one
   bool part, whole;    // lies inside another value's buffer; has others inside
+  Vec(Piece) pieces;   // of one that is placed: what others lie inside of is in use bit by bit
   int number;          // in the list of all
 } Live;
 

@@ -1,5 +1,5 @@
-// memory_fit.c: offsets for buffers with lifetimes: the largest first, each in the tightest gap it fits; where
-// there are very many, in order of time.
+// memory_fit.c: offsets for buffers with lifetimes: one after the other in several orders, each in the tightest gap it
+// fits, and the best of these plans; where there are very many, in order of time.
 // SPDX-License-Identifier: Apache-2.0
 #include <stdlib.h>
 
@@ -7,16 +7,41 @@
 
 enum { ALIGN = 64 }; // a cache line, and the widest vector
 
+// ---- pieces -----------------------------------------------------------------------------------------------------
+
+static int by_from(const void *x, const void *y) {
+  const Piece *a = x, *b = y;
+  return a->from < b->from ? -1 : a->from > b->from;
+}
+
+// Parts of a concat are in use from their own computation on, what else there is of it from the concat's on.
+static void add_part(Arena *a, Live *part) {
+  Live *whole = part->v->base->info;
+  if (!whole || whole->part) return; // it is a piece itself
+  Piece p = {part->v->offset, part->v->offset + part->bytes, part->first, whole->last};
+  vec_push(a, &whole->pieces, p);
+}
+
+static void finish_pieces(Arena *a, Live *l) {
+  int64_t end = round_up(l->bytes, ALIGN), at = 0;
+  int parts = l->pieces.n, first = l->first;
+  if (parts > 0) {
+    first = ((const Span *)l->v->def->info)->start;
+    qsort(l->pieces.data, (size_t)parts, sizeof *l->pieces.data, by_from);
+  }
+  for (int i = 0; i <= parts; i++) {
+    int64_t next = i < parts ? l->pieces.data[i].from : end;
+    Piece rest = {at, next, first, l->last};
+    if (i < parts) at = l->pieces.data[i].to;
+    if (next > rest.from) vec_push(a, &l->pieces, rest);
+  }
+}
+
 static int by_size(const void *x, const void *y) {
   const Live *a = *(Live *const *)x, *b = *(Live *const *)y;
   if (a->bytes != b->bytes) return a->bytes < b->bytes ? 1 : -1;
   if (a->first != b->first) return a->first < b->first ? -1 : 1;
   return a->number < b->number ? -1 : 1; // not the values' ids: those differ after reading a dump
-}
-
-static int by_offset(const void *x, const void *y) {
-  const Live *a = *(Live *const *)x, *b = *(Live *const *)y;
-  return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
 static bool overlap(const Live *a, const Live *b) {
@@ -27,34 +52,148 @@ static int64_t end_of(const Live *l) {
   return l->offset + round_up(l->bytes, ALIGN);
 }
 
-// The smallest gap between `busy` (sorted by offset) that holds the bytes, else the place behind all.
-static int64_t best_gap(Live *const *busy, int n, int64_t bytes) {
-  int64_t best = -1, best_size = INT64_MAX, top = 0;
-  for (int i = 0; i < n; i++) {
-    int64_t gap = busy[i]->offset - top;
-    if (gap >= bytes && gap < best_size) {
-      best = top;
-      best_size = gap;
+// Places that a buffer cannot have, all of those between the two.
+typedef struct Taken {
+  int64_t from, to;
+} Taken;
+typedef Vec(Taken) TakenList;
+
+static int by_place(const void *x, const void *y) {
+  const Taken *a = x, *b = y;
+  return a->from < b->from ? -1 : a->from > b->from;
+}
+
+// Those where a piece of l would lie over one of the placed buffer r that is in use at the same time.
+static void add_taken(Arena *a, TakenList *list, const Live *l, const Live *r) {
+  for (int i = 0; i < l->pieces.n; i++)
+    for (int k = 0; k < r->pieces.n; k++) {
+      const Piece *p = &l->pieces.data[i], *q = &r->pieces.data[k];
+      Taken t = {r->offset + q->from - p->to, r->offset + q->to - p->from};
+      if (p->first <= q->last && q->first <= p->last && t.to > 0) vec_push(a, list, t);
     }
-    if (end_of(busy[i]) > top) top = end_of(busy[i]);
+}
+
+// The place in the smallest gap between them, else behind all.
+static int64_t best_gap(TakenList *list) {
+  int64_t best = -1, least = INT64_MAX, top = 0;
+  if (list->n) qsort(list->data, (size_t)list->n, sizeof *list->data, by_place);
+  for (int i = 0; i < list->n; i++) {
+    int64_t room = list->data[i].from - top;
+    if (room >= 0 && room < least) {
+      best = top;
+      least = room;
+    }
+    if (list->data[i].to > top) top = round_up(list->data[i].to, ALIGN);
   }
   return best >= 0 ? best : top;
 }
 
-// The largest first: the plan that needs least, but every buffer meets all others.
-static int64_t fit_by_size(Plan *p, Live **all, int n) {
-  Live **busy = NEW_ARRAY(p->c->arena, Live *, n);
+// ---- orders -------------------------------------------------------------------------------------------------------
+
+// Which buffers live at the same time, once and for all plans.
+typedef struct Fit {
+  Arena *a;
+  Live **order; // the buffers in the order in which they are placed
+  int n;
+  Vec(Live *) * rivals; // by number: those that live at the same time
+  TakenList taken;      // by those placed already, for the buffer to be placed
+  bool *placed;         // by number
+  int64_t *best, least; // places of the best plan so far, by number, and its size
+} Fit;
+
+static int by_area(const void *x, const void *y) {
+  const Live *a = *(Live *const *)x, *b = *(Live *const *)y;
+  double p = (double)a->bytes * (a->last - a->first + 1), q = (double)b->bytes * (b->last - b->first + 1);
+  return p != q ? (p < q ? 1 : -1) : by_size(x, y);
+}
+
+static int by_duration(const void *x, const void *y) {
+  const Live *a = *(Live *const *)x, *b = *(Live *const *)y;
+  int p = a->last - a->first, q = b->last - b->first;
+  return p != q ? (p < q ? 1 : -1) : by_size(x, y);
+}
+
+static int by_birth(const void *x, const void *y) {
+  const Live *a = *(Live *const *)x, *b = *(Live *const *)y;
+  return a->first != b->first ? (a->first < b->first ? -1 : 1) : by_size(x, y);
+}
+
+// Places all in the present order; remembers the plan if it is the best so far. Returns its size.
+static int64_t try_order(Fit *f) {
   int64_t total = 0;
-  qsort(all, (size_t)n, sizeof *all, by_size);
-  for (int i = 0; i < n; i++) {
-    int nbusy = 0;
-    for (int k = 0; k < i; k++)
-      if (overlap(all[i], all[k])) busy[nbusy++] = all[k];
-    qsort(busy, (size_t)nbusy, sizeof *busy, by_offset);
-    all[i]->offset = best_gap(busy, nbusy, round_up(all[i]->bytes, ALIGN));
-    if (end_of(all[i]) > total) total = end_of(all[i]);
+  memset(f->placed, 0, (size_t)f->n * sizeof *f->placed);
+  for (int i = 0; i < f->n; i++) {
+    Live *l = f->order[i];
+    f->taken.n = 0;
+    for (int k = 0; k < f->rivals[l->number].n; k++) {
+      const Live *r = f->rivals[l->number].data[k];
+      if (f->placed[r->number]) add_taken(f->a, &f->taken, l, r);
+    }
+    l->offset = best_gap(&f->taken);
+    f->placed[l->number] = true;
+    if (end_of(l) > total) total = end_of(l);
   }
+  if (total >= f->least) return total;
+  f->least = total;
+  for (int i = 0; i < f->n; i++) f->best[f->order[i]->number] = f->order[i]->offset;
   return total;
+}
+
+// Puts one of those that reach the top of the plan in front of the order: number `which` of them, counted cyclically.
+static void advance_top(Fit *f, int64_t total, int which) {
+  int n = 0, at = 0;
+  for (int i = 0; i < f->n; i++) n += end_of(f->order[i]) == total;
+  for (which %= n; at < f->n; at++)
+    if (end_of(f->order[at]) == total && which-- == 0) break;
+  Live *l = f->order[at];
+  memmove(&f->order[1], &f->order[0], (size_t)at * sizeof *f->order);
+  f->order[0] = l;
+}
+
+// What lives at the same time at most: no plan needs less.
+static int64_t live_bound(Live *const *all, int n, int positions) {
+  int64_t most = 0, now = 0, *change = calloc((size_t)positions + 2, sizeof *change);
+  for (int i = 0; change && i < n; i++)
+    for (int k = 0; k < all[i]->pieces.n; k++) {
+      const Piece *x = &all[i]->pieces.data[k];
+      change[x->first] += x->to - x->from;
+      change[x->last + 1] -= x->to - x->from;
+    }
+  for (int i = 0; change && i <= positions; i++) most = (now += change[i]) > most ? now : most;
+  free(change);
+  return most;
+}
+
+// The largest first, or the longest, or in order of time; from each of these orders on, what stood out on top goes first
+// in the next try.
+static int64_t fit_by_orders(Plan *p, Live **all, int n, int64_t bound) {
+  static int (*const orders[])(const void *, const void *) = {by_size, by_area, by_duration, by_birth};
+  enum { TRIES = 100, WORK = 20000000 }; // of each order; pairs of pieces looked at in all of them
+  Fit f = {.a = p->c->arena, .order = all, .n = n, .least = INT64_MAX};
+  int64_t pairs = 1;
+  f.rivals = arena_alloc(f.a, (size_t)n * sizeof *f.rivals);
+  memset(f.rivals, 0, (size_t)n * sizeof *f.rivals);
+  f.placed = NEW_ARRAY(f.a, bool, n);
+  f.best = NEW_ARRAY(f.a, int64_t, n);
+  for (int i = 0; i < n; i++) all[i]->number = i;
+  for (int i = 0; i < n; i++)
+    for (int k = 0; k < n; k++) {
+      if (i == k || !overlap(all[i], all[k])) continue;
+      vec_push(f.a, &f.rivals[i], all[k]);
+      pairs += (int64_t)all[i]->pieces.n * all[k]->pieces.n;
+    }
+  int64_t tries = WORK / ARRAY_LEN(orders) / pairs;
+  if (tries > TRIES) tries = TRIES;
+  for (int o = 0; o < ARRAY_LEN(orders) && f.least > bound; o++) {
+    qsort(all, (size_t)n, sizeof *all, orders[o]);
+    int64_t total = try_order(&f);
+    for (int i = 0; i < tries && f.least > bound; i++) {
+      advance_top(&f, total, i);
+      total = try_order(&f);
+    }
+  }
+  for (int i = 0; i < n; i++) all[i]->offset = f.best[all[i]->number];
+  return n ? f.least : 0;
 }
 
 // ---- many buffers ---------------------------------------------------------------------------------------------
@@ -68,11 +207,6 @@ typedef struct Gaps {
   Vec(Gap) list; // by place; neighbours do not touch
   int64_t top;   // everything behind is free
 } Gaps;
-
-static int by_birth(const void *x, const void *y) {
-  const Live *a = *(Live *const *)x, *b = *(Live *const *)y;
-  return a->first != b->first ? (a->first < b->first ? -1 : 1) : by_size(x, y);
-}
 
 static int by_death(const void *x, const void *y) {
   const Live *a = *(Live *const *)x, *b = *(Live *const *)y;
@@ -149,9 +283,16 @@ enum { MANY = 4000 };
 
 int64_t memory_fit(Plan *p) {
   int n = 0;
-  Live **all = NEW_ARRAY(p->c->arena, Live *, p->live.n);
-  for (int i = 0; i < p->live.n; i++) p->live.data[i]->number = i;
-  for (int i = 0; i < p->live.n; i++)
-    if (!p->live.data[i]->shared && !p->live.data[i]->part) all[n++] = p->live.data[i];
-  return n > MANY ? fit_by_time(p, all, n) : fit_by_size(p, all, n);
+  Arena *a = p->c->arena;
+  Live **all = NEW_ARRAY(a, Live *, p->live.n);
+  for (int i = 0; i < p->live.n; i++) {
+    Live *l = p->live.data[i];
+    l->number = i;
+    if (l->part)
+      add_part(a, l);
+    else if (!l->shared)
+      all[n++] = l;
+  }
+  for (int i = 0; i < n; i++) finish_pieces(a, all[i]);
+  return n > MANY ? fit_by_time(p, all, n) : fit_by_orders(p, all, n, live_bound(all, n, p->position));
 }
