@@ -94,6 +94,48 @@ static const Expr *mask_beyond(Ctx *c, const Stage *s, Split split, const Expr *
   return expr_rewrite(c, s->value, mask_read, &b);
 }
 
+// A reduction variable that walks along blocks.
+typedef struct Walk {
+  Ctx *c;
+  const Var *v;
+  int64_t block; // 0: it does not
+} Walk;
+
+static bool find_walk(const Expr *e, void *data) {
+  Walk *w = data;
+  int dim;
+  int64_t block, coeff;
+  const Expr *rest;
+  if (e->op != E_READ || !block_of(e->value->layout, &dim, &block)) return true;
+  if (expr_affine(w->c, e->args[dim], w->v, &coeff, &rest) && coeff == 1 &&
+      ex_binary(w->c, E_MOD, rest, ex_idx(w->c, block)) == ex_idx(w->c, 0))
+    w->block = block;
+  return true;
+}
+
+// The reduction with each such variable as two, the inside of the block behind the other: it can run over lanes.
+static const Expr *split_reduction(Ctx *c, const Expr *e, void *data) {
+  (void)data;
+  for (int i = 0; e->op == E_REDUCE && i < e->reduce.nvars && e->reduce.nvars < MAX_AXES; i++) {
+    const Var *v = e->reduce.vars[i], *vars[MAX_AXES];
+    Walk w = {c, v, 0};
+    int64_t extent;
+    expr_visit(c, e->args[0], find_walk, &w);
+    if (!w.block || !expr_is_const_int(v->extent, &extent) || extent % w.block || extent == w.block) continue;
+    const Expr *block = ex_idx(c, w.block);
+    const Var *outer = var_new(c, v->name, ex_idx(c, extent / w.block)), *inner = var_new(c, "ri", block);
+    const Expr *by = ex_add(c, ex_mul(c, ex_var(c, outer), block), ex_var(c, inner));
+    int n = 0;
+    for (int k = 0; k < e->reduce.nvars; k++) {
+      vars[n++] = k == i ? outer : e->reduce.vars[k];
+      if (k == i) vars[n++] = inner;
+    }
+    e = ex_reduce(c, e->reduce.kind, vars, n, expr_subst(c, e->args[0], &v, &by, 1));
+    i++; // the inner one is done
+  }
+  return e;
+}
+
 // ---- from a stage to axes -------------------------------------------------------------------------------------
 
 static const Expr *block_count(Ctx *c, const Expr *extent, int64_t block) {
@@ -135,6 +177,7 @@ void nest_of_stage(Lower *l, const Stage *s, int at, const Expr *const *shared, 
   for (int i = 0; i < s->out->type.rank; i++)
     target[i] = s->index ? expr_subst(c, s->index[i], s->dims, logical, s->ndims) : logical[i];
   n->nindex = lower_index(l, s->out, target, n->index);
+  if (!l->careful) value = expr_rewrite(c, value, split_reduction, NULL);
   n->value = lower_reads(l, value);
   l->physical = true; // what lower_value gets from here on
 }
