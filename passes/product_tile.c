@@ -220,6 +220,20 @@ static int64_t block_rows(const Sizes *z, Tile *t) {
   return mul_sat(z->b, parts) + z->a;
 }
 
+// Columns of one group, at most `most`: as two threads share the groups most evenly, and else the more the better.
+static int64_t columns_of_group(int64_t columns, int64_t most) {
+  int64_t best = 1;
+  double least = 2;
+  for (int64_t n = 1; n <= most && n <= columns; n++) {
+    int64_t groups = ceil_div(columns, n);
+    double share = (double)(ceil_div(groups, 2) * n) / (double)columns + 0.0005 * (double)groups;
+    if (share > least) continue;
+    least = share;
+    best = n;
+  }
+  return best;
+}
+
 // Blocks of K for which all rows stay there, and groups of columns whose sums do.
 static int64_t block_k(const Sizes *z, Tile *t) {
   if (z->outer.extent < 2) return INT64_MAX;
@@ -227,13 +241,11 @@ static int64_t block_k(const Sizes *z, Tile *t) {
   int64_t size = divisor_below(z->outer.extent, steps / grain);
   // Short blocks would move more sums than operands.
   if (size * grain < z->l2 / 8192 || size == z->outer.extent) return INT64_MAX;
-  int64_t column = mul_sat(z->m, 4 * t->nv * t->lanes),
-          groups = even_parts(ceil_div(z->columns * column, z->l2 / 4));
-  if (groups > z->columns) groups = z->columns;
+  int64_t column = mul_sat(z->m, 4 * t->nv * t->lanes);
   t->kc = (int)size;
-  t->cols = (int)ceil_div(z->columns, groups);
+  t->cols = (int)columns_of_group(z->columns, z->l2 / 4 / column);
   t->rows = 0;
-  return z->b + mul_sat(z->a, groups);
+  return z->b + mul_sat(z->a, ceil_div(z->columns, t->cols));
 }
 
 // Columns first, where the vector operand stays in the second-level cache: it is read again for every few rows.
