@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""Prints the coefficient tables of math_tables.h: minimax polynomials by the Remez exchange (needs mpmath).
+"""Prints the coefficient tables of math_tables.h: minimax polynomials and rational functions (needs mpmath).
 
 SPDX-License-Identifier: Apache-2.0
 
     python3 codegen/coefficients.py > codegen/math_tables.h
 
 Each row says: name, function to approximate, interval, number of coefficients, weight of the error. The
-polynomial p(t) minimises max |(p(t) - f(t)) * w(t)|; coefficients are printed lowest first and rounded to the
-type that uses them, after which the polynomial is checked again.
+polynomial p(t) minimises max |(p(t) - f(t)) * w(t)| by the Remez exchange; coefficients are printed lowest first and
+rounded to the type that uses them, after which the polynomial is checked again. Rational functions come from least
+squares whose weights follow the error (Loeb, Lawson), which needs no first guess.
 """
 
+import math
 import struct
 import sys
+from fractions import Fraction
 
 import mpmath as mp
 
@@ -178,6 +181,78 @@ row("erf_large_f32", 32, 9, mp.mpf("0.98"), mp.mpf("4"), lambda x: mp.log(mp.erf
 row("erf_large_f64", 64, 21, mp.mpf("0.98"), mp.mpf("6"), lambda x: mp.log(mp.erfc(x)), lambda x: mp.erfc(x), "the same to 6")
 
 
+def rational(f, lo, hi, m, n, w, points=120, rounds=60):
+    """p (m coefficients) over 1 + q (n) nearest to f, and the largest weighted error at the points."""
+    xs = [lo + (hi - lo) * ((1 - mp.cos(mp.pi * i / (points - 1))) / 2) ** mp.mpf("1.5") for i in range(points)]
+    fs, ws, ss = [f(x) for x in xs], [w(x) for x in xs], [x / hi for x in xs]
+    share, below, best = [mp.mpf(1)] * points, [mp.mpf(1)] * points, None
+    for step in range(rounds):
+        rows = []
+        for i, s in enumerate(ss):
+            g = mp.sqrt(share[i]) * ws[i] / below[i]
+            rows.append(([g * s**k for k in range(m)] + [-g * fs[i] * s ** (k + 1) for k in range(n)], g * fs[i]))
+        normal, right = mp.matrix(m + n, m + n), mp.matrix(m + n, 1)
+        for a in range(m + n):
+            for b in range(a, m + n):
+                normal[a, b] = normal[b, a] = mp.fsum(r[a] * r[b] for r, _ in rows)
+            right[a] = mp.fsum(r[a] * y for r, y in rows)
+        c = list(mp.lu_solve(normal, right))
+        p, q = c[:m], [mp.mpf(1)] + c[m:]
+        below = [mp.polyval(q[::-1], s) for s in ss]
+        errors = [abs((mp.polyval(p[::-1], s) / b - y) * v) for s, b, y, v in zip(ss, below, fs, ws)]
+        worst = max(errors)
+        if best is None or worst < best[0]:
+            best = (worst, [v / hi**k for k, v in enumerate(p)], [v / hi**k for k, v in enumerate(q)])
+        if step >= 3:
+            share = [a * e / worst for a, e in zip(share, errors)]
+            share = [a / max(share) + mp.mpf("1e-12") for a in share]
+    return best[1], best[2], best[0]
+
+
+def round_f32(x):
+    """A fraction, rounded once."""
+    e = math.floor(math.log2(abs(float(x)))) - 23
+    return Fraction(round(x / Fraction(2) ** e)) * Fraction(2) ** e
+
+
+def odd_rational_f32(x, slope, p, q, fused):
+    """slope x + x p(x^2) / q(x^2) in the arithmetic of f32, with fused multiply-add or without."""
+
+    def multiply_add(a, b, c):
+        return round_f32(a * b + c) if fused else round_f32(round_f32(a * b) + c)
+
+    def horner(c):
+        r = Fraction(c[-1])
+        for v in c[-2::-1]:
+            r = multiply_add(r, z, Fraction(v))
+        return r
+
+    z = round_f32(x * x)
+    return multiply_add(x, slope, round_f32(round_f32(x * horner(p)) / horner(q)))
+
+
+def emit_erf_ratio(out):
+    """erf for sums with 1, where the error counts against 1: a rational function up to where it is exactly 1. What a
+    straight line through the middle of erf(x) / x gives is taken out of it, so that its rounding counts for less."""
+    end, slope = mp.mpf("3.92"), mp.mpf("0.375")
+    p, q, worst = rational(
+        lambda z: 1 + erf_small(z), mp.mpf(0), end**2, 6, 5, lambda z: mp.sqrt(z) + mp.mpf("0.05")
+    )
+    p = [a - slope * b for a, b in zip(p, q)]
+    p, q = [to_f32(v) for v in p], [to_f32(v) for v in q]
+    last = next(
+        x
+        for x in (to_f32(3.9 + i / 4096) for i in range(400))
+        if all(odd_rational_f32(Fraction(x), Fraction(3, 8), p, q, fused) == 1 for fused in (True, False))
+    )
+    out.write(f"\n// erf(x) / x - slope of x^2 as a quotient, |x| <= 3.92; error {mp.nstr(mp.log(worst, 2), 4)} bits of 1\n")
+    for name, c in (("erf_over_f32", p), ("erf_under_f32", q)):
+        out.write(f"static const double {name}[] = {{\n" + "".join(f"    {v.hex()},\n" for v in c) + "};\n")
+    out.write(f"static const double erf_slope_f32 = {float(slope).hex()};\n")
+    out.write("// Here the sum is exactly 1 in the arithmetic of f32, multiplications fused or not.\n")
+    out.write(f"static const double erf_end_f32 = {last.hex()};\n")
+
+
 def emit(out):
     out.write("// math_tables.h: polynomial coefficients, lowest first; made by coefficients.py.\n")
     out.write("// SPDX-License-Identifier: Apache-2.0\n#ifndef INGOT_CODEGEN_MATH_TABLES_H\n#define INGOT_CODEGEN_MATH_TABLES_H\n// clang-format off\n")
@@ -194,6 +269,7 @@ def emit(out):
             out.write(f"    {v.hex()},\n")
         out.write("};\n")
         sys.stderr.write(f"{name} {n} {mp.nstr(mp.log(worst, 2), 5)}\n")
+    emit_erf_ratio(out)
     out.write("\n#endif\n")
 
 

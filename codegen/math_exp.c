@@ -121,3 +121,18 @@ LLVMValueRef math_erf(Gen *g, LLVMValueRef x) {
   LLVMValueRef large = m_sub(g, num(x, 1), exp_normal(g, q));
   return m_sign_of(g, m_select(g, m_compare(g, LLVMRealOLT, a, 1), small, large), x);
 }
+
+// Where 1 is added only the absolute error counts, and one quotient will do. The result is exactly 0 or 2 where the
+// argument is cut off, so that what multiplies it may be any number.
+LLVMValueRef math_erf_plus_1(Gen *g, LLVMValueRef x) {
+  x = clamp(g, x, -erf_end_f32, erf_end_f32);
+  LLVMValueRef z = m_mul(g, x, x);
+  LLVMValueRef over = m_mul(g, x, M_POLY(g, z, erf_over_f32));
+  LLVMValueRef quotient = m_div(g, over, M_POLY(g, z, erf_under_f32));
+  return m_add(g, m_fma_num(g, x, erf_slope_f32, quotient), num(x, 1));
+}
+
+LLVMValueRef math_tanh_plus_1(Gen *g, LLVMValueRef x) {
+  LLVMValueRef e = math_exp_coarse(g, m_mul(g, x, num(x, -2)));
+  return m_div(g, num(x, 2), m_add(g, e, num(x, 1)));
+}

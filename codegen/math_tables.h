@@ -226,4 +226,25 @@ static const double erf_large_f64[] = {
     0x1.96c2c4628b421p-46,
 };
 
+// erf(x) / x - slope of x^2 as a quotient, |x| <= 3.92; error -25.84 bits of 1
+static const double erf_over_f32[] = {
+    0x1.81bae60000000p-1,
+    0x1.c97b4e0000000p-9,
+    0x1.44c4800000000p-7,
+    -0x1.de64d60000000p-10,
+    -0x1.4980880000000p-13,
+    -0x1.9ab5140000000p-17,
+};
+static const double erf_under_f32[] = {
+    0x1.0000000000000p+0,
+    0x1.01fcf80000000p-1,
+    0x1.d6d9340000000p-4,
+    0x1.f045280000000p-7,
+    0x1.368aa60000000p-10,
+    0x1.3f5d4a0000000p-15,
+};
+static const double erf_slope_f32 = 0x1.8000000000000p-2;
+// Here the sum is exactly 1 in the arithmetic of f32, multiplications fused or not.
+static const double erf_end_f32 = 0x1.f363340000000p+1;
+
 #endif
