@@ -35,12 +35,27 @@ typedef struct CodegenOptions {
   const char *weights_file;               // its plain name; NULL: after the output
 } CodegenOptions;
 
+// The same model with some symbols fixed: code for extents that are met often. The module has no such symbols.
+typedef struct SpecialForm {
+  Module *module;
+  int n;
+  const char *sym[8];
+  int64_t value[8];
+} SpecialForm;
+
+// A model for one processor: code for all extents, and for certain ones, of which the first that fits is taken.
+typedef struct Form {
+  Module *module;
+  const SpecialForm *special;
+  int n_special;
+} Form;
+
 // Compiles the module and writes the artefact (and its header) at `path`. Reports and returns false on any
 // failure; nothing partial is left behind.
 bool codegen_write(Module *m, const CodegenOptions *o, const char *path);
 // Several forms of one model in one artefact, compiled for different processors of one architecture: the best that
 // runs is chosen when it is used. Best first.
-bool codegen_write_forms(Module *const *forms, int n, const CodegenOptions *o, const char *path);
+bool codegen_write_forms(const Form *forms, int n, const CodegenOptions *o, const char *path);
 
 // In-process compilation (ORC): for constant folding, verify, tests and tuning.
 typedef struct Jit Jit;

@@ -311,10 +311,10 @@ static bool commit_all(Pieces *k, OutFile *out, OutFile *header) {
 }
 
 bool codegen_write(Module *m, const CodegenOptions *o, const char *path) {
-  return codegen_write_forms(&m, 1, o, path);
+  return codegen_write_forms(&(Form){.module = m}, 1, o, path);
 }
 
-bool codegen_write_forms(Module *const *forms, int n, const CodegenOptions *o, const char *path) {
+bool codegen_write_forms(const Form *forms, int n, const CodegenOptions *o, const char *path) {
   Plan *p = plan_make(forms, n, o);
   if (!p || !check_options(p)) return false;
   OutFile *out = file_create(p->arena, p->c->diag, path), *header = NULL;

@@ -166,6 +166,8 @@ static void print_intro(const Plan *p, FILE *out, const Param *list, int n) {
     if (m->symbols[i].kind != INGOT_SYM_DERIVED)
       fprintf(out, "//   symbol %s: %lld to %lld\n", m->symbols[i].name, (long long)m->symbols[i].min,
               (long long)m->symbols[i].bound);
+  for (int i = 0; i < p->n_special; i++)
+    fprintf(out, "//   with code of its own: %s\n", plan_special_name(p, &p->special[i]));
   if (m->n_states)
     fprintf(
         out,

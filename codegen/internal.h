@@ -99,7 +99,10 @@ typedef struct ConstantPool {
 typedef struct Plan {
   Arena *arena;
   Ctx *c;
-  Module *m;
+  Module *m; // for all extents
+  const SpecialForm *special;
+  int n_special;
+  const SpecialForm *at; // whose steps are being made; NULL: m's
   const CodegenOptions *options;
   // Complete but for addresses of functions and weights, which live in units, routine, and constants.
   struct ingot_model model;
@@ -110,6 +113,7 @@ typedef struct Plan {
   Vec(struct ingot_step) steps;
   Vec(const Unit *) step_unit;    // by step; NULL: not a kernel
   Vec(const char *) step_routine; // by step; NULL: not a routine
+  int general_steps;              // the first so many are m's, those behind them the special forms'
   Vec(Unit *) units;
   ConstantPool *pool;
   int variant;          // 0: the first, which is tried before the others
@@ -126,7 +130,7 @@ typedef struct Plan {
 
 // Reports and returns NULL if a module cannot be put into tables. The modules are forms of one model for different
 // processors, best first; the result is the plan of the first, with the others behind it.
-Plan *plan_make(Module *const *forms, int n, const CodegenOptions *o);
+Plan *plan_make(const Form *forms, int n, const CodegenOptions *o);
 
 // plan.c
 Space plan_space(const Value *v);
@@ -155,6 +159,15 @@ void plan_nodes(Plan *p, const Graph *g, StepList *list);
 void plan_if(Plan *p, const Node *n, StepList *list);
 void plan_loop(Plan *p, const Node *n, StepList *list);
 void plan_main(Plan *p);
+
+// plan_special.c
+// What a special form must have in common with the model: symbols get the model's numbers; states must lie alike.
+// Reports and returns false where it cannot be.
+bool plan_join(Plan *p, const SpecialForm *f);
+const char *plan_special_name(const Plan *p, const SpecialForm *f); // "B=1,T=128"
+// Behind the model's own steps: those of the special forms, and steps that choose. What a run begins with.
+struct ingot_range plan_specials(Plan *p, struct ingot_range general);
+struct ingot_range plan_steps_of(Plan *p, const SpecialForm *f); // NULL: m's
 
 // plan_symbols.c, plan_metadata.c
 // An extent of the ABI; compound expressions become DERIVED symbols.

@@ -116,7 +116,7 @@ static bool find_model(Jit *j) {
 
 Jit *jit_compile(Module *m, const CodegenOptions *o) {
   Jit *j = NEW(m->ctx->arena, Jit);
-  j->plan = plan_make(&m, 1, o);
+  j->plan = plan_make(&(Form){.module = m}, 1, o);
   if (!j->plan) return NULL;
   machine_init();
   if (!check(j, LLVMOrcCreateLLJIT(&j->lljit, LLVMOrcCreateLLJITBuilder()))) return NULL;

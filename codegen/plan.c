@@ -278,7 +278,7 @@ static void finish(Plan *p) {
   for (int i = 0; i < p->steps.n; i++) {
     const struct ingot_step *s = &p->steps.data[i];
     if (s->scratch > m->scratch_bytes) m->scratch_bytes = s->scratch;
-    m->flops += s->flops;
+    if (i < p->general_steps) m->flops += s->flops;
   }
   if (p->options->instrument) {
     m->flags |= INGOT_MODEL_PROBES;
@@ -304,7 +304,12 @@ static int control_depth(const Graph *g) {
 int64_t plan_stack(const Plan *p) {
   const struct ingot_model *m = &p->model;
   int64_t arrays = 8 * ((int64_t)m->n_inputs + m->n_outputs + m->n_symbols);
-  int64_t bytes = p->frame_bytes + EXECUTOR_STACK + arrays + NESTING_STACK * control_depth(p->m->main);
+  int depth = control_depth(p->m->main);
+  for (int i = 0; i < p->n_special; i++) {
+    int own = control_depth(p->special[i].module->main);
+    if (own > depth) depth = own;
+  }
+  int64_t bytes = p->frame_bytes + EXECUTOR_STACK + arrays + (int64_t)NESTING_STACK * depth;
   return round_up(bytes + (p->bare ? 0 : LIBC_STACK), 64);
 }
 
@@ -318,10 +323,13 @@ static void identify(Plan *p) {
   p->model.id = hash_bytes(s.s, s.n);
 }
 
-static Plan *plan_form(Module *m, const CodegenOptions *o, ConstantPool *pool, int variant) {
+static Plan *plan_form(const Form *form, const CodegenOptions *o, ConstantPool *pool, int variant) {
+  Module *m = form->module;
   Arena *a = m->ctx->arena;
   Plan *p = NEW(a, Plan);
   *p = (Plan){.arena = a, .c = m->ctx, .m = m, .options = o, .pool = pool, .variant = variant};
+  p->special = form->special;
+  p->n_special = form->n_special;
   p->bare = o->freestanding || m->target->bare;
   p->tensor_of = p->constant_of = (PMap){.arena = a};
   p->unit_by_text = map_new(a);
@@ -329,6 +337,11 @@ static Plan *plan_form(Module *m, const CodegenOptions *o, ConstantPool *pool, i
   plan_interface(p);
   plan_states(p);
   p->arena_bytes = m->arena_bytes;
+  for (int i = 0; i < p->n_special; i++) {
+    const Module *special = p->special[i].module;
+    if (!plan_join(p, &p->special[i])) return p;
+    if (special->arena_bytes > p->arena_bytes) p->arena_bytes = special->arena_bytes;
+  }
   plan_main(p);
   finish(p);
   return p;
@@ -344,14 +357,16 @@ static void complete(Plan *first) {
   }
 }
 
-Plan *plan_make(Module *const *forms, int n, const CodegenOptions *o) {
-  Arena *a = forms[0]->ctx->arena;
-  const Diag *diag = forms[0]->ctx->diag;
+Plan *plan_make(const Form *forms, int n, const CodegenOptions *o) {
+  const Ctx *c = forms[0].module->ctx;
+  Arena *a = c->arena;
+  const Diag *diag = c->diag;
   int errors = diag_errors(diag);
   ConstantPool *pool = NEW(a, ConstantPool);
   pool->by_hash = map_new(a);
   Plan *first = NULL, **at = &first;
-  for (int i = 0; i < n; at = &(*at)->next, i++) *at = plan_form(forms[i], o, pool, i);
+  for (int i = 0; i < n; at = &(*at)->next, i++) *at = plan_form(&forms[i], o, pool, i);
+  if (diag_errors(diag) != errors) return NULL;
   complete(first);
-  return diag_errors(diag) == errors ? first : NULL;
+  return first;
 }

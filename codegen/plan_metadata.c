@@ -38,6 +38,7 @@ static void put_kernels(Str *s, Plan *p) {
   for (int i = 0; i < p->steps.n; i++) {
     const Unit *u = p->step_unit.data[i];
     str_puts(s, i ? ",{" : "{");
+    if (p->steps.data[i].kind == INGOT_STEP_CASE) put_field(s, "chooses", p->steps.data[i].name);
     if (u) {
       put_field(s, "function", u->symbol);
       put_schedule(s, &u->kernel->schedule);
@@ -144,6 +145,17 @@ static void put_variants(Str *s, const Plan *first) {
   str_puts(s, "]");
 }
 
+// Extents that have code of their own; nothing where there are none.
+static void put_specials(Str *s, Plan *p) {
+  if (!p->n_special) return;
+  str_puts(s, ",\"specialized\":[");
+  for (int i = 0; i < p->n_special; i++) {
+    if (i) str_puts(s, ",");
+    put_string(s, plan_special_name(p, &p->special[i]));
+  }
+  str_puts(s, "]");
+}
+
 const char *plan_metadata(Plan *p, const Plan *first) {
   Str s = {.arena = p->arena};
   const CodegenOptions *o = p->options;
@@ -161,6 +173,7 @@ const char *plan_metadata(Plan *p, const Plan *first) {
              (long long)p->model.arena_bytes, (long long)p->model.scratch_bytes,
              (long long)p->model.weights.bytes, (long long)p->model.flops);
   put_variants(&s, first);
+  put_specials(&s, p);
   str_puts(&s, ",\"passes\":[");
   for (int i = 0; i < p->m->passes.n; i++) {
     if (i) str_puts(&s, ",");

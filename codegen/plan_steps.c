@@ -8,7 +8,9 @@ static const char *origins_text(Plan *p, const Node *n) {
   return str_text(&s);
 }
 
+// Names are unique in the model: steps of special forms have the form's behind their own.
 PlannedStep plan_step(Plan *p, const Node *n, int32_t kind, const char *name) {
+  if (p->at && name) name = arena_printf(p->arena, "%s@%s", name, plan_special_name(p, p->at));
   return (PlannedStep){.step = {.kind = kind,
                                 .trip = {.n = 1, .sym = -1},
                                 .grain = 1,
@@ -228,8 +230,7 @@ void plan_copy(Plan *p, Value *src, Value *dst, StepList *list) {
 }
 
 // Outputs that are inputs, constants or other outputs are copied at the end.
-static void plan_outputs(Plan *p, StepList *list) {
-  const Graph *g = p->m->main;
+static void plan_outputs(Plan *p, const Graph *g, StepList *list) {
   int32_t number = 0;
   for (int i = 0; i < g->outputs.n; i++) {
     Value *v = g->outputs.data[i];
@@ -243,8 +244,7 @@ static void plan_outputs(Plan *p, StepList *list) {
 }
 
 // States that were not computed in their place get their new values when everything else is done.
-static void plan_state_copies(Plan *p, StepList *list) {
-  const Graph *g = p->m->main;
+static void plan_state_copies(Plan *p, const Graph *g, StepList *list) {
   for (int i = 0; i < g->states.n; i++) {
     Value *now = g->inputs.data[g->states.data[i].input], *then = g->outputs.data[g->states.data[i].output];
     if (then->base != now) plan_copy(p, then, now, list);
@@ -276,15 +276,24 @@ void plan_nodes(Plan *p, const Graph *g, StepList *list) {
   for (const Node *n = g->first; n; n = n->next) plan_node(p, n, list);
 }
 
-void plan_main(Plan *p) {
+struct ingot_range plan_steps_of(Plan *p, const SpecialForm *f) {
+  const Graph *g = (f ? f->module : p->m)->main;
   StepList list = {0};
+  p->at = f;
+  if (p->options->check) plan_check(p, NULL, NULL, NULL, 0, NULL, 0, &list);
+  plan_nodes(p, g, &list);
+  plan_outputs(p, g, &list);
+  plan_state_copies(p, g, &list);
+  p->at = NULL;
+  return plan_append(p, &list);
+}
+
+void plan_main(Plan *p) {
   if (p->options->check) {
     p->fault = round_up(p->arena_bytes, INGOT_ALIGN);
     p->arena_bytes = p->fault + INGOT_ALIGN;
-    plan_check(p, NULL, NULL, NULL, 0, NULL, 0, &list);
   }
-  plan_nodes(p, p->m->main, &list);
-  plan_outputs(p, &list);
-  plan_state_copies(p, &list);
-  p->model.main = plan_append(p, &list);
+  p->model.main = plan_steps_of(p, NULL);
+  p->general_steps = p->steps.n;
+  p->model.main = plan_specials(p, p->model.main);
 }

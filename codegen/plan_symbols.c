@@ -47,6 +47,8 @@ static int32_t derived_symbol(Plan *p, const Expr *e, int64_t bound) {
     if (p->symbol_value.data[i] == e) return i;
   int64_t lo, hi;
   if (!expr_bounds(p->c, e, NULL, &lo, &hi)) lo = 0, hi = bound;
+  // What a special form derives means something only where it is chosen, and follows there from the model's own.
+  if (p->at) lo = INT64_MIN, hi = bound = INT64_MAX;
   struct ingot_symbol y = {.name = expr_text(p->c, e),
                            .min = lo,
                            .bound = hi < bound ? hi : bound,

@@ -382,6 +382,39 @@ static void read_preprocess(Yaml *y, YNode *n) {
   add_meta(y, "preprocess", str_text(&text));
 }
 
+// One value or a list of values of a symbol, as "T=1,128". Symbols that the user fixed have no values left.
+static void put_extents(Yaml *y, Str *text, const YPair *p) {
+  bool known = false, fixed = false;
+  for (int i = 0; i < y->symbols.n; i++) known = known || strcmp(y->symbols.data[i], p->key->text) == 0;
+  if (!known) {
+    yaml_fail(y, p->key->loc, "the model has no symbol '%s'", p->key->text);
+    return;
+  }
+  if (symbol_option(y, p->key->text, &fixed) && fixed) return;
+  int n = p->value->kind == Y_LIST ? p->value->items.n : 1;
+  str_printf(text, "%s%s=", text->n ? ":" : "", p->key->text);
+  for (int i = 0; i < n; i++) {
+    const YNode *item = p->value->kind == Y_LIST ? p->value->items.data[i] : p->value;
+    int64_t value;
+    if (!expect_text(y, item, "an extent") || !parse_count(y, item->text, item->loc, &value)) return;
+    str_printf(text, "%s%lld", i ? "," : "", (long long)value);
+  }
+}
+
+// Extents that get code of their own: {T: [1, 128]}, or a list of such.
+static void read_specialize(Yaml *y, YNode *n) {
+  Str all = {.arena = y->ctx->arena};
+  int forms = n->kind == Y_LIST ? n->items.n : 1;
+  for (int i = 0; i < forms; i++) {
+    const YNode *form = n->kind == Y_LIST ? n->items.data[i] : n;
+    Str text = {.arena = y->ctx->arena};
+    if (!expect_map(y, form, "specialize")) return;
+    for (int k = 0; k < form->pairs.n; k++) put_extents(y, &text, &form->pairs.data[k]);
+    if (text.n) str_printf(&all, "%s%s", all.n ? " " : "", str_text(&text));
+  }
+  if (all.n) add_meta(y, "specialize", str_text(&all));
+}
+
 static void read_meta(Yaml *y, YNode *n) {
   if (!expect_map(y, n, "meta")) return;
   for (int i = 0; i < n->pairs.n; i++) {
@@ -416,6 +449,7 @@ static const struct {
     {"symbols", read_symbols, false},
     {"inputs", read_inputs, true},
     {"state", read_states, false},
+    {"specialize", read_specialize, false},
     {"weights", read_weights, false},
     {"defaults", read_defaults, false},
     {"blocks", read_blocks, false},

@@ -236,6 +236,15 @@ static int prepare(ingot_ctx *c) {
   return code;
 }
 
+// The steps for the extents at hand: code that was made for some of them, or for all.
+static struct ingot_range choose_steps(const ingot_ctx *c) {
+  struct ingot_range r = c->model->main;
+  const struct ingot_step *s = c->model->steps;
+  while (r.n == 1 && s[r.first].kind == INGOT_STEP_CASE)
+    r = s[r.first].body[c->sym[s[r.first].sym] == s[r.first].imm ? 0 : 1];
+  return r;
+}
+
 int ingot_api_run(ingot_ctx *c) {
   if (!c) return INGOT_E_ARGUMENT;
   if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
@@ -243,7 +252,7 @@ int ingot_api_run(ingot_ctx *c) {
   if (code) return ingot_ctx_leave(c, code);
   uint64_t mode = ingot_fpenv_enter(c->model->flags & INGOT_MODEL_FLUSH_DENORMALS);
   ingot_pool_begin(c->pool);
-  code = run_range(c, c->model->main, 0);
+  code = run_range(c, choose_steps(c), 0);
   ingot_pool_end(c->pool);
   ingot_fpenv_leave(mode);
   ingot_symbols_end_run(c, code == INGOT_OK);

@@ -116,7 +116,10 @@ enum ingot_step_kind {
   // and copies carried values itself. trip bounds the count: more iterations are INGOT_E_DATA.
   INGOT_STEP_LOOP = 6,
   // args: a bool scalar. False is INGOT_E_DATA with the step's name as text.
-  INGOT_STEP_CHECK = 7
+  INGOT_STEP_CHECK = 7,
+  // Stands alone in its range, which is main or the body of another: the run goes on with the steps of body[0] if
+  // sym[step.sym] == step.imm when it begins, else with those of body[1].
+  INGOT_STEP_CASE = 8
 };
 
 enum ingot_step_flags {
@@ -144,10 +147,10 @@ struct ingot_step {
   int64_t grain;             // parts begin at multiples of this many iterations; at least 1
   int64_t cost;    // estimated picoseconds of one iteration on one thread; 0: unknown, taken as large
   int64_t scratch; // bytes of scratch memory per thread
-  struct ingot_range body[2]; // IF, LOOP: ranges in ingot_model.steps
+  struct ingot_range body[2]; // IF, LOOP, CASE: ranges in ingot_model.steps
   int32_t sym;                // symbol set by this step, or -1
   int32_t reserved;           // 0
-  int64_t imm;                // COPY: bytes per iteration
+  int64_t imm;                // COPY: bytes per iteration; CASE: the symbol's value
   const int64_t *ints;        // ROUTINE: integer attributes, in the order that the routine documents
   const double *reals;        // ROUTINE: real attributes
   int32_t n_ints, n_reals;

@@ -302,6 +302,64 @@ case_isa() {
   expect 1 compile "$trained" --isa=x86-64-v3,x86-64 -o x.o --freestanding; says "operating system"
 }
 
+case_specialize() {
+  printf '%s\n' 'model: enc' 'inputs: {x: "f32[B<=4,T<=64,32]"}' 'weights: {init: normal(0.1)}' 'graph:' \
+    '  - q: linear(x, 32)' '  - k: linear(x, 32)' '  - a: attention(q, k, x, heads=4)' \
+    '  - y: layer_norm(x + linear(gelu(linear(a, 64)), 32))' 'outputs: y' >enc.yaml
+  printf '%s\n' 'inputs: {x: "f32[B<=4,T<=64,32]"}' 'graph: {y: x + 1}' 'outputs: y' >make.yaml
+  expect 0 compile enc.yaml -o plain.so; silent
+  expect 0 compile enc.yaml --specialize=T=1,16 --specialize=B=2:T=7,64 --verify-each -o special.so; silent
+  grep -q 'with code of its own: B=2,T=64' special.h || fail "the header does not tell"
+  expect 0 inspect special.so; prints 'T=1 T=16 B=2,T=7 B=2,T=64'; prints '_linear@B=2,T=7 '
+  local b t
+  for b in 1 2; do
+    for t in 1 3 7 16 64; do
+      expect 0 run make.yaml --dim=B=$b --dim=T=$t -i x=random:$t -o y=x.npy
+      expect 0 run plain.so -i x=x.npy -o y=want.npy
+      expect 0 run special.so -i x=x.npy -o y=got.npy; same want.npy got.npy
+      expect 0 run special.so --threads=2 -i x=x.npy -o y=got.npy; same want.npy got.npy
+    done
+  done
+  expect 0 run enc.yaml --specialize=T=64 --check -i x=random -o y=got.npy
+  expect 0 run plain.so -i x=random -o y=want.npy; same want.npy got.npy
+  # The model says it itself, the command line something else.
+  sed 's/^graph:/specialize: [{B: 2, T: [7, 64]}, {T: 1}]\n&/' enc.yaml >own.yaml
+  expect 0 compile own.yaml -o own.so; expect 0 inspect own.so; prints 'specialized    B=2,T=7 B=2,T=64 T=1'
+  expect 0 compile own.yaml --dim=T=7 -o own.so; expect 0 inspect own.so; prints 'specialized    B=2'
+  expect 0 compile own.yaml --specialize=B=3 -o own.so; expect 0 inspect own.so; prints 'specialized    B=3'
+  sed 's/^graph:/specialize: {U: 1}\n&/' enc.yaml >bad.yaml
+  expect 1 compile bad.yaml; says "bad.yaml:4:14: error: the model has no symbol 'U'"
+  expect 1 compile enc.yaml --specialize=T=65; says "'T' is 1 to 64, and never 65"
+  expect 1 compile enc.yaml --specialize=T=0; says "'T' is 1 to 64, and never 0"
+  expect 1 compile enc.yaml --specialize=U=1; says "no symbolic dimension 'U'"
+  expect 1 compile enc.yaml --specialize=T=many; says "'many' is no extent"
+  expect 1 compile enc.yaml --specialize=T=1:B; says "SYM=N"
+  expect 2 compile enc.yaml --specialize=T; says "--specialize wants SYM=N"
+  expect 1 compile enc.yaml -g --specialize=T=1; says "do not go together"
+  expect 0 opt enc.yaml --passes= -o enc.ing
+  expect 1 compile enc.ing --specialize=T=1; says "IR text"
+}
+
+# What the code for many tokens leaves in the cache the code for one reads.
+case_specialize_state() {
+  printf '%s\n' 'model: m' 'symbols: {T: 64, past: 0..64, past + T: 64}' 'inputs: {tokens: "i32[1,T]"}' \
+    'weights: {init: normal(0.5)}' 'graph:' '  - table: weight("table", [4, 32])' '  - x: gather(table, tokens)' \
+    '  - keys: cache@keys(linear@k(x, 32), 1)' '  - values: cache@values(linear@v(x, 32), 1)' \
+    '  - y: attention(x, keys, values, heads=4, causal=true, offset=[past])' \
+    '  - logits: linear((x + y)[:, -1], table, transpose_w=true) * 9' 'outputs: logits' >m.yaml
+  printf '{"model":{"type":"BPE","vocab":{"a":0,"b":1,"c":2,"d":3},"merges":[]}}' >m.json
+  local options="--tokenizer=m.json --prompt=abacada --steps=60 --temperature=1 --seed=5" target
+  for target in x86-64 x86-64-v3; do
+    expect 0 compile m.yaml --target=$target -o plain.so; expect 0 generate plain.so $options; mv out want
+    expect 0 compile m.yaml --target=$target --specialize=T=1,7 -o special.so
+    expect 0 generate special.so $options; same want out
+    expect 0 compile m.yaml --isa=$target,x86-64 --specialize=T=1 -o both.so; INGOT_ISA=$target expect 0 generate both.so $options
+    same want out
+  done
+  expect 1 compile m.yaml --specialize=past=1; says "'past' grows from run to run"
+  expect 1 generate special.so --tokenizer=m.json --prompt="$(printf 'a%.0s' {1..65})"; says "the model allows 1 to 64"
+}
+
 case_compile_bad_input() {
   expect 1 compile missing.yaml; says "missing.yaml"; only
   expect 1 compile .; only

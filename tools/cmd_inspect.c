@@ -274,6 +274,7 @@ static void print_tensors(const cJSON *o, const char *key) {
 static void print_symbols(const cJSON *o) {
   const cJSON *x;
   cJSON_ArrayForEach(x, item(o, "symbols")) {
+    if (number_of(x, "min") < INT32_MIN) continue; // an extent of a special form, without a range
     printf("%-8s %-20s %.0f to %.0f%s%s\n", x->prev && x->prev->next ? "" : "symbols", text_of(x, "name"),
            number_of(x, "min"), number_of(x, "max"), *text_of(x, "from") ? ", " : "", text_of(x, "from"));
   }
@@ -311,6 +312,7 @@ static void print_kernels(Tool *t, const cJSON *o) {
   if (!item(o, "kernels") || cJSON_GetArraySize(item(o, "kernels")) == 0) return;
   printf("\n%10s %12s  kernel\n", "flops", "bytes");
   cJSON_ArrayForEach(x, item(o, "kernels")) {
+    if (item(x, "chooses")) continue;
     printf("%10s %12s  %s  %s%s%s\n", scaled(t, number_of(x, "flops"), 1000),
            scaled(t, number_of(x, "bytes"), 1024), text_of(x, "name"), schedule_text(t, x),
            *text_of(x, "from") ? "  from " : "", text_of(x, "from"));
@@ -358,6 +360,9 @@ static void print_text(Tool *t, const cJSON *o) {
   if (item(o, "passes")) printf("%-14s", "passes");
   cJSON_ArrayForEach(x, item(o, "passes")) printf(" %s", cJSON_GetStringValue(x));
   puts(item(o, "passes") ? "\n" : "");
+  if (item(o, "specialized")) printf("%-14s", "specialized");
+  cJSON_ArrayForEach(x, item(o, "specialized")) printf(" %s", cJSON_GetStringValue(x));
+  if (item(o, "specialized")) puts("\n");
   print_tensors(o, "inputs");
   print_tensors(o, "outputs");
   print_tensors(o, "states");

@@ -53,7 +53,7 @@ static bool bind_target(BuildArgs *a, Module *m) {
   return true;
 }
 
-static const char *meta_get(const Module *m, const char *key) {
+const char *meta_get(const Module *m, const char *key) {
   for (int i = 0; i < m->meta.n; i++)
     if (strcmp(m->meta.data[i].key, key) == 0) return m->meta.data[i].value;
   return NULL;
@@ -149,7 +149,7 @@ static bool lower_slice(void *data, Module *m) {
 
 static void report_weights(void *data, bool total, const char *line) {
   const BuildArgs *a = data;
-  if (total || a->verbose) fprintf(stderr, "%s\n", line);
+  if ((total || a->verbose) && !a->is_special) fprintf(stderr, "%s\n", line);
 }
 
 // The last pass of the standard list that leaves a module at `level`.
@@ -214,8 +214,8 @@ static bool write_debug_dump(BuildArgs *a, Module *m, const char *out) {
   return true;
 }
 
-bool driver_emit(BuildArgs *a, Module *const *forms, int n, const char *out) {
-  Module *m = forms[0];
+bool driver_emit(BuildArgs *a, const Form *forms, int n, const char *out) {
+  Module *m = forms[0].module;
   if (a->codegen.debug_info && !write_debug_dump(a, m, out)) return false;
   PassRun r = {.args = a, .module = m};
   progress(&r, "generating code");
@@ -263,10 +263,15 @@ static int list_isas(BuildArgs *a, const Target **list) {
   return diag_errors(t->diag) ? 0 : n;
 }
 
-// The model goes through all passes once for each instruction set: their layouts may differ.
-static bool compile_forms(BuildArgs *a, const char *path, const char *out) {
+// The model goes through all passes once for each instruction set, and for each form there: their layouts may differ.
+static bool compile_form(BuildArgs *a, const char *path, Form *form) {
+  form->module = driver_load(a, path);
+  return form->module && driver_passes(a, form->module) && (a->stop_after || special_forms(a, path, form));
+}
+
+static bool compile_isas(BuildArgs *a, const char *path, const char *out) {
   const Target *list[ISA_MAX];
-  Module *forms[ISA_MAX];
+  Form forms[ISA_MAX] = {0};
   int n = list_isas(a, list);
   if (n > 0 && a->codegen.debug_info) {
     diag_error(a->tool->diag, NO_LOC, "-g and --isa do not go together: debug it for one of them");
@@ -276,17 +281,15 @@ static bool compile_forms(BuildArgs *a, const char *path, const char *out) {
   for (int i = 0; i < n; i++) {
     a->target = list[i]->name;
     if (dump_dir) a->dump_dir = tool_printf(a->tool, "%s-%s", dump_dir, a->target);
-    forms[i] = driver_load(a, path);
-    if (!forms[i] || !driver_passes(a, forms[i])) return false;
+    if (!compile_form(a, path, &forms[i])) return false;
   }
   return n > 0 && (a->stop_after || driver_emit(a, forms, n, out));
 }
 
 bool driver_compile(BuildArgs *a, const char *path, const char *out) {
-  if (a->isas) return compile_forms(a, path, out);
-  Module *m = driver_load(a, path);
-  if (!m || !driver_passes(a, m)) return false;
-  return a->stop_after ? true : driver_emit(a, &m, 1, out);
+  Form form = {0};
+  if (a->isas) return compile_isas(a, path, out);
+  return compile_form(a, path, &form) && (a->stop_after || driver_emit(a, &form, 1, out));
 }
 
 bool driver_write_ir(Tool *t, const Module *m, const char *path) {

@@ -30,6 +30,7 @@ enum {
   OPT_LINKER,
   OPT_NAME,
   OPT_ISA,
+  OPT_SPECIALIZE,
 };
 
 static const struct argp_option build_options[] = {
@@ -40,6 +41,8 @@ static const struct argp_option build_options[] = {
      "several targets in one artefact; the best that runs is chosen at run time", 1},
     {"name", OPT_NAME, "NAME", 0, "name of the model: prefix of the artefact's C symbols", 1},
     {"dim", OPT_DIM, "SYM=N", 0, "fix a symbolic dimension (SYM=4) or set its bound (SYM<=512)", 1},
+    {"specialize", OPT_SPECIALIZE, "SYM=N,...[:SYM=N,...]", 0,
+     "code of its own for these extents, chosen when a run begins (may be repeated)", 1},
     {"shape", OPT_SHAPE, "INPUT=D,D,...", 0, "fix an input's shape", 1},
     {"state", OPT_STATE, "INPUT=OUTPUT", 0,
      "an input and an output that are one value, kept from run to run; * stands for any text", 1},
@@ -182,6 +185,9 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
     list_targets();
     return ECANCELED; // tool_parse knows it
   case OPT_ISA: a->isas = arg; return 0;
+  case OPT_SPECIALIZE:
+    vec_push(arena, &a->specialize, pair_option(arg, state, "--specialize wants SYM=N,..."));
+    return 0;
   case OPT_PASSES: pass_list_option(a, arg, state); return 0;
   case OPT_STOP_AFTER:
     pass_option(arg, state);
@@ -230,6 +236,7 @@ char *build_options_text(const BuildArgs *a) {
   for (int i = 0; i < a->frontend.dims.n; i++) str_printf(&s, " --dim=%s", a->frontend.dims.data[i]);
   for (int i = 0; i < a->frontend.shapes.n; i++) str_printf(&s, " --shape=%s", a->frontend.shapes.data[i]);
   for (int i = 0; i < a->frontend.states.n; i++) str_printf(&s, " --state=%s", a->frontend.states.data[i]);
+  for (int i = 0; i < a->specialize.n; i++) str_printf(&s, " --specialize=%s", a->specialize.data[i]);
   if (a->passes) str_printf(&s, " --passes=%s", a->passes);
   return str_text(&s);
 }

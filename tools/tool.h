@@ -63,6 +63,8 @@ typedef struct BuildArgs {
   bool dump_diff;          // the change, not the whole
   bool verify_each, time_passes;
   const char *weights; // --weights=; NULL: as they are
+  Vec(const char *) specialize; // "T=1,128" or "B=1:T=1,128"; none: what the model says
+  bool is_special;              // the form at hand is one of those
   bool verbose;
 } BuildArgs;
 
@@ -85,9 +87,12 @@ bool driver_passes(BuildArgs *a, Module *m);
 typedef bool (*PassWatch)(void *data, Module *m, const Pass *p, double seconds, bool changed);
 bool driver_passes_with(BuildArgs *a, Module *m, PassWatch watch, void *data);
 // Generates code and writes the artefact at `out`.
-bool driver_emit(BuildArgs *a, Module *const *forms, int n, const char *out);
+bool driver_emit(BuildArgs *a, const Form *forms, int n, const char *out);
 // Load, passes, emit.
 bool driver_compile(BuildArgs *a, const char *path, const char *out);
+const char *meta_get(const Module *m, const char *key); // NULL: the module has no such entry
+// specialize.c: compiles the forms for certain extents that the options or the model ask for.
+bool special_forms(BuildArgs *a, const char *path, Form *form);
 // Writes the module as text, large constants into the folder PATH.weights; NULL or "-": all to standard output.
 bool driver_write_ir(Tool *t, const Module *m, const char *path);
 bool driver_make_folder(Tool *t, const char *path); // it may be there already
