@@ -15,6 +15,7 @@ bool pass_strength(Module *m, const PassOptions *o);
 bool pass_decompose(Module *m, const PassOptions *o);
 bool pass_cse(Module *m, const PassOptions *o);
 bool pass_dce(Module *m, const PassOptions *o);
+bool pass_merge_products(Module *m, const PassOptions *o);
 bool pass_states(Module *m, const PassOptions *o);
 bool pass_quantize_weights(Module *m, const PassOptions *o);
 bool pass_fuse(Module *m, const PassOptions *o);

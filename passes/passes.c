@@ -38,6 +38,10 @@ static const Pass PASSES[] = {
      pass_cse},
     {"dce", LEVEL_GRAPH, LEVEL_GRAPH, 1,
      "Drops nodes and constants that nothing uses. Last at this level: fusion counts uses.", pass_dce},
+    {"merge_products", LEVEL_GRAPH, LEVEL_GRAPH, 1,
+     "Makes one product of those of few rows that share their left operand (queries, keys and values), with "
+     "the weights side by side. After dce, for what is not used need not be computed.",
+     pass_merge_products},
     {"states", LEVEL_GRAPH, LEVEL_GRAPH, 0,
      "Gives states that grow (caches) the room that they may need, and makes their new values appends. "
      "Before fusion, which would compose a concat into its readers.",
