@@ -7,8 +7,7 @@
 
 const char *plan_special_name(const Plan *p, const SpecialForm *f) {
   Str s = {.arena = p->arena};
-  for (int i = 0; i < f->n; i++)
-    str_printf(&s, "%s%s=%lld", i ? "," : "", f->sym[i], (long long)f->value[i]);
+  for (int i = 0; i < f->n; i++) str_printf(&s, "%s%s=%lld", i ? "," : "", f->sym[i], (long long)f->value[i]);
   return str_text(&s);
 }
 

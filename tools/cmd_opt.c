@@ -88,5 +88,7 @@ int cmd_opt(Tool *t, int argc, char **argv) {
   Module *m = driver_load(&a.build, a.file);
   if (!m || !driver_passes(&a.build, m)) return EXIT_INPUT;
   bool emit = a.out && emit_from_suffix(a.out, &a.build.codegen.emit);
-  return (emit ? driver_emit(&a.build, &(Form){.module = m}, 1, a.out) : driver_write_ir(t, m, a.out)) ? EXIT_FINE : EXIT_INPUT;
+  return (emit ? driver_emit(&a.build, &(Form){.module = m}, 1, a.out) : driver_write_ir(t, m, a.out))
+             ? EXIT_FINE
+             : EXIT_INPUT;
 }

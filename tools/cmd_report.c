@@ -147,7 +147,8 @@ static bool compile_module(Report *r, Module *m) {
   char *asm_path = tool_printf(r->t, "%s/model.s", dir), *library = tool_printf(r->t, "%s/model.so", dir);
   b->codegen.debug_info = false;
   b->codegen.emit = EMIT_ASM;
-  if (!driver_emit(b, &(Form){.module = m}, 1, asm_path) || !file_map(r->t->arena, r->t->diag, NO_LOC, asm_path, &text, &size))
+  if (!driver_emit(b, &(Form){.module = m}, 1, asm_path) ||
+      !file_map(r->t->arena, r->t->diag, NO_LOC, asm_path, &text, &size))
     return false;
   cJSON_AddStringToObject(r->data, "assembly", arena_strndup(r->t->arena, (const char *)text, size));
   b->codegen.emit = EMIT_SHARED;

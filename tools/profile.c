@@ -267,7 +267,8 @@ bool profile_run(Session *s, ProfileHook *hook, int runs, double seconds, const 
     m.row[i].name = ingot_step_name(s->model, i);
     finish_row(&m, &m.row[i]);
     p->sum_ms += m.row[i].ms;
-    if (m.row[i].calls > 0) vec_push(a, &p->rows, m.row[i]); // the others are for other extents, or branches not taken
+    if (m.row[i].calls > 0)
+      vec_push(a, &p->rows, m.row[i]); // the others are for other extents, or branches not taken
   }
   qsort(p->rows.data, (size_t)p->rows.n, sizeof(StepRow), by_time);
   return true;
