@@ -304,15 +304,16 @@ bool link_relocatable(const Plan *p, const LinkInput *in, int n, const char *out
 bool link_wasm(const Plan *p, const LinkInput *in, int n, const char *out) {
   Link k;
   if (!begin(&k, p, out)) return false;
-  const char *const options[] = {"--no-entry",
-                                 "--export-dynamic",
-                                 "--export=__heap_base",
-                                 "--undefined=ingot_ctx_create",
-                                 "--stack-first",
-                                 "-zstack-size=262144",
-                                 "--strip-debug",
-                                 arena_printf(p->arena, "--export=ingot_model_%s", p->model.name),
-                                 arena_printf(p->arena, "--export=%s_run", p->model.name)};
+  const char *const options[] = {
+      "--no-entry",
+      "--export-dynamic",
+      "--export=__heap_base",
+      "--undefined=ingot_ctx_create",
+      "--stack-first",
+      "-zstack-size=262144",
+      "--strip-all", // names of functions too: among them is that of the output file, a temporary one
+      arena_printf(p->arena, "--export=ingot_model_%s", p->model.name),
+      arena_printf(p->arena, "--export=%s_run", p->model.name)};
   for (int i = 0; i < ARRAY_LEN(options); i++) arg(&k.command, "%s", options[i]);
   add_inputs(&k, in, n);
   return finish(&k);

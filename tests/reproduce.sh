@@ -6,11 +6,11 @@
 #
 # Every kind of artefact is made twice: plainly, and with everything around the compiler changed at once: user, folder,
 # environment, locale, time zone, contents of fresh memory, addresses, number of threads and of processors; then by the
-# other builds of Ingot that are named; then on other processors, under emulation (what an emulator is missing for is
-# skipped with a line). Builds by another C compiler have another executor for this machine, so that only what is
+# other builds of Ingot that are named; then on a processor without AVX, under emulation (skipped with a line where there
+# is no emulator). Builds by another C compiler have another executor for this machine, so that only what is
 # without it can be equal: LLVM IR, assembly, freestanding objects, and other targets.
 set -u
-ingot=$1 source=$2; shift 2
+ingot=$(realpath "$1") source=$(realpath "$2"); shift 2
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
@@ -74,7 +74,7 @@ for arg; do
   case $arg in
   --with=*) others+=("${arg#--with=}") ;;
   --with-other-compiler=*) foreign+=("${arg#--with-other-compiler=}") ;;
-  *) models+=("$arg") ;;
+  *) models+=("$(realpath "$arg")") ;;
   esac
 done
 [ ${#models[@]} -gt 0 ] || models=("$source/models/resnet_fashion.yaml")
@@ -98,12 +98,11 @@ for model in "${models[@]}"; do
     all_kinds "$work/build2" some "$model" 2 "$other"
     same "made by $other, another C compiler's: $(basename "$model")" "$work/build2"
   done
-  for cpu in qemu64 Nehalem max; do
-    have qemu-x86_64-static || { echo "skipped other processors: qemu-x86_64-static is not installed"; break; }
-    rm -rf "$work/cpu"
-    mkdir -p "$work/cpu/so" && cd "$work/cpu/so" || exit 1
-    qemu-x86_64-static -cpu $cpu "$ingot" compile "$model" --name=net -o net.so >said 2>&1 || echo "FAILED: $(head -n 3 said)"
-    same "compiled on $cpu: $(basename "$model")" "$work/cpu"
-  done
+  # Constants are folded by code that is compiled for the processor here; this one lacks what it usually is compiled for.
+  have qemu-x86_64-static || { echo "skipped another processor: qemu-x86_64-static is not installed"; continue; }
+  mkdir -p "$work/cpu/so" && cd "$work/cpu/so" || exit 1
+  qemu-x86_64-static -cpu qemu64 "$ingot" compile "$model" --name=net -o net.so >said 2>&1 ||
+    { echo "FAILED: $(head -n 3 said)"; failed=1; }
+  same "compiled on another processor: $(basename "$model")" "$work/cpu"
 done
 exit $failed
