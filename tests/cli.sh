@@ -356,6 +356,9 @@ case_specialize_state() {
     expect 0 compile m.yaml --isa=$target,x86-64 --specialize=T=1 -o both.so; INGOT_ISA=$target expect 0 generate both.so $options
     same want out
   done
+  printf '{"model":{"type":"BPE","vocab":{"a":0,"b":1,"c":2,"d":4},"merges":[]}}' >large.json
+  expect 1 generate special.so --tokenizer=large.json --prompt=abad; says "token 3 of the prompt is 4, the model's vocabulary ends at 3"
+  [ ! -s out ] || fail "there is text"
   expect 1 compile m.yaml --specialize=past=1; says "'past' grows from run to run"
   expect 1 generate special.so --tokenizer=m.json --prompt="$(printf 'a%.0s' {1..65})"; says "the model allows 1 to 64"
 }
