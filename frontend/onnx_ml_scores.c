@@ -91,8 +91,9 @@ bool ret_classes(Call *c, Value *sums, bool share) {
   }
   Value *above = make_binary(c, "greater", sums, make_like(c, sums, share ? 0.5 : 0));
   Value *second = strcmp(transform, "PROBIT") == 0 ? post_transform(c, sums, transform) : sums, *pair[2];
-  bool logistic = !share && strcmp(transform, "LOGISTIC") == 0;
-  pair[0] = share ? make_binary(c, "sub", make_like(c, sums, 1), second) : make_unary(c, "neg", second);
+  bool logistic = strcmp(transform, "LOGISTIC") == 0;
+  pair[0] = share && !logistic ? make_binary(c, "sub", make_like(c, sums, 1), second)
+                               : make_unary(c, "neg", second);
   pair[1] = second;
   for (int k = 0; k < 2 && logistic; k++) pair[k] = make_unary(c, "sigmoid", pair[k]);
   Value *index = make_reshape(c, make_cast(c, above, DT_I64), &rows, 1);

@@ -19,6 +19,7 @@
 #include "frontend/onnx.h"
 #include "frontend/onnx_tensor.h"
 #include "passes/passes.h"
+#include "tests/child.h"
 #include "tests/onnx_document.h"
 
 #include <dirent.h>
@@ -385,7 +386,7 @@ static Outcome run_apart(const char *path, Options *o, char *text, size_t room) 
     alarm(CASE_SECONDS);
     Outcome got = run_case(path, o, log);
     fflush(log);
-    _exit((int)got);
+    child_exit((int)got);
   }
   int status = 0;
   text[0] = '\0';

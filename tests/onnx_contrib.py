@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-# onnx_contrib.py: writes test cases of com.microsoft operators with the results of ONNX Runtime.
+# onnx_contrib.py: writes test cases of com.microsoft and ai.onnx.ml operators with the results of ONNX Runtime.
 # SPDX-License-Identifier: Apache-2.0
 #
-# They have the layout of ONNX's backend test data, for onnx_conformance to read:
+# They have the layout of ONNX's backend test data, for onnx_conformance to read; tests/onnx_contrib.tar.xz holds what it
+# wrote, for ctest:
 #
-#   python3 tests/onnx_contrib.py /tmp/contrib && onnx_conformance --atol=1e-4 --steps=1 /tmp/contrib
+#   python3 tests/onnx_contrib.py contrib && tar -cJf tests/onnx_contrib.tar.xz --sort=name --mtime=@0 -C contrib .
 #
-# Needs the packages onnx and onnxruntime; no test of the ordinary run depends on it.
+# Needs the packages onnx and onnxruntime.
 import os
 import sys
 
@@ -145,8 +146,9 @@ case("qgemm", "QGemm", [u8(3, 4), sc[0], u(120), u8(4, 5), sc[1], u(130), rng.in
                         sc[2], u(128)])
 case("qgemm_float", "QGemm", [u8(3, 4), sc[0], u(120), i8(5, 4), sc[1], np.int8(3)], transB=1, alpha=0.5)
 case("mitf", "MatMulIntegerToFloat", [u8(3, 4), u8(4, 5), sc[0], sc[1], u(120), u(130), f(5)])
-case("mitf_columns", "MatMulIntegerToFloat", [u8(3, 4), i8(4, 5), sc[0], np.abs(f(5)) * s(0.1), u(120)])
-case("dqmm", "DynamicQuantizeMatMul", [f(3, 4), i8(4, 5), sc[0], np.int8(0), f(5)])
+# Half the range: where there is no VNNI ONNX Runtime adds two products of u8 and i8 in 16 bits, which saturate.
+case("mitf_columns", "MatMulIntegerToFloat", [u8(3, 4), i8(4, 5) // 2, sc[0], np.abs(f(5)) * s(0.1), u(120)])
+case("dqmm", "DynamicQuantizeMatMul", [f(3, 4), i8(4, 5) // 2, sc[0], np.int8(0), f(5)])
 
 
 def nbits(name, n, k, block, bits, zeros, bias=False, rows=3):
@@ -168,6 +170,69 @@ case("nhwc_max_roi", "MaxRoiPool", [f(2, 3, 8, 8), np.array([[0, 0, 0, 7, 7], [1
      domain="", pooled_shape=[2, 3], spatial_scale=1.0)
 
 
+# ---- ai.onnx.ml ----------------------------------------------------------------------------------------------------
+
+ML = "ai.onnx.ml"
+rows = f(9, 4)
+
+
+# Two trees: one of three leaves, one of two.
+def trees(modes, missing=0):
+    return dict(nodes_treeids=[0, 0, 0, 0, 0, 1, 1, 1], nodes_nodeids=[0, 1, 2, 3, 4, 0, 1, 2],
+                nodes_featureids=[0, 0, 2, 0, 0, 3, 0, 0], nodes_values=[0.1, 0, -0.2, 0, 0, 0.3, 0, 0],
+                nodes_modes=[modes[0], "LEAF", modes[1], "LEAF", "LEAF", modes[2], "LEAF", "LEAF"],
+                nodes_truenodeids=[1, 0, 3, 0, 0, 1, 0, 0], nodes_falsenodeids=[2, 0, 4, 0, 0, 2, 0, 0],
+                nodes_missing_value_tracks_true=[missing] * 8)
+
+
+LEAVES = dict(treeids=[0, 0, 0, 1, 1], nodeids=[1, 3, 4, 1, 2])
+for i, modes in enumerate((["BRANCH_LEQ"] * 3, ["BRANCH_LT"] * 3, ["BRANCH_GTE"] * 3, ["BRANCH_GT"] * 3,
+                           ["BRANCH_EQ", "BRANCH_NEQ", "BRANCH_LEQ"])):
+    case(f"trees_regressor_{i}", "TreeEnsembleRegressor", [rows], domain=ML, n_targets=1, target_ids=[0] * 5,
+         target_weights=[0.5, -1.0, 2.0, 0.25, 4.0], base_values=[0.125 * i],
+         aggregate_function=["SUM", "AVERAGE", "MIN", "MAX", "SUM"][i],
+         **{f"target_{k}": v for k, v in LEAVES.items()}, **trees(modes, i % 2))
+case("trees_two_targets", "TreeEnsembleRegressor", [rows], domain=ML, n_targets=2, target_ids=[0, 1, 0, 1, 0],
+     target_weights=[0.5, -1.0, 2.0, 0.25, 4.0], **{f"target_{k}": v for k, v in LEAVES.items()}, **trees(["BRANCH_LEQ"] * 3))
+for post in ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO"):
+    case(f"trees_classifier_{post.lower()}", "TreeEnsembleClassifier", [rows], 2, domain=ML, classlabels_int64s=[3, 5, 9],
+         class_ids=[0, 1, 2, 0, 1], class_weights=[0.5, 1.0, 2.0, 0.25, 0.75], post_transform=post,
+         **{f"class_{k}": v for k, v in LEAVES.items()}, **trees(["BRANCH_LEQ"] * 3))
+    case(f"trees_binary_{post.lower()}", "TreeEnsembleClassifier", [rows], 2, domain=ML, classlabels_int64s=[0, 1],
+         class_ids=[0] * 5, class_weights=[0.5, 0.1, 0.9, 0.25, 0.75], post_transform=post,
+         **{f"class_{k}": v for k, v in LEAVES.items()}, **trees(["BRANCH_LT"] * 3))
+for kernel, params in (("LINEAR", [0.0, 0, 0]), ("POLY", [0.5, 1.0, 2.0]), ("RBF", [0.3, 0, 0]), ("SIGMOID", [0.2, 0.1, 0])):
+    vectors = f(3, 4).ravel().tolist()
+    case(f"svm_regressor_{kernel.lower()}", "SVMRegressor", [rows], domain=ML, kernel_type=kernel, kernel_params=params,
+         n_supports=3, support_vectors=vectors, coefficients=[0.5, -1.0, 0.25], rho=[0.3])
+    case(f"svm_classifier_{kernel.lower()}", "SVMClassifier", [rows], 2, domain=ML, kernel_type=kernel, kernel_params=params,
+         classlabels_ints=[0, 1], vectors_per_class=[2, 1], support_vectors=vectors, coefficients=[0.5, -1.0, 0.25],
+         rho=[0.3])
+case("svm_three_classes", "SVMClassifier", [rows], 2, domain=ML, kernel_type="RBF", kernel_params=[0.3, 0, 0],
+     classlabels_ints=[0, 1, 2], vectors_per_class=[1, 1, 1], support_vectors=f(3, 4).ravel().tolist(),
+     coefficients=f(2, 3).ravel().tolist(), rho=[0.3, -0.1, 0.2])
+case("svm_one_class", "SVMRegressor", [rows], domain=ML, kernel_type="RBF", kernel_params=[0.3, 0, 0], n_supports=2,
+     support_vectors=f(2, 4).ravel().tolist(), coefficients=[0.5, 0.5], rho=[-0.6], one_class=1)
+for post in ("NONE", "SOFTMAX", "LOGISTIC"):
+    case(f"linear_classifier_{post.lower()}", "LinearClassifier", [rows], 2, domain=ML, coefficients=f(3, 4).ravel().tolist(),
+         intercepts=[0.1, -0.2, 0.3], classlabels_ints=[4, 7, 1], multi_class=1, post_transform=post)
+case("linear_binary", "LinearClassifier", [rows], 2, domain=ML, coefficients=f(4).tolist(), intercepts=[0.1],
+     classlabels_ints=[0, 1], post_transform="LOGISTIC")
+case("linear_regressor", "LinearRegressor", [rows], domain=ML, coefficients=f(2, 4).ravel().tolist(), intercepts=[0.5, -1.0],
+     targets=2)
+case("scaler", "Scaler", [rows], domain=ML, offset=[0.1, 0.2, 0.3, 0.4], scale=[1.0, 2.0, 0.5, 4.0])
+for norm in ("MAX", "L1", "L2"):
+    case(f"normalizer_{norm.lower()}", "Normalizer", [rows], domain=ML, norm=norm)
+case("binarizer", "Binarizer", [rows], domain=ML, threshold=0.25)
+case("imputer", "Imputer", [np.where(rows > 1, np.float32("nan"), rows)], domain=ML, imputed_value_floats=[1.0, 2.0, 3.0, 4.0],
+     replaced_value_float=float("nan"))
+case("feature_extractor", "ArrayFeatureExtractor", [rows, np.array([[2, 0]], np.int64)], domain=ML, consts=[1])
+case("label_encoder", "LabelEncoder", [np.array([3, 1, 8, 2], np.int64)], domain=ML, keys_int64s=[1, 2, 3],
+     values_floats=[0.5, 1.5, 2.5], default_float=-1.0)
+case("one_hot", "OneHotEncoder", [np.array([3, 1, 8, 2], np.int64)], domain=ML, cats_int64s=[1, 2, 3], zeros=1)
+case("feature_vectorizer", "FeatureVectorizer", [rows, f(9, 2)], domain=ML, inputdimensions=[4, 2])
+
+
 def value_info(name, array):
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
 
@@ -180,7 +245,7 @@ def write(folder, name, op, inputs, outputs, consts, domain, attrs):
     node = helper.make_node(op, names, outs, domain=domain, **attrs)
     fed = [i for i, a in enumerate(inputs) if a is not None and i not in consts]
     inits = [numpy_helper.from_array(inputs[i], names[i]) for i in sorted(consts) if i < len(inputs) and inputs[i] is not None]
-    sets = [helper.make_opsetid("", 17), helper.make_opsetid(MS, 1)]
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid(MS, 1), helper.make_opsetid(ML, 3)]
 
     def model(results):
         graph = helper.make_graph([node], name, [value_info(names[i], inputs[i]) for i in fed], results, inits)

@@ -3,6 +3,7 @@
 //
 // Models are checked in child processes, many to a process. What a child is doing stands in memory shared with
 // its parent, so that a crash or a hang is reported, and reduced, like any other failure.
+#include "tests/child.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <argp.h>
@@ -184,7 +185,7 @@ static void run_batch(const Args *a, Report *r, uint64_t *next, uint64_t last, u
       r->seed = *next;
       check_seed(a, r, *next);
     }
-    _exit(0);
+    child_exit(0);
   }
   collect(r, pid);
   if (r->failed && r->seed >= *next) *next = r->seed + step;
@@ -196,7 +197,7 @@ static bool check_text_in_child(Report *r, const char *text, const Options *o, i
   if (pid == 0) {
     limit_time(seconds);
     fuzz_check(r, text, o);
-    _exit(0);
+    child_exit(0);
   }
   collect(r, pid);
   return !r->failed;
@@ -214,15 +215,15 @@ static int try_step(Report *r, const char *text, int step, const char *wanted, c
     bool end;
     limit_time(SECONDS_PER_MODEL);
     Arena *a = arena_new(&oom);
-    if (setjmp(oom)) _exit(3);
+    if (setjmp(oom)) child_exit(3);
     FILE *sink = fopen("/dev/null", "w");
     char *edited = fuzz_edit(ctx_new(a, diag_new(a, sink, false)), text, step, &end);
-    if (end) _exit(4);
-    if (!edited || strlen(edited) >= sizeof r->text) _exit(3);
+    if (end) child_exit(4);
+    if (!edited || strlen(edited) >= sizeof r->text) child_exit(3);
     strcpy(r->text, edited);
     snprintf(r->stage, sizeof r->stage, "start");
     fuzz_check(r, r->text, o);
-    _exit(0);
+    child_exit(0);
   }
   int status = 0;
   waitpid(pid, &status, 0);
@@ -325,7 +326,7 @@ static Totals run_jobs(const Args *a) {
     if (start() == 0) {
       of[j] = run_job(a, a->seed + (uint64_t)j);
       fflush(NULL);
-      _exit(0);
+      child_exit(0);
     }
   }
   while (wait(NULL) > 0 || errno == EINTR) {
