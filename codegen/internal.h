@@ -112,6 +112,7 @@ typedef struct Plan {
   Vec(struct ingot_arg) args;
   Vec(struct ingot_step) steps;
   Vec(const Unit *) step_unit;    // by step; NULL: not a kernel
+  Vec(const Node *) step_node;    // by step; NULL: a copy
   Vec(const char *) step_routine; // by step; NULL: not a routine
   int general_steps;              // the first so many are m's, those behind them the special forms'
   Vec(Unit *) units;
@@ -145,6 +146,7 @@ const Unit *plan_unit(Plan *p, const Kernel *k, const Node *node, Value *const *
 // plan_steps.c, plan_control.c: steps of one range are gathered in a list, before they are put into the table:
 // bodies of regions come before their owner.
 typedef struct PlannedStep {
+  const Node *node; // NULL: a copy
   struct ingot_step step;
   const Unit *unit;
   const char *routine;

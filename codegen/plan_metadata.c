@@ -32,6 +32,18 @@ static void put_schedule(Str *s, const Schedule *k) {
   str_puts(s, "}");
 }
 
+// How much the ops do that the step came from, in their order: profiles divide its time among them.
+static void put_work(Str *s, const Node *n, bool first) {
+  if (!n || !n->origins.n) return;
+  str_puts(s, first ? "\"work\":[" : ",\"work\":[");
+  for (int i = 0; i < n->origins.n; i++) {
+    str_puts(s, i ? ",{" : "{");
+    put_field(s, "op", n->origins.data[i].name);
+    str_printf(s, ",\"flops\":%lld}", (long long)n->origins.data[i].flops);
+  }
+  str_puts(s, "]");
+}
+
 // By step; what the table of steps says of each (struct ingot_step_info) is not said again.
 static void put_kernels(Str *s, Plan *p) {
   str_puts(s, ",\"kernels\":[");
@@ -43,6 +55,7 @@ static void put_kernels(Str *s, Plan *p) {
       put_field(s, "function", u->symbol);
       put_schedule(s, &u->kernel->schedule);
     }
+    if (p->options->instrument) put_work(s, p->step_node.data[i], !u);
     str_puts(s, "}");
   }
   str_puts(s, "]");

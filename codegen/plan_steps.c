@@ -11,7 +11,8 @@ static const char *origins_text(Plan *p, const Node *n) {
 // Names are unique in the model: steps of special forms have the form's behind their own.
 PlannedStep plan_step(Plan *p, const Node *n, int32_t kind, const char *name) {
   if (p->at && name) name = arena_printf(p->arena, "%s@%s", name, plan_special_name(p, p->at));
-  return (PlannedStep){.step = {.kind = kind,
+  return (PlannedStep){.node = n,
+                       .step = {.kind = kind,
                                 .trip = {.n = 1, .sym = -1},
                                 .grain = 1,
                                 .sym = -1,
@@ -24,6 +25,7 @@ struct ingot_range plan_append(Plan *p, const StepList *list) {
   for (int i = 0; i < list->n; i++) {
     vec_push(p->arena, &p->steps, list->data[i].step);
     vec_push(p->arena, &p->step_unit, list->data[i].unit);
+    vec_push(p->arena, &p->step_node, list->data[i].node);
     vec_push(p->arena, &p->step_routine, list->data[i].routine);
   }
   return r;

@@ -223,10 +223,7 @@ static void set_origins(Ctx *c, Node *n, const Node *like) {
   if (!like) return;
   for (int i = 0; i < like->makers.n; i++) node_add_maker(n, like->makers.data[i]);
   for (int i = 0; i < like->origins.n; i++) vec_push(c->arena, &n->origins, like->origins.data[i]);
-  if (like->origins.n) return;
-  const char *name = like->nout ? like->out[0]->name : like->op->name;
-  Origin o = {like->loc, arena_printf(c->arena, "%s (%s)", name, like->op->name)};
-  vec_push(c->arena, &n->origins, o);
+  if (!like->origins.n) vec_push(c->arena, &n->origins, node_as_origin(like));
 }
 
 // The last maker stands last, however often it had a part.

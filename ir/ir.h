@@ -503,6 +503,7 @@ struct Value {
 typedef struct Origin {
   Loc loc;
   const char *name; // "layer1.0.conv1 (conv)"
+  int64_t flops;    // by its definition, if the module wants to know; else 0
 } Origin;
 
 struct Node {
@@ -517,7 +518,7 @@ struct Node {
   Graph *graph;
   Node *prev, *next;
   Loc loc;
-  Vec(Origin) origins;
+  Vec(Origin) origins;      // none: it is the model's own
   Vec(const char *) makers; // passes that made it and what it stands for, in order; none: the front end
   void *info;               // scratch of the running pass
 };
@@ -579,6 +580,7 @@ struct Module {
   int unproved;             // loops that lowering threw away because they could not be proved
   Vec(const char *) passes; // names of the passes that ran
   bool wants_remarks;
+  bool wants_work;     // origins say how much their ops do, for profiles
   Vec(Remark) remarks; // in the order in which they were made
   Vec(MetaEntry) meta; // description, labels, preprocessing: kept in the artefact
 };
@@ -740,6 +742,11 @@ bool kernel_is_checked(const Kernel *k);
 // Additions, multiplications, comparisons and functions of floats in one evaluation of e, one each.
 double expr_flops(Ctx *c, const Expr *e);
 double stage_flops(Ctx *c, const Stage *s); // of all its elements
+// Of a node by the definition of its op. Branches of an `if` count both, a loop's body once.
+double node_flops(Ctx *c, const Node *n);
+double graph_flops(Ctx *c, const Graph *g);
+// What n is to nodes that are made from it, n being the model's own.
+Origin node_as_origin(const Node *n);
 
 // ---- loops ----------------------------------------------------------------------------------------------
 

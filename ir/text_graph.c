@@ -102,6 +102,7 @@ static void print_origins(Printer *p, const Node *n) {
     const Origin *o = &n->origins.data[i];
     str_puts(p->out, i ? ", " : " from ");
     print_string(p->out, o->name ? o->name : "");
+    if (o->flops) str_printf(p->out, " flops=%lld", (long long)o->flops);
     print_loc(p, o->loc, n->loc);
   }
 }
@@ -277,7 +278,9 @@ static bool parse_origins(Parser *p, Node *n) {
   if (!lex_accept(&p->lx, "from")) return true;
   do {
     Origin o = {.name = lex_string(&p->lx, "an origin")};
-    if (!o.name || !parse_loc(p, &o.loc, n->loc)) return false;
+    if (!o.name) return false;
+    if (lex_accept(&p->lx, "flops") && (!lex_expect(&p->lx, "=") || !lex_int(&p->lx, &o.flops))) return false;
+    if (!parse_loc(p, &o.loc, n->loc)) return false;
     vec_push(p->ctx->arena, &n->origins, o);
   } while (lex_accept(&p->lx, ","));
   return true;

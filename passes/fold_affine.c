@@ -87,7 +87,7 @@ static Value *rebuild(Rewrite *r, const Product *p, Value *w, Value *bias) {
   bool attrs = strcmp(op, p->n->op->name) == 0;
   if (!w) return NULL;
   Value *v = build(&b, op, in, bias ? 3 : 2, attrs ? p->n->attr : NULL, attrs ? p->n->op->nattr : 0);
-  if (v) node_inherit(v->def, r->n);
+  if (v) node_inherit_free(v->def, r->n);
   return v;
 }
 

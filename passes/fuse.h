@@ -99,6 +99,11 @@ Fate fuse_decide(Fuse *f, const Value *v, const Stage *def, const UseList *uses,
 // nothing, and what reads it needs no cases.
 bool fuse_joins_in_place(const Node *n);
 
+// ---- fuse_vars.c ----------------------------------------------------------------------------------------------
+
+// No two kernels share a variable, and those of later kernels are younger.
+void fuse_own_vars(Ctx *c, Graph *g);
+
 // ---- fuse_kernel.c ------------------------------------------------------------------------------------------
 
 // A name that no other kernel of the module has, from what it computes.

@@ -72,6 +72,8 @@ Graph *graph_of_value(const Value *v); // of the node that makes it; NULL for in
 void node_replace(Node *n, int k, Value *v);
 // Adds the origins of `from`, or, if it is the model's own node, `from` itself.
 void node_inherit(Node *to, const Node *from);
+// The same, where what `from` did has gone into constants and takes no time any more.
+void node_inherit_free(Node *to, const Node *from);
 // Removes n if nothing uses its results (uses must be counted) and it has no side effect.
 bool node_remove_if_dead(Node *n);
 

@@ -118,9 +118,13 @@ static void inherit_makers(Node *to, const Node *from) {
 void node_inherit(Node *to, const Node *from) {
   inherit_makers(to, from);
   for (int i = 0; i < from->origins.n; i++) add_origin(to, from->origins.data[i]);
-  if (from->origins.n || !from->nout) return;
-  const char *name = arena_printf(to->graph->ctx->arena, "%s (%s)", from->out[0]->name, from->op->name);
-  add_origin(to, (Origin){from->loc, name});
+  if (!from->origins.n && from->nout) add_origin(to, node_as_origin(from));
+}
+
+void node_inherit_free(Node *to, const Node *from) {
+  int known = to->origins.n;
+  node_inherit(to, from);
+  for (int i = known; i < to->origins.n; i++) to->origins.data[i].flops = 0;
 }
 
 bool kernel_uses_sym(Ctx *c, const Node *n, const Sym *s) {

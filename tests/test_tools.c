@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "tools/compare.h"
-#include "tools/cost.h"
 #include "tools/textdiff.h"
 
 typedef struct Bench {

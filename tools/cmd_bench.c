@@ -138,6 +138,7 @@ static bool bench(BenchArgs *a) {
   Profile p;
   ProfileHook hook = {.on = false};
   SessionOptions options = {.hook = a->profile ? profile_hook : NULL, .hook_user = &hook};
+  a->build.codegen.instrument |= a->profile; // where it compiles first
   if (!session_open(&a->build, a->file, &options, &s)) return false;
   for (int i = 0; i < a->inputs.n; i++)
     if (!session_input_arg(&s, a->inputs.data[i])) return false;

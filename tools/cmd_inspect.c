@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "runtime/ingot.h"
-#include "tools/cost.h"
 #include "tools/inspect.h"
 
 enum { OPT_JSON = 512 };

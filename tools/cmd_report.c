@@ -164,7 +164,7 @@ static bool report_model(Report *r, const char *path) {
   Module *m = driver_load(b, path);
   if (!m) return false;
   module_unique_names(m);
-  m->wants_remarks = true;
+  m->wants_remarks = m->wants_work = true;
   cJSON_AddStringToObject(r->data, "name", m->name);
   add_pass(r, m, "input", "The model as it was read.", 0, true);
   add_source(r, m);

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 
 #include "tools/compare.h"
-#include "tools/cost.h"
 #include "tools/tool.h"
 
 enum { OPT_TOLERANCE = 512, OPT_REFERENCE, OPT_VALUES, OPT_BISECT };

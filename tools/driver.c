@@ -173,6 +173,7 @@ bool driver_passes(BuildArgs *a, Module *m) {
 
 bool driver_passes_with(BuildArgs *a, Module *m, PassWatch watch, void *data) {
   m->wants_remarks = m->wants_remarks || a->remarks;
+  m->wants_work = m->wants_work || a->codegen.instrument;
   if (a->stop_at_level) a->stop_after = last_pass_at(a->level);
   PassRun r = {.args = a, .module = m, .dumps = dumps_new(a), .watch = watch, .watch_data = data};
   PassHooks hooks = {.after = after_pass, .data = &r};

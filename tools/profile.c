@@ -68,6 +68,13 @@ static bool count_events(Session *s, Profile *p) {
 
 // ---- measuring ------------------------------------------------------------------------------------------------
 
+typedef struct Ran {
+  int step;
+  uint64_t begin, end; // ticks: of the first thread, of the last
+  uint64_t calls;      // most of a thread
+  uint64_t most, sum;  // ticks of the busiest thread, of all
+} Ran;
+
 typedef struct Measure {
   Session *s;
   Profile *p;
@@ -76,6 +83,7 @@ typedef struct Measure {
   int n;
   const struct ingot_probe **probe; // by thread
   struct ingot_probe **before;      // as they stood before the measurement
+  Ran *ran;                         // room for n + 1
   uint64_t run_begin;               // ticks
   double run_begin_ms;
 } Measure;
@@ -97,28 +105,50 @@ static double ticks_ms(const Measure *m, uint64_t ticks) {
   return (double)ticks / m->p->limits.ticks_per_ns * 1e-6;
 }
 
-// After a run: steps that ran once took from the first begin to the last end; loops' steps what they counted.
+// What all threads together did of a step in the last run.
+static Ran read_probe(Measure *m, int i) {
+  Ran r = {.step = i, .begin = UINT64_MAX};
+  for (int t = 0; t < m->p->threads; t++) {
+    const struct ingot_probe *now = &m->probe[t][i];
+    struct ingot_probe *old = &m->before[t][i];
+    uint64_t ticks = now->ticks - old->ticks, times = now->calls - old->calls;
+    *old = *now;
+    if (!times) continue;
+    if (now->begin < r.begin) r.begin = now->begin;
+    if (now->end > r.end) r.end = now->end;
+    if (times > r.calls) r.calls = times;
+    if (ticks > r.most) r.most = ticks;
+    r.sum += ticks;
+  }
+  return r;
+}
+
+static int by_begin(const void *a, const void *b) {
+  const Ran *x = a, *y = b;
+  return (x->begin > y->begin) - (x->begin < y->begin);
+}
+
+// After a run: steps that ran once took from the first begin to the last end. A thread may begin the next step before
+// the others are done: what two steps have in common is the earlier one's, so that times add up. Steps of loops took
+// what they counted.
 static void read_probes(Measure *m) {
+  int n = 0;
+  uint64_t done = 0;
   for (int i = 0; i < m->n; i++) {
-    uint64_t begin = UINT64_MAX, end = 0, calls = 0, most = 0, sum = 0;
-    for (int t = 0; t < m->p->threads; t++) {
-      const struct ingot_probe *now = &m->probe[t][i];
-      struct ingot_probe *old = &m->before[t][i];
-      uint64_t ticks = now->ticks - old->ticks, times = now->calls - old->calls;
-      *old = *now;
-      if (!times) continue;
-      if (now->begin < begin) begin = now->begin;
-      if (now->end > end) end = now->end;
-      if (times > calls) calls = times;
-      if (ticks > most) most = ticks;
-      sum += ticks;
-    }
-    if (!calls) continue;
-    uint64_t took = calls == 1 ? end - begin : most;
-    m->row[i].ms += ticks_ms(m, took);
-    m->row[i].busy_ms += ticks_ms(m, sum);
-    m->row[i].calls += (double)calls;
-    m->row[i].balance += most ? (double)sum / (double)most : 1; // threads at work, on average
+    m->ran[n] = read_probe(m, i);
+    n += m->ran[n].calls > 0;
+  }
+  qsort(m->ran, (size_t)n, sizeof *m->ran, by_begin);
+  for (int i = 0; i < n; i++) {
+    const Ran *r = &m->ran[i];
+    StepRow *row = &m->row[r->step];
+    uint64_t from = r->begin > done ? r->begin : done;
+    uint64_t took = r->calls > 1 ? r->most : r->end > from ? r->end - from : 0;
+    if (r->calls == 1 && r->end > done) done = r->end;
+    row->ms += ticks_ms(m, took);
+    row->busy_ms += ticks_ms(m, r->sum);
+    row->calls += (double)r->calls;
+    row->balance += r->most ? (double)r->sum / (double)r->most : 1; // threads at work, on average
   }
 }
 
@@ -212,17 +242,35 @@ static const char *text_of(const cJSON *o, const char *key) {
   return s ? s : "";
 }
 
+static void delete_json(void *p) {
+  cJSON_Delete(p);
+}
+
+// Artefacts without instrumentation do not say what their ops do: the main op stands for all of them.
+static const cJSON *main_op(Tool *t, const char *source, const char *name) {
+  const char *end = strstr(source, "), ");
+  const char *op = end ? tool_printf(t, "%.*s", (int)(end - source + 1), source) : *source ? source : name;
+  cJSON *list = cJSON_CreateArray(), *o = cJSON_CreateObject();
+  arena_defer(t->arena, delete_json, list);
+  cJSON_AddStringToObject(o, "op", op);
+  cJSON_AddItemToArray(list, o);
+  return list;
+}
+
 // The metadata lists a kernel for each step, in their order.
 static void describe(Measure *m, const cJSON *meta) {
   const cJSON *k;
   int i = 0;
   cJSON_ArrayForEach(k, cJSON_GetObjectItemCaseSensitive(meta, "kernels")) {
     if (i == m->n) return;
-    StepRow *r = &m->row[i++];
+    StepRow *r = &m->row[i];
+    r->step = i++;
     r->source = text_of(k, "from");
     r->schedule = text_of(cJSON_GetObjectItemCaseSensitive(k, "schedule"), "kind");
     r->flops = number_of(k, "flops");
     r->bytes = number_of(k, "bytes");
+    r->work = cJSON_GetObjectItemCaseSensitive(k, "work");
+    if (!r->work) r->work = main_op(m->s->tool, r->source, ingot_step_name(m->s->model, r->step));
   }
 }
 
@@ -259,11 +307,11 @@ bool profile_run(Session *s, ProfileHook *hook, int runs, double seconds, const 
   hook->last_end = NEW_ARRAY(a, double, m.n + 1);
   hook->calls = NEW_ARRAY(a, double, m.n + 1);
   m.row = NEW_ARRAY(a, StepRow, m.n + 1);
+  m.ran = NEW_ARRAY(a, Ran, m.n + 1);
   find_probes(&m);
   if (!measure(&m, runs, seconds) || !count_events(s, p)) return false;
   describe(&m, meta);
   for (int i = 0; i < m.n; i++) {
-    m.row[i].step = i;
     m.row[i].name = ingot_step_name(s->model, i);
     finish_row(&m, &m.row[i]);
     p->sum_ms += m.row[i].ms;
@@ -271,5 +319,7 @@ bool profile_run(Session *s, ProfileHook *hook, int runs, double seconds, const 
       vec_push(a, &p->rows, m.row[i]); // the others are for other extents, or branches not taken
   }
   qsort(p->rows.data, (size_t)p->rows.n, sizeof(StepRow), by_time);
+  profile_ops(a, p);
+  profile_arena(a, p, meta);
   return true;
 }

@@ -8,7 +8,7 @@
 
 // ---- what is drawn ------------------------------------------------------------------------------------------
 
-enum { MAX_LABEL = 26, MANY_ITEMS = 1500 };
+enum { MAX_LABEL = 26, MANY_ITEMS = 1500, LONG_EDGE = 4, DOT_SECONDS = 60 };
 
 // Inputs, nodes (those of regions among them) and outputs in one list; edges by their numbers.
 typedef struct Item {
@@ -109,8 +109,25 @@ static void put_item(Str *out, const Item *it, Ctx *c) {
   str_puts(out, it->node ? "]" : " style=\"rounded,filled\"]");
 }
 
+// dot takes time for each row that an edge passes: minutes for thousands of nodes with residual connections. Where nodes
+// are many it learns of short edges only. A node has one from the row above it, so that rows stay as they are.
+static bool *edges_to_place(const Drawing *d) {
+  int *row = NEW_ARRAY(d->arena, int, d->items.n + 1);
+  bool *keep = NEW_ARRAY(d->arena, bool, d->edges.n + 1);
+  for (int i = 0; i < d->edges.n; i++) {
+    const Edge *e = &d->edges.data[i];
+    if (row[e->to] <= row[e->from]) row[e->to] = row[e->from] + 1;
+  }
+  for (int i = 0; i < d->edges.n; i++) {
+    const Edge *e = &d->edges.data[i];
+    keep[i] = d->items.n <= MANY_ITEMS || row[e->to] - row[e->from] <= LONG_EDGE;
+  }
+  return keep;
+}
+
 void graph_to_dot(Str *out, const Module *m, bool places) {
   Drawing d = drawing_of(m);
+  const bool *keep = edges_to_place(&d);
   bool large = d.items.n > MANY_ITEMS;
   str_puts(out, "digraph ");
   put_quoted(out, m->name);
@@ -130,7 +147,7 @@ void graph_to_dot(Str *out, const Module *m, bool places) {
     str_puts(out, "\n");
   }
   for (int i = 0; i < d.edges.n; i++)
-    str_printf(out, "  n%d -> n%d\n", d.edges.data[i].from, d.edges.data[i].to);
+    if (!places || keep[i]) str_printf(out, "  n%d -> n%d\n", d.edges.data[i].from, d.edges.data[i].to);
   str_puts(out, "}\n");
 }
 
@@ -170,9 +187,11 @@ static void read_curve(Drawing *d, Map *by_ends, const char *line) {
   }
 }
 
-// dot reads `file`; false if it cannot be run.
+// dot reads `file`; false if it cannot be run, or takes too long.
 static bool run_dot(Drawing *d, const char *file) {
-  FILE *f = popen(arena_printf(d->arena, "dot -Tplain '%s' 2>/dev/null", file), "r");
+  const char *command =
+      arena_printf(d->arena, "ulimit -t %d; exec dot -Tplain '%s' 2>/dev/null", DOT_SECONDS, file);
+  FILE *f = popen(command, "r");
   char *line = NULL;
   size_t room = 0;
   if (!f) return false;

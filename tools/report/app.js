@@ -9,6 +9,7 @@ function connect() {
   ingot.kernelInfo = new Map((d.built?.kernels || []).map((k) => [k.name, k]));
   ingot.steps = new Map((d.profile?.steps || []).map((s) => [s.name, s]));
   ingot.results = new Map();
+  ingot.opTimes = new Map((d.profile?.ops || []).map((o) => [o.op, o]));
   for (const n of last?.nodes || []) {
     if (!n.k) continue;
     hueOf(n.k);
@@ -115,11 +116,15 @@ function makeSearch() {
 
 // ---- keyboard and theme ---------------------------------------------------------------------------------------
 
-function setTheme(name) {
+function wearTheme(name) {
   document.documentElement.dataset.theme = name;
-  try { localStorage.setItem("ingot-theme", name); } catch { /* a page from a file may have no storage */ }
   refill();
   ingot.graph.draw();
+}
+
+function setTheme(name) {
+  try { localStorage.setItem("ingot-theme", name); } catch { /* a page from a file may have no storage */ }
+  wearTheme(name);
 }
 
 function firstTheme() {
@@ -137,6 +142,23 @@ function onKey(e) {
   if (e.key.startsWith("Arrow") && document.activeElement !== g.canvas && document.activeElement !== document.body) return;
   e.preventDefault();
   keys[e.key]();
+}
+
+// ---- on paper -------------------------------------------------------------------------------------------------
+
+// Light colours, every view, the graph in pieces that can be read, all kernels' expressions.
+function toPaper() {
+  ingot.worn = document.documentElement.dataset.theme;
+  if (dark()) wearTheme("light");
+  Object.keys(VIEWS).filter((v) => document.querySelector(`[data-view="${v}"]`)).forEach(fillView);
+  $("paper").replaceChildren(...ingot.graph.pieces(700, 860, 12));
+  $("paper-kernels").replaceChildren(...paperKernels());
+}
+
+function fromPaper() {
+  $("paper").replaceChildren();
+  $("paper-kernels").replaceChildren();
+  if (ingot.worn === "dark") wearTheme("dark");
 }
 
 // ---- start ----------------------------------------------------------------------------------------------------
@@ -189,7 +211,8 @@ unpack().then((data) => {
   $("fit").onclick = () => ingot.graph.fit();
   $("theme").onclick = () => setTheme(dark() ? "light" : "dark");
   addEventListener("keydown", onKey);
-  addEventListener("beforeprint", () => Object.keys(VIEWS).filter((v) => document.querySelector(`[data-view="${v}"]`)).forEach(fillView));
+  addEventListener("beforeprint", toPaper);
+  addEventListener("afterprint", fromPaper);
   addEventListener("hashchange", followHash);
   followHash();
   requestAnimationFrame(() => requestAnimationFrame(() => { document.documentElement.dataset.ready = String(Math.round(performance.now())); }));

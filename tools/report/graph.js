@@ -87,6 +87,35 @@ class GraphView {
     this.paintMini(w / s, h / s);
   }
 
+  // For paper: the graph cut into strips, so many side by side on a page of that size as fit, on at most `most` pages.
+  pieces(width, height, most) {
+    if (!this.graph) return [];
+    const b = this.graph.box, w = b.x1 - b.x0 + 40, h = b.y1 - b.y0 + 40, keep = { scale: this.scale, selected: this.selected };
+    const columns = (s) => Math.max(1, Math.min(4, Math.floor(width / (w * s)), Math.ceil((h * s) / height)));
+    const pages = (s) => Math.ceil((h * s) / height / columns(s) - 0.01);
+    let s = Math.min(1, width / w);
+    while (pages(s) > most) s *= 0.9;
+    const out = [], across = width / columns(s);
+    this.selected = -1;
+    this.scale = s;
+    for (let y = b.y0 - 20, page; y < b.y1 + 20; y += height / s) {
+      if (out.length === 0 || page.children.length === columns(s)) out.push((page = make("div", { class: "page" })));
+      page.append(this.strip(y, across, Math.min(height, (b.y1 + 20 - y) * s)));
+    }
+    Object.assign(this, keep);
+    return out;
+  }
+
+  strip(top, width, height) {
+    const b = this.graph.box, s = this.scale, canvas = make("canvas", { width: Math.ceil(width * 2), height: Math.ceil(height * 2) }), c = canvas.getContext("2d");
+    canvas.style.width = width + "px";
+    c.setTransform(2 * s, 0, 0, 2 * s, width - (b.x0 + b.x1) * s, -top * 2 * s);
+    const seen = { x0: b.x0 - 20, x1: b.x1 + 20, y0: top, y1: top + height / s };
+    this.paintEdges(c, seen);
+    this.paintNodes(c, seen);
+    return canvas;
+  }
+
   paintEdges(c, seen) {
     const { nodes, edges, curves } = this.graph, chosen = this.selected;
     c.lineWidth = Math.max(1, 0.6 / this.scale);
@@ -242,7 +271,9 @@ function edgePath(c, from, to, seen, curve) {
     c.lineTo(curve[curve.length - 2], y1);
     return;
   }
-  const bend = Math.min(70, Math.abs(y1 - y0) / 2);
+  const high = Math.abs(y1 - y0), bend = Math.min(70, high / 2);
   c.moveTo(x0, y0);
-  c.bezierCurveTo(x0, y0 + bend, x1, y1 - bend, x1, y1);
+  // One that would run straight down behind other nodes goes around them.
+  const out = high > 120 && Math.abs(x1 - x0) < 40 ? Math.min(260, 90 + high / 8) : 0;
+  c.bezierCurveTo(x0 + out, y0 + (out ? high / 4 : bend), x1 + out, y1 - (out ? high / 4 : bend), x1, y1);
 }

@@ -18,9 +18,14 @@ function whyList(about) {
     make("ul", { class: "why" }, found.map((r) => make("li", {}, make("b", {}, r.pass + " "), r.text))));
 }
 
+function opTime(node) {
+  const o = ingot.opTimes.get(node.f?.length === 1 ? node.f[0].n : `${node.n} (${node.o})`);
+  return o ? [["time of the op", (o.estimated ? "about " : "") + msText(o.ms) + (o.estimated ? ", its share of " + plural(o.steps, "kernel") : "")]] : [];
+}
+
 function profileFacts(step) {
   if (!step) return [];
-  return [["time", msText(step.ms) + " (" + ((step.ms / ingot.data.profile.steps_ms) * 100).toFixed(1) + " % of the run)"],
+  return [["time", msText(step.ms) + " (" + ((step.ms / ingot.data.profile.run_ms) * 100).toFixed(1) + " % of the run)"],
     ["speed", step.gflops.toFixed(1) + " GFLOP/s, " + step.gbs.toFixed(1) + " GB/s"],
     ["of the roof", ((step.roof_ms / step.ms) * 100).toFixed(0) + " % (" + step.bound + "-bound)"],
     ["threads", step.balance ? "balance " + (step.balance * 100).toFixed(0) + " %" : ""]];
@@ -48,7 +53,7 @@ function showNode(into, node) {
       ["kernel", kernel && make("span", {}, make("span", { class: "swatch", style: "background:" + solid(kernel) }),
         make("button", { class: "link", onclick: () => ingot.app.kernel(kernel) }, kernel))],
       ["schedule", scheduleText(info?.schedule)],
-      ["work", info && countText(info.flops) + " FLOP, " + bytesText(info.bytes)], ...profileFacts(step)]));
+      ["work", info && countText(info.flops) + " FLOP, " + bytesText(info.bytes)], ...profileFacts(step), ...(node.k ? [] : opTime(node))]));
   const why = whyList(about);
   if (why) into.append(why);
   into.append(...kernelSections(kernel));
@@ -105,6 +110,13 @@ function showKernel(into, name) {
   into.append(...kernelSections(name));
 }
 
+// What the details of kernels say first, one kernel below the other.
+function paperKernels() {
+  const all = Object.entries(ingot.data.kernels || {});
+  if (!all.length) return [];
+  return [make("h2", {}, "Kernels as tensor expressions"), ...all.map(([name, k]) => make("div", {}, make("h3", {}, name), make("pre", {}, coloured(k.expr))))];
+}
+
 // ---- memory over time -----------------------------------------------------------------------------------------
 
 function showMemory(into) {
@@ -138,6 +150,14 @@ function showMemory(into) {
 
 const kindOf = (from, name) => /\(([^()]*)\)/.exec(from || "")?.[1] || name;
 
+// A kernel's time divided among the ops in it, as the profile does: by the work of each.
+function opShares(kernel) {
+  const work = ingot.kernelInfo.get(kernel)?.work || [], kernels = [...ingot.kernelInfo.values()];
+  ingot.kernelsOf ??= kernels.flatMap((k) => k.work || []).reduce((m, w) => m.set(w.op, (m.get(w.op) || 0) + 1), new Map());
+  const parts = work.map((w) => [w.op, w.flops / (ingot.kernelsOf.get(w.op) || 1)]), sum = parts.reduce((a, p) => a + p[1], 0);
+  return parts.map(([op, w]) => [op, sum > 0 ? w / sum : 1 / parts.length]).filter((x) => x[1] > 0);
+}
+
 function flame(p) {
   const box = make("div", { class: "flame" }), groups = new Map();
   for (const s of p.steps) {
@@ -145,18 +165,25 @@ function flame(p) {
     if (!groups.has(k)) groups.set(k, []);
     groups.get(k).push(s);
   }
-  const sum = (list) => list.reduce((a, s) => a + s.ms, 0), total = p.steps_ms;
-  const block = (level, left, ms, name, text, click) => box.append(make("div", { style: `top:${level * 44}px;left:${(left / total) * 100}%;width:${(ms / total) * 100}%;background:${name}`, onclick: click,
-    ...hint(`${text}\n${msText(ms)}, ${((ms / total) * 100).toFixed(1)} %`) }, ms / total > 0.025 ? text : ""));
+  const sum = (list) => list.reduce((a, s) => a + s.ms, 0), total = p.run_ms;
+  const block = (level, left, ms, name, text, click, more = "") => box.append(make("div", { style: `top:${level * 44}px;left:${(left / total) * 100}%;width:${(ms / total) * 100}%;background:${name}`, onclick: click,
+    ...hint(`${text}\n${msText(ms)}, ${((ms / total) * 100).toFixed(1)} %${more}`) }, ms / total > 0.025 ? text : ""));
   block(0, 0, total, dark() ? "#7d8aa0" : "#d3d9e3", ingot.data.name, () => {});
   let left = 0;
   for (const [kind, list] of [...groups].sort((a, b) => sum(b[1]) - sum(a[1]))) {
     block(1, left, sum(list), solid("op " + kind), kind, () => {});
     for (const s of list.sort((a, b) => b.ms - a.ms)) {
       block(2, left, s.ms, solid(s.name), s.name, () => ingot.app.kernel(s.name));
+      let at = left;
+      const shares = opShares(s.name);
+      for (const [op, share] of shares) {
+        block(3, at, s.ms * share, solid(s.name), op, () => ingot.app.kernel(s.name), shares.length > 1 ? "\nestimated: a share of its kernel by its work" : "");
+        at += s.ms * share;
+      }
       left += s.ms;
     }
   }
+  block(1, left, p.executor_ms || 0, dark() ? "#7d8aa0" : "#d3d9e3", "executor", () => {}, "\nbetween kernels: starting, handing over to threads, waiting for them");
   return box;
 }
 
@@ -185,18 +212,32 @@ function roofline(p) {
   return pic;
 }
 
+// The ops of the model that take most.
+function opTable(p) {
+  const most = 60, list = (p.ops || []).slice(0, most);
+  const rows = list.map((o) => make("tr", {}, make("td", { class: "l t" }, o.op), make("td", {}, (o.estimated ? "~" : "") + o.ms.toFixed(4)),
+    make("td", {}, ((o.ms / p.run_ms) * 100).toFixed(1)), make("td", {}, o.ms > 0 ? (o.flops / o.ms / 1e6).toFixed(1) : ""), make("td", {}, String(o.steps))));
+  const note = "~ estimated: a kernel's time is divided among its ops by the work of each as the model states it." +
+    (p.ops.length > most ? ` The ${most} of ${p.ops.length} that take most.` : "");
+  return make("div", { class: "card" }, make("h2", {}, "Ops of the model"), make("table", {}, make("tr", {}, ["op", "ms", "%", "GFLOP/s", "kernels"]
+    .map((h) => make("th", { class: h === "op" ? "l" : "" }, h))), rows), make("p", { class: "note" }, note));
+}
+
 function showProfile(into) {
   const p = ingot.data.profile;
   if (!p) { into.append(make("p", { class: "note" }, "The model was not run for this report.")); return; }
   const counters = Object.entries(p.counters || {}).map(([k, v]) => fact(k.replace("_", " ") + " a run, calling thread", countText(v)));
   const rows = p.steps.map((s) => make("tr", { class: "row", onclick: () => ingot.app.kernel(s.name) },
-    make("td", { class: "l" }, make("span", { class: "swatch", style: "background:" + solid(s.name) }), s.name), make("td", {}, s.ms.toFixed(4)), make("td", {}, ((s.ms / p.steps_ms) * 100).toFixed(1)),
+    make("td", { class: "l" }, make("span", { class: "swatch", style: "background:" + solid(s.name) }), s.name), make("td", {}, s.ms.toFixed(4)), make("td", {}, ((s.ms / p.run_ms) * 100).toFixed(1)),
     make("td", {}, s.gflops.toFixed(1)), make("td", {}, s.gbs.toFixed(1)), make("td", {}, ((s.roof_ms / s.ms) * 100).toFixed(0)), make("td", { class: "l" }, s.bound),
     make("td", {}, s.balance ? (s.balance * 100).toFixed(0) : ""), make("td", { class: "l w" }, s.from || "")));
   into.append(make("div", { class: "card" }, make("h2", {}, "Where the time goes", make("small", {}, `${msText(p.run_ms)} a run, ${plural(ingot.data.threads || 1, "thread")}, ${p.runs} runs, measured by ${p.by}`)), flame(p)),
     make("div", { class: "card" }, make("h2", {}, "Roofline", make("small", {}, "each circle is a kernel, its area the time; limits were measured beside the model")), roofline(p)),
     make("div", { class: "card" }, make("h2", {}, "Steps"), make("table", {}, make("tr", {}, ["kernel", "ms", "%", "GFLOP/s", "GB/s", "% of roof", "bound", "% balance", "made from"]
-      .map((h) => make("th", { class: ["kernel", "bound", "made from"].includes(h) ? "l" : "" }, h))), rows)),
+      .map((h) => make("th", { class: ["kernel", "bound", "made from"].includes(h) ? "l" : "" }, h))), rows,
+      make("tr", {}, make("td", { class: "l" }, "executor"), make("td", {}, (p.executor_ms || 0).toFixed(4)), make("td", {}, (((p.executor_ms || 0) / p.run_ms) * 100).toFixed(1)),
+        make("td", { class: "l w", colspan: 6 }, "between kernels: starting, handing over to threads, waiting for them")))),
+    opTable(p),
     counters.length ? make("div", { class: "card" }, make("h2", {}, "Counters of the processor"), make("div", { class: "facts" }, counters)) : "");
 }
 

@@ -1,0 +1,51 @@
+#!/bin/bash
+# dumps.sh: every dump of a model parses back to the same text, and goes on to the same bytes.
+# SPDX-License-Identifier: Apache-2.0
+#
+#     tests/dumps.sh INGOT MODEL...            # "all": every model in models/ (13 GB of disk while it runs)
+#     OPTIONS=-O0 tests/dumps.sh INGOT MODEL   # with these options of the compiler
+#
+# Each dump is read and printed again, and is taken through the passes that are left, which has to give the text of the
+# last dump, byte by byte. That one, and the first dump of each level, are compiled to the end: the same library as the
+# model's. So all others would end in it too, without writing gigabytes of weights eighteen times.
+set -eu
+ingot=$(readlink -f "$1"); shift
+models=$(readlink -f "$(dirname "$0")/../models")
+[ "$1" != all ] || set -- "$models"/*.yaml
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "FAILED: $model: $*"; exit 1; }
+
+for model in "$@"; do
+  file=$(readlink -f "$model")
+  rm -rf "$work"/*; cd "$work"
+  # Weights that do not ship are made up.
+  weights=$(sed -n 's/^weights: *\([^{}]*\)$/\1/p' "$file" | head -n 1)
+  case $file in *.yaml) if [ -n "$weights" ] && [ ! -e "$(dirname "$file")/$weights" ]; then
+    sed 's/^weights: .*/weights: {init: normal(0.02), seed: 1}/' "$file" >"$(basename "$file")"
+    file=$work/$(basename "$file")
+  fi ;; esac
+  # shellcheck disable=SC2086
+  "$ingot" compile ${OPTIONS:-} "$file" -o whole.so --dump=all --dump-dir=d || fail "does not compile"
+  last=$(echo d/[0-9]*-memory.ing)
+  cp "$last" want.ing; ended=" "
+  for dump in d/[0-9]*.ing; do
+    "$ingot" opt "$dump" --passes= -o d/again || fail "$dump does not parse"
+    cmp d/again "$dump" || fail "$dump is printed differently"
+    rm -f "$last"
+    [ "$dump" != "$last" ] || cp want.ing "$last"
+    # shellcheck disable=SC2086
+    "$ingot" compile ${OPTIONS:-} "$dump" -o none.so --stop-after=memory --dump=after:memory --dump-dir=d || fail "$dump does not go on"
+    cp -n want.ing "$last" # a finished module has no pass left to be dumped after
+    cmp want.ing "$last" || fail "$dump goes on differently"
+    level=$(sed -n 's/^ingot 1 //p;q' "$dump")
+    case $ended in *" $level "*) [ "$dump" = "$last" ] || continue ;; esac
+    ended="$ended$level "
+    # shellcheck disable=SC2086
+    "$ingot" opt ${OPTIONS:-} "$dump" -o part.so || fail "$dump does not compile"
+    cmp whole.so part.so || fail "$dump ends in another library"
+    rm part.so
+  done
+  case $ended in *graph*kernels*loops*) ;; *) fail "not every level has a dump" ;; esac
+  echo "$(basename "$model"): $(ls d/[0-9]*.ing | wc -l) dumps, $(stat -c %s whole.so) bytes"
+done
