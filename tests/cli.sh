@@ -584,7 +584,16 @@ case_instrument() {
   ratio=$(awk -F: '/"run_ms"/ {run = $2 + 0} /"steps_ms"/ {print int(($2 + 0) / run * 100)}' out)
   [ "$ratio" -ge 70 ] && [ "$ratio" -le 103 ] || fail "the steps are $ratio % of the run"
   grep -q '"traceEvents"' t.json && grep -q '"name":"conv1_conv"' t.json || fail "no trace"
+  # Steps and executor are the whole run; ops that share a kernel are estimated; memory over time, as a track too.
+  ratio=$(awk -F: '/"run_ms"/ {run = $2 + 0} /"steps_ms"/ {sum = $2} /"executor_ms"/ {print int((sum + $2) / run * 1000 + 0.5); exit}' out)
+  [ "$ratio" -eq 1000 ] || fail "steps and executor are $ratio per mille of the run"
+  prints '"peak_bytes"'; grep -q '"live_bytes":.[1-9]' out || fail "no memory over time"
+  grep -A 3 '"op":.*"conv1 (conv)"' out | grep -q '"estimated":.true' || fail "no estimate of conv1's time"
+  grep -A 3 '"op":.*"x.max_pool (max_pool)"' out | grep -q '"estimated":.false' || fail "an op with a kernel of its own is estimated"
+  grep -q '"ph":"C"' t.json || fail "no track of the memory"
   expect 0 bench probed.so --threads=2 --seconds=0 --runs=3 --profile; prints "% bal"; prints "limits of this machine"
+  prints "(executor: "; grep -qE '~[0-9.]+ .* conv1 \(conv\)$' out || fail "no op of the model"; prints "working memory: "
+  expect 0 bench "$lenet" --threads=1 --seconds=0 --runs=3 --profile; prints "probes in the library"
   expect 0 bench plain.so --threads=1 --seconds=0 --runs=3 --profile; prints "hooks between steps"; prints "max_pool"
   mkdir d; expect 0 compile --instrument "$model" -o whole.so --dump=all --dump-dir=d
   local f; for f in d/*.ing; do expect 0 opt --instrument "$f" -o part.so; silent; same part.so whole.so; done

@@ -2,7 +2,7 @@
 # dumps.sh: every dump of a model parses back to the same text, and goes on to the same bytes.
 # SPDX-License-Identifier: Apache-2.0
 #
-#     tests/dumps.sh INGOT MODEL...            # "all": every model in models/ (13 GB of disk while it runs)
+#     tests/dumps.sh INGOT MODEL...            # files, or names of models/; "all": every one there (13 GB of disk)
 #     OPTIONS=-O0 tests/dumps.sh INGOT MODEL   # with these options of the compiler
 #
 # Each dump is read and printed again, and is taken through the passes that are left, which has to give the text of the
@@ -12,11 +12,13 @@ set -eu
 ingot=$(readlink -f "$1"); shift
 models=$(readlink -f "$(dirname "$0")/../models")
 [ "$1" != all ] || set -- "$models"/*.yaml
-work=$(mktemp -d)
+work=$(mktemp -d) start=$PWD
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $model: $*"; exit 1; }
 
 for model in "$@"; do
+  cd "$start"
+  [ -e "$model" ] || model=$models/$model.yaml
   file=$(readlink -f "$model")
   rm -rf "$work"/*; cd "$work"
   # Weights that do not ship are made up.
