@@ -301,6 +301,7 @@ static void replace_kernels(Merge *x) {
   ValueList ins = {0};
   Value *out = x->product->out[0];
   for (int i = 0; i < x->k->stages.n; i++) add_operands(x, x->k->stages.data[i].value, &ins);
+  kernel_own_vars(out->def->graph->module, x->k);
   x->k->bytes = type_bytes(&out->type);
   for (int i = 0; i < ins.n; i++) x->k->bytes += type_bytes(&ins.data[i]->type);
   Builder b = builder_replacing(x->product, "attention");

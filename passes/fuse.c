@@ -328,7 +328,7 @@ bool pass_fuse(Module *m, const PassOptions *o) {
   Fuse f = {m->ctx, m, m->main, o->opt_level, o->fp_strict, map_new(m->ctx->arena), {0}, NULL};
   clear_info(m->main);
   if (!fuse_graph(&f, m->main)) return false;
-  fuse_own_vars(m->ctx, m->main);
+  fuse_own_vars(m->main);
   clear_info(m->main);
   graph_count_uses(m->main);
   return true;

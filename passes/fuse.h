@@ -102,7 +102,8 @@ bool fuse_joins_in_place(const Node *n);
 // ---- fuse_vars.c ----------------------------------------------------------------------------------------------
 
 // No two kernels share a variable, and those of later kernels are younger.
-void fuse_own_vars(Ctx *c, Graph *g);
+void fuse_own_vars(Graph *g);
+void kernel_own_vars(const Module *m, Kernel *k); // names, too, are unique in the kernel
 
 // ---- fuse_kernel.c ------------------------------------------------------------------------------------------
 

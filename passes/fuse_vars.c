@@ -3,13 +3,15 @@
 //
 // Fusion leaves variables in several kernels, and their ages as the order in which groups came about. A text tells the
 // ages within each kernel, no more: what merges kernels later would sort their terms in another way after reading it.
-// So variables are made anew, kernel by kernel as they stand, in each by age; that changes nothing within a kernel.
+// So variables are made anew, kernel by kernel as they stand, in each by age; that changes nothing within a kernel. They get
+// the names that a text would tell them apart by: loops are named after them.
 #include "passes/fuse.h"
 
 #include <stdlib.h>
 
 typedef struct Renewal {
   Ctx *c;
+  Map *taken; // names
   PtrMap now; // variables as they were -> those that take their place
   Vec(const Var *) old;
 } Renewal;
@@ -29,12 +31,28 @@ static int by_age(const void *a, const void *b) {
   return (*(const Var *const *)a)->id - (*(const Var *const *)b)->id;
 }
 
+// Symbols stand beside variables.
+static Map *symbol_names(const Module *m) {
+  Map *names = map_new(m->ctx->arena);
+  for (int i = 0; i < m->syms.n; i++) map_put(names, m->syms.data[i]->name, m->syms.data[i]);
+  return names;
+}
+
+static const char *own_name(Renewal *r, const Var *v) {
+  const char *name = v->name;
+  size_t n = strlen(name);
+  const char *gap = n && name[n - 1] >= '0' && name[n - 1] <= '9' ? "_" : "";
+  for (int i = 1; map_get(r->taken, name); i++) name = arena_printf(r->c->arena, "%s%s%d", v->name, gap, i);
+  map_put(r->taken, name, r);
+  return name;
+}
+
 static void make_vars(Renewal *r) {
   qsort(r->old.data, (size_t)r->old.n, sizeof *r->old.data, by_age);
   const Expr **with = NEW_ARRAY(r->c->arena, const Expr *, r->old.n);
   for (int i = 0; i < r->old.n; i++) {
     const Var *v = r->old.data[i];
-    Var *own = var_new(r->c, v->name, expr_subst(r->c, v->extent, r->old.data, with, i));
+    Var *own = var_new(r->c, own_name(r, v), expr_subst(r->c, v->extent, r->old.data, with, i));
     with[i] = ex_var(r->c, own);
     ptr_put(r->c->arena, &r->now, v, own);
   }
@@ -71,8 +89,9 @@ static void renew_stage(Renewal *r, Stage *s) {
   s->dims = vars;
 }
 
-static void renew_kernel(Ctx *c, Kernel *k) {
-  Renewal r = {.c = c};
+void kernel_own_vars(const Module *m, Kernel *k) {
+  Ctx *c = m->ctx;
+  Renewal r = {.c = c, .taken = symbol_names(m)};
   for (int i = 0; i < k->stages.n; i++) {
     const Stage *s = &k->stages.data[i];
     for (int d = 0; d < s->ndims; d++) note_var(&r, s->dims[d]);
@@ -83,9 +102,9 @@ static void renew_kernel(Ctx *c, Kernel *k) {
   for (int i = 0; i < k->stages.n; i++) renew_stage(&r, &k->stages.data[i]);
 }
 
-void fuse_own_vars(Ctx *c, Graph *g) {
+void fuse_own_vars(Graph *g) {
   for (Node *n = g->first; n; n = n->next) {
-    if (n->kernel) renew_kernel(c, n->kernel);
-    for (int i = 0; i < n->nregions; i++) fuse_own_vars(c, n->region[i]);
+    if (n->kernel) kernel_own_vars(g->module, n->kernel);
+    for (int i = 0; i < n->nregions; i++) fuse_own_vars(n->region[i]);
   }
 }

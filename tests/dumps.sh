@@ -14,6 +14,8 @@ models=$(readlink -f "$(dirname "$0")/../models")
 [ "$1" != all ] || set -- "$models"/*.yaml
 work=$(mktemp -d) start=$PWD
 trap 'rm -rf "$work"' EXIT
+# A constant may be a part of another one's file: its hash says what it is, not the place.
+content() { sed 's/file("[^"]*", [0-9]*, /file(/'; }
 fail() { echo "FAILED: $model: $*"; exit 1; }
 
 for model in "$@"; do
@@ -39,7 +41,7 @@ for model in "$@"; do
     # shellcheck disable=SC2086
     "$ingot" compile ${OPTIONS:-} "$dump" -o none.so --stop-after=memory --dump=after:memory --dump-dir=d || fail "$dump does not go on"
     cp -n want.ing "$last" # a finished module has no pass left to be dumped after
-    cmp want.ing "$last" || fail "$dump goes on differently"
+    cmp <(content <want.ing) <(content <"$last") || fail "$dump goes on differently"
     level=$(sed -n 's/^ingot 1 //p;q' "$dump")
     case $ended in *" $level "*) [ "$dump" = "$last" ] || continue ;; esac
     ended="$ended$level "
