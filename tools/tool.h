@@ -62,7 +62,7 @@ typedef struct BuildArgs {
   bool remarks;            // print them
   bool dump_diff;          // the change, not the whole
   bool verify_each, time_passes;
-  const char *weights; // --weights=; NULL: as they are
+  const char *weights;          // --weights=; NULL: as they are
   Vec(const char *) specialize; // "T=1,128" or "B=1:T=1,128"; none: what the model says
   bool is_special;              // the form at hand is one of those
   bool verbose;
