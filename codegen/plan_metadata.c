@@ -54,6 +54,7 @@ static void put_kernels(Str *s, Plan *p) {
     if (u) {
       put_field(s, "function", u->symbol);
       put_schedule(s, &u->kernel->schedule);
+      if (u->kernel->schedule.tuned) str_puts(s, ",\"tuned\":true");
     }
     if (p->options->instrument) put_work(s, p->step_node.data[i], !u);
     str_puts(s, "}");

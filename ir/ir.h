@@ -718,6 +718,7 @@ typedef struct SchedParam {
 typedef struct Schedule {
   const char *kind; // "serial" (unscheduled), "map", "reduce", "row", "product", "depthwise", "winograd" ...
   Vec(SchedParam) params;
+  bool tuned; // taken from a tuning database, not chosen by the cost model
 } Schedule;
 
 struct Kernel {
@@ -736,6 +737,32 @@ struct Kernel {
 
 // Loops that are not proved to stay in their buffers: code must test each index as it runs.
 bool kernel_is_checked(const Kernel *k);
+
+// ---- text_tuning.c: schedules that were measured: the tuning database --------------------------------------
+
+// Times are of the machine where it was measured. What a schedule gains is base_us - us.
+typedef struct TuneEntry {
+  uint64_t kernel;    // its key (passes.h)
+  const char *target; // its name
+  int threads;
+  Schedule schedule;
+  double us, base_us; // microseconds with it, and with what the cost model had chosen
+  const char *name;   // of a kernel that was measured, for people
+} TuneEntry;
+
+typedef struct Tuning {
+  Vec(TuneEntry) entries;
+} Tuning;
+
+// NULL after reporting: not such a file, of a newer version, damaged.
+Tuning *tuning_read(Ctx *c, const char *path);
+void tuning_print(Str *out, const Tuning *t); // in one order, whatever that of the entries
+// The entry for a kernel; of several for different numbers of threads that of the nearest one, with `threads` 0 that
+// of the most. NULL: none.
+const TuneEntry *tuning_find(const Tuning *t, uint64_t kernel, const char *target, int threads);
+// Adds an entry, or replaces that for the same kernel, target and threads.
+void tuning_put(Arena *a, Tuning *t, const TuneEntry *e);
+void tuning_drop(Tuning *t, uint64_t kernel, const char *target, int threads);
 
 // ---- flops.c: what is computed, at the bounds of symbols ------------------------------------------------
 
@@ -795,6 +822,22 @@ struct Stmt {
 
 // ---- target.c -------------------------------------------------------------------------------------------
 
+// What the cost models of products assume, in cycles, and bytes a cycle. Fitted to measurements (bench/cost_model).
+typedef struct Costs {
+  // Register tiles (passes/product_tile.c).
+  double latency;    // from an FMA's start to the next one on its result, with some slack for the scheduler
+  double load_share; // of the loads that is in the way of the FMAs
+  double l2_bytes;   // from the second-level cache
+  double l2_share;   // of that traffic that is in the way
+  // Winograd or direct (passes/winograd.c).
+  double peak;         // of the FMAs' peak that long products reach
+  double short_rows;   // so many rows more would make up for what short products lose
+  double memory_bytes; // weights from memory, for one thread
+  double memory_share; // of that time that is not behind the arithmetic
+  double transform_2;  // to transform one vector of a tile of F(2,3), in and out
+  double transform_4;  // the same of F(4,3)
+} Costs;
+
 struct Target {
   const char *name;                    // "x86-64-v3"
   const char *triple, *cpu, *features; // LLVM's
@@ -803,6 +846,7 @@ struct Target {
   bool fma, masked;   // fused multiply-add; cheap masked loads and stores
   int cores;          // 0: unknown
   int64_t l1, l2, l3; // bytes per core (l3: shared)
+  Costs costs;
   int pointer_bytes;
   int vscale;          // SVE: registers are taken to be 128 * vscale bits; 0: no such registers
   bool bare;           // there is no operating system: always freestanding

@@ -15,20 +15,36 @@
 
 #define X86 .triple = "x86_64-unknown-linux-gnu", .pointer_bytes = 8, .runtime = "x86_64"
 #define ARM64                                                                                                \
-  .triple = "aarch64-unknown-linux-gnu", .cpu = "generic", .pointer_bytes = 8, .runtime = "aarch64"
+  .triple = "aarch64-unknown-linux-gnu", .cpu = "generic", .pointer_bytes = 8, .runtime = "aarch64",         \
+  .costs = COSTS
 #define ARM32                                                                                                \
-  .triple = "armv7-unknown-linux-gnueabihf", .cpu = "generic", .pointer_bytes = 4, .runtime = "armv7"
+  .triple = "armv7-unknown-linux-gnueabihf", .cpu = "generic", .pointer_bytes = 4, .runtime = "armv7",       \
+  .costs = COSTS
 #define RISCV                                                                                                \
-  .triple = "riscv64-unknown-linux-gnu", .cpu = "generic-rv64", .pointer_bytes = 8, .runtime = "riscv64"
+  .triple = "riscv64-unknown-linux-gnu", .cpu = "generic-rv64", .pointer_bytes = 8, .runtime = "riscv64",    \
+  .costs = COSTS
 #define CORTEX_M                                                                                             \
-  .triple = "thumbv7em-unknown-none-eabihf", .pointer_bytes = 4, .runtime = "thumbv7em", .bare = true
+  .triple = "thumbv7em-unknown-none-eabihf", .pointer_bytes = 4, .runtime = "thumbv7em", .costs = COSTS,     \
+  .bare = true
 
-#define LEVEL1 X86, .cpu = "x86-64", .features = "", .needs = "", .vector_bytes = 16, .vector_regs = 16
-#define LEVEL2 X86, .cpu = "x86-64-v2", .features = "", .needs = V2, .vector_bytes = 16, .vector_regs = 16
+// Close for Skylake, Zen 5 and NEON cores; tiles for AVX2 fitted on Zen 3 (bench/cost_model).
+#define WINOGRAD_COSTS                                                                                       \
+  .peak = 0.9, .short_rows = 2, .memory_bytes = 6, .memory_share = 0.6, .transform_2 = 70, .transform_4 = 150
+#define COSTS                                                                                                \
+  { .latency = 4.4, .load_share = 0.1, .l2_bytes = 28, .l2_share = 0.05, WINOGRAD_COSTS }
+#define COSTS_AVX2                                                                                           \
+  { .latency = 4.4, .load_share = 0.1, .l2_bytes = 28, .l2_share = 0.1, WINOGRAD_COSTS }
+
+#define LEVEL1                                                                                               \
+  X86, .costs = COSTS, .cpu = "x86-64", .features = "", .needs = "", .vector_bytes = 16, .vector_regs = 16
+#define LEVEL2                                                                                               \
+  X86, .costs = COSTS, .cpu = "x86-64-v2", .features = "", .needs = V2, .vector_bytes = 16, .vector_regs = 16
 #define LEVEL3                                                                                               \
-  X86, .cpu = "x86-64-v3", .needs = V3, .vector_bytes = 32, .vector_regs = 16, .fma = true, .masked = true
-#define LEVEL4 X86, .cpu = "x86-64-v4", .vector_bytes = 64, .vector_regs = 32, .fma = true, .masked = true
-#define NEON   ARM64, .vector_bytes = 16, .vector_regs = 32, .fma = true
+  X86, .costs = COSTS_AVX2, .cpu = "x86-64-v3", .needs = V3, .vector_bytes = 32, .vector_regs = 16,          \
+       .fma = true, .masked = true
+#define LEVEL4                                                                                               \
+  X86, .costs = COSTS, .cpu = "x86-64-v4", .vector_bytes = 64, .vector_regs = 32, .fma = true, .masked = true
+#define NEON ARM64, .vector_bytes = 16, .vector_regs = 32, .fma = true
 #define SVE(bits, scale)                                                                                     \
   ARM64, .features = "+neon,+dotprod,+sve", .needs = "dotprod,sve,sve" #bits, .vector_bytes = (bits) / 8,    \
          .vector_regs = 32, .fma = true, .masked = true, .vscale = (scale)
@@ -138,6 +154,7 @@ static const Target targets[] = {
      .vector_regs = 16,
      .pointer_bytes = 4,
      .runtime = "wasm32",
+     .costs = COSTS,
      .bare = true,
      CACHES(32, 256, 2048)},
 };

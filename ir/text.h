@@ -198,6 +198,7 @@ void print_indent(Printer *p, int indent);
 
 void print_kernel_block(Printer *p, const Module *m, const Node *n);
 bool parse_kernel_block(Parser *p);
+bool parse_schedule(Parser *p, Schedule *s);
 
 // ---- text_loops.c -----------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ static void print_schedule(Printer *p, const Schedule *s) {
   if (!s->kind) return;
   str_puts(p->out, "  schedule ");
   schedule_print(p->out, s);
-  str_puts(p->out, "\n");
+  str_puts(p->out, s->tuned ? " tuned\n" : "\n");
 }
 
 static void print_routine(Printer *p, const Kernel *k, Loc enclosing) {
@@ -148,7 +148,7 @@ void kernel_print(Str *out, const Kernel *k) {
 
 // ---- parsing ----------------------------------------------------------------------------------------------
 
-static bool parse_schedule(Parser *p, Schedule *s) {
+bool parse_schedule(Parser *p, Schedule *s) {
   if (!(s->kind = parse_name(p, "a schedule")) || !lex_expect(&p->lx, "(")) return false;
   while (!lex_is(&p->lx, ")")) {
     if (s->params.n && !lex_expect(&p->lx, ",")) return false;
@@ -157,6 +157,7 @@ static bool parse_schedule(Parser *p, Schedule *s) {
     vec_push(p->ctx->arena, &s->params, param);
   }
   lex_next(&p->lx);
+  s->tuned = lex_accept(&p->lx, "tuned");
   return true;
 }
 

@@ -141,25 +141,111 @@ static bool has_vector_values(const Target *t, const Attention *a) {
   return attention_lanes(t, extent_of(a, a->col)) >= 4;
 }
 
-bool attention_choose(Module *m, Node *n, const PassOptions *o) {
+static void save(Ctx *c, Schedule *s, const AttentionTile *t) {
+  schedule_add(c, s, "queries", t->queries);
+  schedule_add(c, s, "keys", t->keys);
+  schedule_add(c, s, "block", t->block);
+  schedule_add(c, s, "rows", t->rows);
+  schedule_add(c, s, "vectors", t->vectors);
+  if (t->few) schedule_add(c, s, "few", t->few);
+}
+
+// Takes the parameters as they are: attention_tile_load makes them fit. Those of one query at a time are none.
+static bool take(Ctx *c, Schedule *s, const Schedule *wanted, const AttentionTile *t) {
+  if (schedule_param(wanted, "queries", 0) < 2) return false;
+  AttentionTile r = {.queries = (int)schedule_param(wanted, "queries", t->queries),
+                     .keys = (int)schedule_param(wanted, "keys", t->keys),
+                     .block = (int)schedule_param(wanted, "block", t->block),
+                     .rows = (int)schedule_param(wanted, "rows", t->rows),
+                     .vectors = (int)schedule_param(wanted, "vectors", t->vectors),
+                     .few = t->few};
+  save(c, s, &r);
+  return true;
+}
+
+// Does the class take the kernel, and is it done in blocks of queries?
+static bool view(Module *m, Kernel *k, const PassOptions *o, Attention *a, bool *blocks) {
+  if (o->opt_level < 2 || o->fp_strict || !attention_match(m->ctx, k, a)) return false;
+  if (!has_vector_values(m->target, a)) return false;
+  *blocks = a->row >= 0 && extent_of(a, a->lead[a->row]) >= MIN_QUERIES;
+  return *blocks || has_vector_queries(m->target, a);
+}
+
+bool attention_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
   Attention a;
-  Kernel *k = n->kernel;
-  if (o->opt_level < 2 || o->fp_strict || !attention_match(m->ctx, k, &a)) return false;
-  if (!has_vector_values(m->target, &a)) return false;
-  if (a.row < 0 || extent_of(&a, a.lead[a.row]) < MIN_QUERIES) {
-    schedule_set(m->ctx, k, "queries", 1);
-    schedule_set(m->ctx, k, "heads", choose_group(&a, m->target, o->threads));
-    return has_vector_queries(m->target, &a);
+  bool blocks;
+  Schedule *s = &n->kernel->schedule;
+  if (!view(m, n->kernel, o, &a, &blocks)) return false;
+  if (!blocks) {
+    schedule_add(m->ctx, s, "queries", 1);
+    schedule_add(m->ctx, s, "heads", choose_group(&a, m->target, o->threads));
+    return !wanted;
   }
   AttentionTile t = choose_tile(m->target, &a);
-  schedule_set(m->ctx, k, "queries", t.queries);
-  schedule_set(m->ctx, k, "keys", t.keys);
-  schedule_set(m->ctx, k, "block", t.block);
-  schedule_set(m->ctx, k, "rows", t.rows);
-  schedule_set(m->ctx, k, "vectors", t.vectors);
-  if (t.few) schedule_set(m->ctx, k, "few", t.few);
-  if (t.few) schedule_set(m->ctx, k, "heads", choose_group(&a, m->target, o->threads));
+  if (wanted && !take(m->ctx, s, wanted, &t)) return false;
+  if (!wanted) save(m->ctx, s, &t);
+  if (t.few) schedule_add(m->ctx, s, "heads", choose_group(&a, m->target, o->threads));
   return true;
+}
+
+// ---- candidates ---------------------------------------------------------------------------------------------------
+
+static void list(Ctx *c, const AttentionTile *t, ScheduleList *out) {
+  Schedule s = schedule_like("attention");
+  save(c, &s, t);
+  schedule_list(c, out, &s);
+}
+
+// The tallest tiles of scores for each width.
+static void list_scores(const Target *target, Ctx *c, AttentionTile t, ScheduleList *out) {
+  int lanes = target->vector_bytes / dtype_bytes(DT_F32), block = t.block;
+  for (int nv = 1; nv <= 4; nv++)
+    for (int keys = MAX_KEYS, n = 0; keys > 1 && n < 3; keys--) {
+      if (!tile_fits(target, keys, nv, false)) continue;
+      t.queries = nv * lanes;
+      t.keys = keys;
+      t.block = (int)round_up(block, keys);
+      list(c, &t, out);
+      n++;
+    }
+}
+
+static void list_values(const Target *target, Ctx *c, AttentionTile t, int64_t vectors, ScheduleList *out) {
+  for (int nv = 1; nv <= vectors && nv <= 8; nv++)
+    for (int rows = 12, n = 0; rows > 1 && n < 2; rows--) {
+      if (vectors % nv || t.queries % rows || !tile_fits(target, rows, nv, false)) continue;
+      t.rows = rows;
+      t.vectors = nv;
+      list(c, &t, out);
+      n++;
+    }
+}
+
+static void list_blocks(Ctx *c, AttentionTile t, int64_t all, ScheduleList *out) {
+  for (int64_t parts = 1; parts <= 8; parts *= 2) {
+    int64_t block = round_up(ceil_div(all, parts), t.keys);
+    t.block = (int)(block < 1 << 16 ? block : 1 << 16);
+    list(c, &t, out);
+  }
+}
+
+void attention_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out) {
+  Attention a;
+  bool blocks;
+  if (!view(m, n->kernel, o, &a, &blocks) || !blocks) return;
+  AttentionTile t = choose_tile(m->target, &a);
+  if (!near) {
+    list_scores(m->target, m->ctx, t, out);
+    return;
+  }
+  Schedule s = {0};
+  if (!take(m->ctx, &s, near, &t)) return;
+  t.queries = (int)schedule_param(&s, "queries", 0);
+  t.keys = (int)schedule_param(&s, "keys", 0);
+  t.block = (int)schedule_param(&s, "block", 0);
+  int64_t cols = extent_of(&a, a.col);
+  list_values(m->target, m->ctx, t, cols / attention_lanes(m->target, cols), out);
+  list_blocks(m->ctx, t, extent_of(&a, a.key), out);
 }
 
 bool attention_lower(Lower *l) {

@@ -17,7 +17,8 @@
 
 #include "passes/schedule.h"
 
-bool attention_choose(Module *m, Node *n, const PassOptions *o);
+bool attention_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted);
+void attention_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
 bool attention_lower(Lower *l);
 
 #endif

@@ -30,6 +30,8 @@ typedef struct PassOptions {
   bool check;     // code will test each index as it runs (CodegenOptions.check), so that none need be proved
   const char *winograd; // "off" or "auto"
   WeightFormat weights;
+  const Tuning *tuning; // schedules that were measured; NULL: the cost model chooses all
+  bool all_tiles;       // schedule_candidates lists the register tiles that the cost model thinks bad, too
   // A line for the user about what was done to a weight, or, if `total`, to all of them. May be NULL.
   void (*report)(void *data, bool total, const char *line);
   void *report_data;
@@ -63,5 +65,19 @@ typedef struct PassHooks {
 // continuing from where the module says it stands (module->passes). Stops after `stop_after` if not NULL.
 bool passes_run(Module *m, const PassOptions *o, const char *list, const char *stop_after,
                 const PassHooks *hooks);
+
+// ---- tuning -------------------------------------------------------------------------------------------------
+
+// kernel_key.c: a number for what a kernel computes, on which types and layouts: the same in every compilation in
+// which that is so, whatever names it has and whatever stands around it. Of modules between layout and schedule.
+uint64_t kernel_key(Ctx *c, const Node *n);
+
+// Schedules of a kernel that are worth measuring, the likeliest first. `near` NULL: what differs most, classes and
+// register tiles, each with the cost model's choice of everything else; else variations of everything else in `near`.
+typedef Vec(Schedule) ScheduleList;
+void schedule_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
+// What a kernel's cost depends on, for people and for fitting the model: "product m=196 n=256 k=1024", "" if it is none.
+void schedule_shape(Module *m, Node *n, Str *out);
+bool schedule_equal(const Schedule *a, const Schedule *b);
 
 #endif

@@ -15,7 +15,8 @@
 #include "passes/schedule.h"
 
 // Takes f32 products; packs the constant operand by giving it a layout.
-bool product_choose(Module *m, Node *n, const PassOptions *o);
+bool product_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted);
+void product_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
 bool product_lower(Lower *l);
 
 #endif

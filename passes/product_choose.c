@@ -65,20 +65,24 @@ static int64_t const_bytes(const Graph *g) {
   return bytes;
 }
 
-bool product_choose(Module *m, Node *n, const PassOptions *o) {
-  Product p;
-  if (o->opt_level < 2 || !product_match(m, n->kernel, &p)) return false;
-  if (p.depthwise && p.tile < 0) return false;
-  product_collapse(&p);
+bool product_view(Module *m, Kernel *k, Product *p) {
   KLoop loops[MAX_RANK + 4];
-  if (product_k_loops(&p, loops) == 0) return false;
-  Tile t = tile_choose(&p, const_bytes(m->main));
+  if (!product_match(m, k, p) || (p->depthwise && p->tile < 0)) return false;
+  p->model = const_bytes(m->main);
+  product_collapse(p);
+  return product_k_loops(p, loops) > 0;
+}
+
+bool product_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
+  Product p;
+  Tile t;
+  if (o->opt_level < 2 || !product_view(m, n->kernel, &p) || !tile_wanted(&p, wanted, &t)) return false;
   const Layout *layout;
   const Expr **reads;
   int nreads = expr_read_list(m->ctx, p.b, &reads);
   for (int i = 0; i < nreads; i++)
     if (product_pack(&p, &t, reads[i], &layout)) pack_constant(m, n, reads[i]->value, layout);
-  tile_save(m->ctx, n->kernel, &t);
+  tile_save(m->ctx, &n->kernel->schedule, &t);
   explain(m, n, &p, &t);
   return true;
 }

@@ -8,6 +8,9 @@
 enum {
   MAX_LOOP_DIMS = MAX_RANK + 4,
   PRODUCT_UNROLL = 8, // steps of K in one iteration of the innermost loop, at most
+  MAX_TILE_ROWS = 16,
+  MAX_TILE_VECTORS = 12,
+  MAX_AHEAD = 16, // cache lines prefetched in an iteration
 };
 
 // What an output variable is to the product: see product.h.
@@ -42,10 +45,13 @@ typedef struct Product {
   int tile;       // dim of the tile's rows: an M dim; -1: none
   bool depthwise; // no N dim
   bool joint;     // product_collapse joined the M dims: addresses are flat
+  int64_t model;  // bytes of all constants of the model; 0: not known
 } Product;
 
 // Recognises the kernel; false: it is no product these schedules handle.
 bool product_match(Module *m, Kernel *k, Product *p);
+// The same, with rows joined, if the class takes it.
+bool product_view(Module *m, Kernel *k, Product *p);
 // The one READ in an operand if the operand is nothing but that (perhaps cast), else NULL.
 const Expr *product_plain_read(const Expr *operand);
 // The same, or, of an operand that is made of constants only (weights in few bits, their scales), the READ of the
@@ -72,8 +78,18 @@ double tile_cycles(const Target *t, int mr, int nv, bool depthwise, int64_t k);
 bool tile_fits(const Target *t, int mr, int nv, bool depthwise); // no spills
 // Sums that `steps` steps of K go to in turns where a tile has one row of nv vectors: a power of two.
 int tile_row_chains(const Product *p, int nv, int64_t steps);
-// model: bytes of all constants of the model.
-Tile tile_choose(const Product *p, int64_t model);
+Tile tile_choose(const Product *p);
+// Can tiles of nv vectors walk so many columns at once?
+bool tile_streams_fit(const Product *p, int nv, int cols);
+// May tiles be of that size? Cycles for a step of K with them, for all rows and columns.
+bool tile_allowed(const Product *p, int mr, int nv);
+double tile_cost(const Product *p, int mr, int nv);
+// The sizes that may be best, by falling hope; returns how many. mr and nv have room for max.
+int tile_ranking(const Product *p, int *mr, int *nv, int max);
+Tile tile_with(const Product *p, int mr, int nv); // everything else is chosen
+// The tile of a schedule; where that has no tile, or nothing but its size, the rest is chosen. false: it does not fit
+// the product.
+bool tile_wanted(const Product *p, const Schedule *s, Tile *t);
 // How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while the tiles of
 // this one are computed. 0 where so few rows use a panel that there is no time for it.
 int tile_ahead(const Product *p, const Tile *t);
@@ -82,8 +98,8 @@ int64_t product_lane_room(const Product *p, const Expr *read);
 void tile_candidates(const Product *p, const Tile *chosen, Str *out); // what else there was, for remarks
 // Lane elements that lie side by side in the result's blocks; 0: it is not blocked along the lanes.
 int product_block(const Product *p);
-void tile_save(Ctx *c, Kernel *k, const Tile *t); // into the kernel's schedule, and back
-Tile tile_load(const Kernel *k);
+void tile_save(Ctx *c, Schedule *s, const Tile *t); // as parameters, and back
+Tile tile_load(const Schedule *s);
 
 // Row tiles that cover `extent` in balance: `big` tiles of mr rows, then `small` ones of mr - 1.
 typedef struct RowSplit {

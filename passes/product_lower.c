@@ -326,7 +326,7 @@ bool product_lower(Lower *l) {
   Product p;
   if (!product_match(l->m, l->k, &p)) return false;
   if (!l->careful) product_collapse(&p);
-  Emit s = {.l = l, .c = l->c, .p = &p, .tile = tile_load(l->k)};
+  Emit s = {.l = l, .c = l->c, .p = &p, .tile = tile_load(&l->k->schedule)};
   if (p.guard) s.nguards = expr_conjuncts(p.guard, s.guard, MAX_CONJUNCTS);
   if (s.nguards < 0) return false;
   s.finite = s.nguards == 0 || is_finite(l->c, p.a);

@@ -2,12 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/product_impl.h"
 
-// What the model assumes of a core: two FMAs and two loads (vectors or broadcast scalars) a cycle, four
-// cycles from an FMA's start to its result and a little slack for the scheduler, a tenth of the loads in the
-// way of the FMAs; 28 bytes a cycle from the second-level cache, a twentieth of that in the way. Close for
-// Zen 3, Zen 5, Skylake and NEON cores.
-static const double FMA_PER_CYCLE = 2, LOADS_PER_CYCLE = 2, FMA_LATENCY = 4.4, LOAD_SHARE = 0.1,
-                    L2_BYTES_PER_CYCLE = 28, L2_SHARE = 0.05;
+// What the model assumes of a core: two FMAs and two loads (vectors or broadcast scalars) a cycle; the rest is the
+// target's.
+static const double FMA_PER_CYCLE = 2, LOADS_PER_CYCLE = 2;
 
 // Bytes that come from the second-level cache in each step of K: those of the vector operand, unless a panel of it
 // stays in the first level, and the rows'.
@@ -24,13 +21,14 @@ static int tile_chains(int nv, int64_t steps) {
 }
 
 double tile_cycles(const Target *t, int mr, int nv, bool depthwise, int64_t k) {
+  const Costs *c = &t->costs;
   double fma = mr * nv / FMA_PER_CYCLE;
   double loads = (depthwise ? mr * nv + nv : mr + nv) / LOADS_PER_CYCLE;
-  double l2 = depthwise ? 0 : l2_bytes(t, mr, nv, k) / L2_BYTES_PER_CYCLE, cycles = fma;
+  double l2 = depthwise ? 0 : l2_bytes(t, mr, nv, k) / c->l2_bytes, cycles = fma;
   if (cycles < loads) cycles = loads;
   if (cycles < l2) cycles = l2;
-  double latency = mr == 1 && !depthwise ? FMA_LATENCY / tile_chains(nv, k) : FMA_LATENCY;
-  return (cycles > latency ? cycles : latency) + LOAD_SHARE * loads + L2_SHARE * l2;
+  double latency = mr == 1 && !depthwise ? c->latency / tile_chains(nv, k) : c->latency;
+  return (cycles > latency ? cycles : latency) + c->load_share * loads + c->l2_share * l2;
 }
 
 // Accumulators, the vector operand, and scalars of the other one: how many of these the instruction scheduler keeps
@@ -75,6 +73,10 @@ static int lanes_of(const Product *p) {
   int lanes = most;
   while (lanes > 4 && ceil_div(n, lanes / 2) == ceil_div(n, lanes)) lanes /= 2;
   return lanes;
+}
+
+static int64_t tile_vectors(const Product *p) {
+  return ceil_div(p->dim[p->lane].extent, lanes_of(p));
 }
 
 static double row_cycles(const Product *p, const RowSplit *r, int nv, int64_t k) {
@@ -127,13 +129,23 @@ int tile_row_chains(const Product *p, int nv, int64_t steps) {
   return n;
 }
 
+bool tile_allowed(const Product *p, int mr, int nv) {
+  return mr >= 1 && nv >= 1 && mr <= MAX_TILE_ROWS && nv <= MAX_TILE_VECTORS && mr <= rows_of(p) &&
+         nv <= tile_vectors(p) && tile_fits(p->target, mr, nv, p->depthwise) && suits_rest(p, mr) &&
+         fits_unpacking(p, mr, nv);
+}
+
+double tile_cost(const Product *p, int mr, int nv) {
+  return total_cycles(p, rows_of(p), tile_vectors(p), mr, nv);
+}
+
 static void choose_registers(const Product *p, Tile *t) {
-  int64_t rows = rows_of(p), vectors = ceil_div(p->dim[p->lane].extent, t->lanes);
   double best = 0;
-  for (int nv = 1; nv <= 12 && nv <= vectors; nv++) {
-    for (int mr = 1; mr <= 16 && mr <= rows && tile_fits(p->target, mr, nv, p->depthwise); mr++) {
-      double cost = total_cycles(p, rows, vectors, mr, nv);
-      if (!suits_rest(p, mr) || !fits_unpacking(p, mr, nv) || (best > 0 && cost >= best)) continue;
+  for (int nv = 1; nv <= MAX_TILE_VECTORS; nv++) {
+    for (int mr = 1; mr <= MAX_TILE_ROWS; mr++) {
+      if (!tile_allowed(p, mr, nv)) continue;
+      double cost = tile_cost(p, mr, nv);
+      if (best > 0 && cost >= best) continue;
       best = cost;
       t->mr = mr;
       t->nv = nv;
@@ -142,13 +154,14 @@ static void choose_registers(const Product *p, Tile *t) {
 }
 
 void tile_candidates(const Product *p, const Tile *chosen, Str *out) {
-  int64_t rows = rows_of(p), vectors = ceil_div(p->dim[p->lane].extent, chosen->lanes);
-  double best = total_cycles(p, rows, vectors, chosen->mr, chosen->nv);
+  int64_t rows = rows_of(p), vectors = tile_vectors(p);
+  double best = tile_cost(p, chosen->mr, chosen->nv);
   str_printf(out, "tile of %d rows by %d vectors of %d", chosen->mr, chosen->nv, chosen->lanes);
-  for (int nv = 1, n = 0; nv <= 12 && nv <= vectors; nv++) // the tallest tile that fits, for each width
-    for (int mr = 16; mr >= 1; mr--) {
+  for (int nv = 1, n = 0; nv <= MAX_TILE_VECTORS && nv <= vectors;
+       nv++) // the tallest tile that fits, for each width
+    for (int mr = MAX_TILE_ROWS; mr >= 1; mr--) {
       if (mr > rows || !tile_fits(p->target, mr, nv, p->depthwise)) continue;
-      double cost = total_cycles(p, rows, vectors, mr, nv);
+      double cost = tile_cost(p, mr, nv);
       str_printf(out, "%s%dx%d %+.0f %%", n++ ? ", " : "; estimated against it: ", mr, nv,
                  (cost / best - 1) * 100);
       break;
@@ -273,23 +286,27 @@ int tile_ahead(const Product *p, const Tile *t) {
   return (int)(lines < MOST ? lines : MOST);
 }
 
+bool tile_streams_fit(const Product *p, int nv, int cols) {
+  return nv * cols <= p->target->vector_regs * 3 / 4;
+}
+
 // How a single row reads weights. Those that come from memory in each run are read in four panels at once, which is
 // half as fast again as one after the other (measured on Zen 3: 16 GB/s, not 10; fetching ahead makes it slower). Those
 // that stay in the third-level cache are read by one stream (70 GB/s); what fetches ahead by itself stops at the ends of
 // pages, which asking for lines some way ahead makes up for (76 GB/s).
-static void choose_streams(const Product *p, Tile *t, int64_t model) {
+static void choose_streams(const Product *p, Tile *t) {
   enum { STREAMS = 4, PANEL = 2, FETCH = 2048 };
   bool one = rows_of(p) == 1, open = p->tile >= 0 && !p->dim[p->tile].fixed;
   const Expr *b = product_read(p->b);
   int64_t lo = 1, hi;
   if (open && !expr_bounds(p->c, p->dim[p->tile].var->extent, NULL, &lo, &hi)) lo = 0;
   if ((!one && !open) || p->guard || p->depthwise || !b || !const_of(b->value)) return;
-  if (model <= (p->target->l3 ? p->target->l3 : p->target->l2)) {
+  if (p->model <= (p->target->l3 ? p->target->l3 : p->target->l2)) {
     t->fetch = FETCH;
     return;
   }
   int nv = one && t->nv > PANEL ? PANEL : t->nv, cols = STREAMS;
-  while (cols > 1 && nv * cols > p->target->vector_regs * 3 / 4) cols /= 2;
+  while (cols > 1 && !tile_streams_fit(p, nv, cols)) cols /= 2;
   int64_t columns = ceil_div(p->dim[p->lane].extent, (int64_t)nv * t->lanes);
   // Groups of weights that share a scale take longer to unpack than to read.
   if (lo < 1 || t->cols > 1 || cols < 2 || columns < 2 * cols || !product_plain_read(p->b)) return;
@@ -298,45 +315,62 @@ static void choose_streams(const Product *p, Tile *t, int64_t model) {
   t->wide = true;
 }
 
-Tile tile_choose(const Product *p, int64_t model) {
-  Tile t = {.lanes = lanes_of(p), .mr = 1, .nv = 1, .cols = 1};
-  choose_registers(p, &t);
+Tile tile_with(const Product *p, int mr, int nv) {
+  Tile t = {.lanes = lanes_of(p), .mr = mr, .nv = nv, .cols = 1};
   choose_order(p, &t);
-  choose_streams(p, &t, model);
+  choose_streams(p, &t);
   if (t.n_outer) t.ahead = tile_ahead(p, &t);
   return t;
 }
 
+Tile tile_choose(const Product *p) {
+  Tile t = {.mr = 1, .nv = 1};
+  choose_registers(p, &t);
+  return tile_with(p, t.mr, t.nv);
+}
+
 // ---- the schedule's parameters -----------------------------------------------------------------------------
 
-void tile_save(Ctx *c, Kernel *k, const Tile *t) {
-  schedule_set(c, k, "lanes", t->lanes);
-  schedule_set(c, k, "mr", t->mr);
-  schedule_set(c, k, "nv", t->nv);
-  schedule_set(c, k, "rows", t->rows);
-  schedule_set(c, k, "n_outer", t->n_outer);
-  if (t->cols != 1) schedule_set(c, k, "cols", t->cols);
-  if (t->wide) schedule_set(c, k, "wide", 1);
-  if (t->kc) schedule_set(c, k, "kc", t->kc);
-  if (t->ahead) schedule_set(c, k, "ahead", t->ahead);
-  if (t->fetch) schedule_set(c, k, "fetch", t->fetch);
+void tile_save(Ctx *c, Schedule *s, const Tile *t) {
+  schedule_add(c, s, "lanes", t->lanes);
+  schedule_add(c, s, "mr", t->mr);
+  schedule_add(c, s, "nv", t->nv);
+  schedule_add(c, s, "rows", t->rows);
+  schedule_add(c, s, "n_outer", t->n_outer);
+  if (t->cols != 1) schedule_add(c, s, "cols", t->cols);
+  if (t->wide) schedule_add(c, s, "wide", 1);
+  if (t->kc) schedule_add(c, s, "kc", t->kc);
+  if (t->ahead) schedule_add(c, s, "ahead", t->ahead);
+  if (t->fetch) schedule_add(c, s, "fetch", t->fetch);
 }
 
 // Parameters may come from a text: out of range ones are brought into range.
-static int clamp_param(const Kernel *k, const char *name, int lo, int hi) {
-  int64_t v = schedule_get(k, name, lo);
+static int clamp_param(const Schedule *s, const char *name, int lo, int hi) {
+  int64_t v = schedule_param(s, name, lo);
   return (int)(v < lo ? lo : v > hi ? hi : v);
 }
 
-Tile tile_load(const Kernel *k) {
-  return (Tile){.lanes = clamp_param(k, "lanes", 1, 64),
-                .mr = clamp_param(k, "mr", 1, 32),
-                .nv = clamp_param(k, "nv", 1, 32),
-                .rows = clamp_param(k, "rows", 0, 1 << 20),
-                .cols = clamp_param(k, "cols", 1, 1 << 20),
-                .kc = clamp_param(k, "kc", 0, 1 << 30),
-                .ahead = clamp_param(k, "ahead", 0, 16),
-                .fetch = clamp_param(k, "fetch", 0, 1 << 16),
-                .wide = clamp_param(k, "wide", 0, 1),
-                .n_outer = clamp_param(k, "n_outer", 0, 1)};
+Tile tile_load(const Schedule *s) {
+  return (Tile){.lanes = clamp_param(s, "lanes", 1, 64),
+                .mr = clamp_param(s, "mr", 1, 32),
+                .nv = clamp_param(s, "nv", 1, 32),
+                .rows = clamp_param(s, "rows", 0, 1 << 20),
+                .cols = clamp_param(s, "cols", 1, 1 << 20),
+                .kc = clamp_param(s, "kc", 0, 1 << 30),
+                .ahead = clamp_param(s, "ahead", 0, MAX_AHEAD),
+                .fetch = clamp_param(s, "fetch", 0, 1 << 16),
+                .wide = clamp_param(s, "wide", 0, 1),
+                .n_outer = clamp_param(s, "n_outer", 0, 1)};
+}
+
+bool tile_wanted(const Product *p, const Schedule *s, Tile *t) {
+  int64_t mr = schedule_param(s, "mr", 0), nv = schedule_param(s, "nv", 0);
+  if (!mr && !nv) {
+    *t = tile_choose(p);
+    return true;
+  }
+  if (mr > MAX_TILE_ROWS || nv > MAX_TILE_VECTORS || !tile_allowed(p, (int)mr, (int)nv)) return false;
+  bool whole = schedule_param(s, "n_outer", -1) >= 0;
+  *t = whole ? tile_load(s) : tile_with(p, (int)mr, (int)nv);
+  return t->lanes == lanes_of(p) && (!t->wide || tile_streams_fit(p, t->nv, t->cols));
 }

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/attention.h"
 #include "passes/product.h"
+#include "passes/vector.h"
 #include "passes/winograd.h"
 
 // Vector lowering wants stages that write every element once.
@@ -17,16 +18,52 @@ static bool choose_vector(Module *m, Node *n, const PassOptions *o, bool reduces
   return rows || any == reduces;
 }
 
-static bool choose_row(Module *m, Node *n, const PassOptions *o) {
+// A block of so many vectors, if that is what is wanted.
+static bool take_block(Module *m, Node *n, const Schedule *wanted) {
+  int64_t block = schedule_param(wanted, "block", 0);
+  if (block) schedule_add(m->ctx, &n->kernel->schedule, "block", block);
+  return !wanted || (block >= 1 && block <= MAX_BLOCK);
+}
+
+static bool is_row(Module *m, Node *n, const PassOptions *o) {
   return choose_vector(m, n, o, true, true) && n->kernel->stages.data[0].at > 0;
 }
 
-static bool choose_reduce(Module *m, Node *n, const PassOptions *o) {
-  return choose_vector(m, n, o, true, false);
+static bool choose_row(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
+  return is_row(m, n, o) && take_block(m, n, wanted);
 }
 
-static bool choose_map(Module *m, Node *n, const PassOptions *o) {
-  return choose_vector(m, n, o, false, false);
+static bool choose_reduce(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
+  return choose_vector(m, n, o, true, false) && take_block(m, n, wanted);
+}
+
+static bool choose_map(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
+  return choose_vector(m, n, o, false, false) && take_block(m, n, wanted);
+}
+
+static void list_blocks(Module *m, const char *kind, const Schedule *near, ScheduleList *out) {
+  static const int blocks[] = {1, 2, 4, 8, 16};
+  for (int i = 0; !near && i < ARRAY_LEN(blocks); i++) {
+    Schedule s = schedule_like(kind);
+    schedule_add(m->ctx, &s, "block", blocks[i]);
+    schedule_list(m->ctx, out, &s);
+  }
+}
+
+// Kernels that a class before these takes have schedules of their own.
+static void row_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near,
+                           ScheduleList *out) {
+  if (out->n == 0 && is_row(m, n, o)) list_blocks(m, "row", near, out);
+}
+
+static void reduce_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near,
+                              ScheduleList *out) {
+  if (out->n == 0 && choose_vector(m, n, o, true, false)) list_blocks(m, "reduce", near, out);
+}
+
+static void map_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near,
+                           ScheduleList *out) {
+  if (choose_vector(m, n, o, false, false)) list_blocks(m, "map", near, out);
 }
 
 // Does the stage write every element of its dims to a place of its own, moved by a constant?
@@ -42,7 +79,8 @@ static bool is_move(Ctx *c, const Stage *s) {
   return expr_reads(c, s->value, s->out) == 0 && !expr_has(c, s->value, E_REDUCE);
 }
 
-static bool choose_moves(Module *m, Node *n, const PassOptions *o) {
+static bool choose_moves(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
+  (void)wanted;
   const Kernel *k = n->kernel;
   if (o->opt_level < 2 || k->locals.n || !k->stages.n) return false;
   for (int i = 0; i < k->stages.n; i++)
@@ -50,19 +88,21 @@ static bool choose_moves(Module *m, Node *n, const PassOptions *o) {
   return true;
 }
 
-static bool choose_serial(Module *m, Node *n, const PassOptions *o) {
-  (void)m, (void)n, (void)o;
+static bool choose_serial(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
+  (void)m, (void)n, (void)o, (void)wanted;
   return true;
 }
 
 // In order of preference.
 static const ScheduleClass CLASSES[] = {
-    {"winograd", winograd_choose, winograd_lower, NULL},    // 3x3 convolutions with fewer products
-    {"product", product_choose, product_lower, NULL},       // sums of products in register tiles
-    {"attention", attention_choose, attention_lower, NULL}, // softmax(q k^T) v in blocks of queries and keys
-    {"row", choose_row, lower_vector, NULL},         // reductions over the same rows and what reads them
-    {"reduce", choose_reduce, lower_vector, NULL},   // one reduction with its epilogue
-    {"map", choose_map, lower_vector, NULL},         // element-wise
+    {"winograd", winograd_choose, winograd_lower,
+     winograd_candidates},                                          // 3x3 convolutions with fewer products
+    {"product", product_choose, product_lower, product_candidates}, // sums of products in register tiles
+    {"attention", attention_choose, attention_lower,
+     attention_candidates},                            // softmax(q k^T) v in blocks of queries and keys
+    {"row", choose_row, lower_vector, row_candidates}, // reductions over the same rows and what reads them
+    {"reduce", choose_reduce, lower_vector, reduce_candidates}, // one reduction with its epilogue
+    {"map", choose_map, lower_vector, map_candidates},          // element-wise
     {"moves", choose_moves, lower_moves, NULL},      // element-wise, to moved places: what is appended
     {"serial", choose_serial, lower_serial, NULL},   // anything
     {"checked", choose_serial, lower_checked, NULL}, // anything, for --check only: not proved
@@ -83,44 +123,91 @@ const ScheduleClass *schedule_class_find(const char *kind) {
   return NULL;
 }
 
-void schedule_set(Ctx *c, Kernel *k, const char *name, int64_t value) {
-  for (int i = 0; i < k->schedule.params.n; i++)
-    if (strcmp(k->schedule.params.data[i].name, name) == 0) {
-      k->schedule.params.data[i].value = value;
-      return;
-    }
-  SchedParam p = {name, value};
-  vec_push(c->arena, &k->schedule.params, p);
+int64_t schedule_param(const Schedule *s, const char *name, int64_t otherwise) {
+  for (int i = 0; s && i < s->params.n; i++)
+    if (strcmp(s->params.data[i].name, name) == 0) return s->params.data[i].value;
+  return otherwise;
 }
 
 int64_t schedule_get(const Kernel *k, const char *name, int64_t otherwise) {
-  for (int i = 0; i < k->schedule.params.n; i++)
-    if (strcmp(k->schedule.params.data[i].name, name) == 0) return k->schedule.params.data[i].value;
-  return otherwise;
+  return schedule_param(&k->schedule, name, otherwise);
 }
+
+// ---- candidates -------------------------------------------------------------------------------------------------
+
+Schedule schedule_like(const char *kind) {
+  return (Schedule){.kind = kind};
+}
+
+void schedule_add(Ctx *c, Schedule *s, const char *name, int64_t value) {
+  vec_push(c->arena, &s->params, ((SchedParam){name, value}));
+}
+
+bool schedule_equal(const Schedule *a, const Schedule *b) {
+  if (strcmp(a->kind, b->kind) != 0 || a->params.n != b->params.n) return false;
+  for (int i = 0; i < a->params.n; i++)
+    if (schedule_param(b, a->params.data[i].name, INT64_MIN) != a->params.data[i].value) return false;
+  return true;
+}
+
+void schedule_list(Ctx *c, ScheduleList *out, const Schedule *s) {
+  for (int i = 0; i < out->n; i++)
+    if (schedule_equal(&out->data[i], s)) return;
+  vec_push(c->arena, out, *s);
+}
+
+void schedule_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out) {
+  if (!n->kernel || n->kernel->routine || o->opt_level < 2) return;
+  for (int i = 0; i < ARRAY_LEN(CLASSES); i++)
+    if (CLASSES[i].candidates && (!near || strcmp(near->kind, CLASSES[i].name) == 0))
+      CLASSES[i].candidates(m, n, o, near, out);
+}
+
+// ---- the pass ---------------------------------------------------------------------------------------------------
 
 typedef struct ScheduleAll {
   Module *m;
   const PassOptions *o;
 } ScheduleAll;
 
-static void explain(Module *m, const Node *n, int chosen) {
+static void explain(Module *m, const Node *n, int chosen, const TuneEntry *e) {
   if (!m->wants_remarks || !n->nout) return;
   Str text = {.arena = m->ctx->arena};
   schedule_print(&text, &n->kernel->schedule);
+  if (e)
+    str_printf(&text, "; from the tuning database: %.1f us instead of %.1f, measured with %d threads", e->us,
+               e->base_us, e->threads);
   for (int i = 0; i < chosen; i++)
     str_printf(&text, "%s%s", i ? ", " : "; declined before it: ", CLASSES[i].name);
   remark(m, "schedule", n->out[0], "%s", str_text(&text));
 }
 
+// By measurement, if the database has the kernel and its schedule is one that this compilation may use.
+static bool choose_tuned(ScheduleAll *all, Node *n) {
+  const PassOptions *o = all->o;
+  if (!o->tuning || o->opt_level < 2) return false;
+  const TuneEntry *e = tuning_find(o->tuning, kernel_key(all->m->ctx, n), all->m->target->name, o->threads);
+  const ScheduleClass *cls = e ? schedule_class_find(e->schedule.kind) : NULL;
+  if (!cls) return false;
+  Schedule *s = &n->kernel->schedule;
+  if (!cls->choose(all->m, n, o, &e->schedule)) {
+    *s = (Schedule){0};
+    return false;
+  }
+  s->kind = cls->name;
+  s->tuned = true;
+  explain(all->m, n, 0, e);
+  return true;
+}
+
 static bool schedule_graph(Graph *g, void *data) {
   ScheduleAll *all = data;
   for (Node *n = g->first; n; n = n->next) {
-    if (!n->kernel || n->kernel->routine || n->kernel->schedule.kind) continue;
+    if (!n->kernel || n->kernel->routine || n->kernel->schedule.kind || choose_tuned(all, n)) continue;
     int i = 0;
-    while (!CLASSES[i].choose(all->m, n, all->o)) i++;
+    while (!CLASSES[i].choose(all->m, n, all->o, NULL)) i++;
     n->kernel->schedule.kind = CLASSES[i].name;
-    explain(all->m, n, i);
+    explain(all->m, n, i, NULL);
   }
   return true;
 }

@@ -1,4 +1,4 @@
-// schedule.h: classes of loop nests: which kernels they fit, which layouts they want, how they are lowered.
+// schedule.h: classes of loop nests: which kernels they fit, with which parameters, how they are lowered.
 // SPDX-License-Identifier: Apache-2.0
 //
 // The table in schedule.c is in order of preference. The schedule pass asks each class in turn whether it
@@ -10,20 +10,15 @@
 
 #include "passes/lower.h"
 
-// One way to lay out the operands and results of a kernel.
-typedef struct LayoutChoice {
-  const Layout *in[8], *out[1]; // by position in node->in and node->out; NULL: plain. Further operands: plain
-  double cost;                  // estimated time of the kernel in nanoseconds
-} LayoutChoice;
-
 typedef struct ScheduleClass {
   const char *name; // kernel->schedule.kind
-  // Decides whether the class takes the kernel; sets the schedule's parameters if so.
-  bool (*choose)(Module *m, Node *n, const PassOptions *o);
+  // Decides whether the class takes the kernel; sets the schedule's parameters if so. `wanted`: parameters to take
+  // (what is not among them is chosen); false also if they do not fit the kernel. NULL: the class chooses all.
+  bool (*choose)(Module *m, Node *n, const PassOptions *o, const Schedule *wanted);
   // Writes the loops. false without a report: declines.
   bool (*lower)(Lower *l);
-  // Layouts worth considering, the plain one among them; returns how many. NULL: plain only.
-  int (*layouts)(Module *m, const Node *n, const PassOptions *o, LayoutChoice *out, int max);
+  // The class's part of schedule_candidates, for a kernel that it may not take. NULL: none.
+  void (*candidates)(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
 } ScheduleClass;
 
 int schedule_class_count(void);
@@ -31,7 +26,11 @@ const ScheduleClass *schedule_class_at(int i);
 const ScheduleClass *schedule_class_find(const char *kind); // NULL if unknown
 
 // Parameters of a schedule.
-void schedule_set(Ctx *c, Kernel *k, const char *name, int64_t value);
 int64_t schedule_get(const Kernel *k, const char *name, int64_t otherwise);
+int64_t schedule_param(const Schedule *s, const char *name, int64_t otherwise);
+Schedule schedule_like(const char *kind); // without parameters
+void schedule_add(Ctx *c, Schedule *s, const char *name, int64_t value);
+// Into the list, unless it is there.
+void schedule_list(Ctx *c, ScheduleList *out, const Schedule *s);
 
 #endif

@@ -9,7 +9,10 @@
 
 #include "passes/lower.h"
 
-enum { MAX_AXES = 2 * MAX_RANK };
+enum {
+  MAX_AXES = 2 * MAX_RANK,
+  MAX_BLOCK = 16, // vectors done together, by a schedule
+};
 
 typedef struct Nest {
   Lower *l;

@@ -1,5 +1,6 @@
 // vector_nest.c: from a stage to a nest of axes: strides, joining of axes, the choice of the lanes.
 // SPDX-License-Identifier: Apache-2.0
+#include "passes/schedule.h"
 #include "passes/vector.h"
 
 // ---- substitution -------------------------------------------------------------------------------------------
@@ -412,4 +413,6 @@ void nest_choose_lane(Nest *n) {
     n->naxes--;
   }
   n->block = n->lane && !fixed_extent(n->lane) ? n->unit : 4 * n->unit;
+  int64_t vectors = schedule_get(n->l->k, "block", 0);
+  if (vectors >= 1 && vectors <= MAX_BLOCK) n->block = (int)vectors * n->unit;
 }

@@ -99,41 +99,36 @@ void winograd_set_form(Winograd *w, int m) {
   w->tiles = w->images * w->tiles_h * w->tiles_w;
 }
 
-// Cycles of transforming one vector: of one tile, in and out, and of one filter; measured.
-static double transform_cycles(int m) {
-  return m == 2 ? 70 : m == 4 ? 150 : 300;
-}
-
 static double filter_cycles(int m) {
   return m == 6 ? 110 : 60; // what F(2,3) computes less hides less of the memory's latency
 }
-
-// Weights come from memory once in a run: bytes a cycle of one thread, and how much of that the products do not hide
-// (threads share the memory, and larger weights cost room besides).
-static const double BYTES_PER_CYCLE = 6, MEMORY_SHARE = 0.6;
 
 static double more(double a, double b) {
   return a > b ? a : b;
 }
 
+// Weights come from memory once in a run. Threads share the memory, and larger weights cost room besides.
 static double winograd_cycles(const Target *t, const Winograd *w) {
+  const Costs *c = &t->costs;
   double lanes = t->vector_bytes / 4.0, points = w->f.a * w->f.a, channels = (double)w->ci * (double)w->co;
-  double rows = (double)w->tiles / ((double)w->tiles + 2); // short products run below peak
-  double memory = (w->stored ? points : 9) * channels * 4 / BYTES_PER_CYCLE;
-  double product = points * (double)w->tiles * channels / (2 * lanes * 0.9 * rows);
+  double rows = (double)w->tiles / ((double)w->tiles + c->short_rows);
+  double memory = (w->stored ? points : 9) * channels * 4 / c->memory_bytes;
+  double product = points * (double)w->tiles * channels / (2 * lanes * c->peak * rows);
   if (!w->stored) { // sums in blocks of K, and the transformed input read once for each column
     product *= 1.06;
     product += channels / lanes * filter_cycles(w->f.m) * (double)ceil_div(w->tiles, WINOGRAD_BLOCK);
   }
-  return more(product, memory) + MEMORY_SHARE * memory +
-         (double)w->tiles * (double)(w->ci + w->co) / lanes * transform_cycles(w->f.m);
+  double transform = w->f.m == 2 ? c->transform_2 : w->f.m == 4 ? c->transform_4 : 2 * c->transform_4;
+  return more(product, memory) + c->memory_share * memory +
+         (double)w->tiles * (double)(w->ci + w->co) / lanes * transform;
 }
 
 static double direct_cycles(const Target *t, const Winograd *w) {
+  const Costs *c = &t->costs;
   double lanes = t->vector_bytes / 4.0, channels = (double)w->ci * (double)w->co;
   double pixels = (double)(w->images * w->height * w->width);
-  double memory = 9 * channels * 4 / BYTES_PER_CYCLE;
-  return more(9 * channels * pixels / (2 * lanes * 0.9), memory) + MEMORY_SHARE * memory;
+  double memory = 9 * channels * 4 / c->memory_bytes;
+  return more(9 * channels * pixels / (2 * lanes * c->peak), memory) + c->memory_share * memory;
 }
 
 // Weights can be transformed on the way where vectors of output channels are whole.
@@ -173,15 +168,31 @@ static void explain(Module *m, const Node *n, Winograd *w) {
 }
 
 static void set_schedule(Module *m, Node *n, int tile, bool stored) {
-  schedule_set(m->ctx, n->kernel, "m", tile);
-  schedule_set(m->ctx, n->kernel, "stored", stored);
+  n->kernel->schedule.params.n = 0;
+  schedule_add(m->ctx, &n->kernel->schedule, "m", tile);
+  schedule_add(m->ctx, &n->kernel->schedule, "stored", stored);
 }
 
-bool winograd_choose(Module *m, Node *n, const PassOptions *o) {
-  Winograd w = {0};
+// May the kernel be computed so at all?
+static bool allowed(Module *m, Kernel *k, const PassOptions *o, Winograd *w) {
   if (o->opt_level < 2 || o->fp_strict || (o->winograd && strcmp(o->winograd, "off") == 0)) return false;
-  if (!winograd_match(m, n->kernel, &w) || w.ci % 4 || w.co % 4) return false;
-  if (!const_is_finite(w.w->value)) return false; // transformed, an infinity would be everywhere
+  if (!winograd_match(m, k, w) || w->ci % 4 || w->co % 4) return false;
+  return const_is_finite(w->w->value); // transformed, an infinity would be everywhere
+}
+
+static bool take(Module *m, Node *n, const Winograd *w, const Schedule *wanted) {
+  int64_t size = schedule_param(wanted, "m", 0);
+  if ((size != 2 && size != 4) || (!schedule_param(wanted, "stored", 1) && !may_transform(m->target, w)))
+    return false;
+  for (int i = 0; i < wanted->params.n; i++)
+    schedule_add(m->ctx, &n->kernel->schedule, wanted->params.data[i].name, wanted->params.data[i].value);
+  return true;
+}
+
+bool winograd_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
+  Winograd w = {0};
+  if (!allowed(m, n->kernel, o, &w)) return false;
+  if (wanted) return take(m, n, &w, wanted);
   double best = direct_cycles(m->target, &w) * 0.9;
   int on_the_way = fastest_form(m->target, &w, false, &best),
       stored = fastest_form(m->target, &w, true, &best);
@@ -189,6 +200,40 @@ bool winograd_choose(Module *m, Node *n, const PassOptions *o) {
   if (!on_the_way && !stored) return false;
   set_schedule(m, n, stored ? stored : on_the_way, stored);
   return true;
+}
+
+// ---- candidates ---------------------------------------------------------------------------------------------------
+
+static void list_forms(Ctx *c, bool both, ScheduleList *out) {
+  for (int i = 0; i < (both ? 4 : 2); i++) {
+    Schedule s = schedule_like("winograd");
+    schedule_add(c, &s, "m", i % 2 ? 2 : 4);
+    schedule_add(c, &s, "stored", i < 2);
+    schedule_list(c, out, &s);
+  }
+}
+
+static void list_changed(Ctx *c, const Schedule *near, const char *name, int64_t value, ScheduleList *out) {
+  Schedule s = schedule_like("winograd");
+  for (int i = 0; i < near->params.n; i++)
+    if (strcmp(near->params.data[i].name, name) != 0)
+      schedule_add(c, &s, near->params.data[i].name, near->params.data[i].value);
+  schedule_add(c, &s, name, value);
+  schedule_list(c, out, &s);
+}
+
+void winograd_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out) {
+  static const int64_t sizes[] = {96, 64, 128, 48, 192, 32, 256, 24, 384}, splits[] = {1, 2, 4};
+  Winograd w = {0};
+  if (!allowed(m, n->kernel, o, &w)) return;
+  if (!near) {
+    list_forms(m->ctx, may_transform(m->target, &w), out);
+    return;
+  }
+  winograd_set_form(&w, schedule_param(near, "m", 4) == 2 ? 2 : 4);
+  for (int i = 0; i < ARRAY_LEN(sizes); i++)
+    list_changed(m->ctx, near, "block", ceil_div(w.tiles, ceil_div(w.tiles, sizes[i])), out);
+  for (int i = 0; i < ARRAY_LEN(splits); i++) list_changed(m->ctx, near, "splits", splits[i], out);
 }
 
 // ---- how much room transformed weights may take -----------------------------------------------------------------
@@ -249,6 +294,7 @@ void winograd_limit(Module *m) {
     if (keep) room -= c->bytes;
     if (keep) continue;
     set_schedule(m, c->n, c->other, false);
+    c->n->kernel->schedule.tuned = false;
     remark(m, "schedule", c->n->out[0],
            "weights are transformed on the way: stored, they would take %lld bytes more, which save more "
            "elsewhere",

@@ -437,11 +437,11 @@ static void all_columns(Winograd *w, Value *u, const Expr *first, const Expr *co
 
 // Tasks of about 96 tiles, an even number of them so that two threads share the work. Where there are too few tiles for
 // that, tasks share the output channels instead; where each task transforms weights, as long as one task holds all tiles.
-static void set_blocks(Winograd *w) {
+static void set_blocks(Winograd *w, int64_t wanted) {
   int64_t blocks = ceil_div(w->tiles, WINOGRAD_BLOCK);
   if (blocks == 1 && w->stored && w->tiles >= 64) blocks = 2;
   if (blocks % 2 && blocks > 1) blocks++;
-  w->block = ceil_div(w->tiles, blocks);
+  w->block = wanted > 0 && wanted <= w->tiles ? wanted : ceil_div(w->tiles, blocks);
   w->splits = 1;
   w->lanes_in = winograd_lanes(w->p.target, w->ci);
   w->lanes_out = winograd_lanes(w->p.target, w->co);
@@ -453,7 +453,7 @@ bool winograd_lower(Lower *l) {
   if (!winograd_matrices(&w.f, (int)m) || !winograd_match(l->m, l->k, &w)) return false;
   winograd_set_form(&w, (int)m);
   w.stored = schedule_get(l->k, "stored", 1) != 0;
-  set_blocks(&w);
+  set_blocks(&w, schedule_get(l->k, "block", 0));
   Ctx *c = w.c;
   Value *u = w.stored ? add_weights(&w, winograd_weights(c, &w.f, w.w->value->data)) : w.w->value;
   LowerMark task_mark;
@@ -463,10 +463,11 @@ bool winograd_lower(Lower *l) {
   Product q;
   w.m = w.v = value_new(c, "V", type_make(DT_F32, 3, (int64_t[]){1, 1, 1}), l->loc);
   make_product(&w, u, w.co, w.ci, idx(&w, 0), &stage, &q);
-  w.tile = tile_choose(&q, 0);
+  w.tile = tile_choose(&q);
   if (!w.stored) fit_columns(&w);
   w.tile.ahead = w.stored && type_bytes(&u->type) > l->target->l2 / 2 ? tile_ahead(&q, &w.tile) : 0;
-  if (w.block == w.tiles && column_count(&w) > 1) w.splits = 2;
+  w.splits = schedule_get(l->k, "splits", w.block == w.tiles ? 2 : 1);
+  if (w.splits < 1 || w.splits > column_count(&w)) w.splits = 1;
   const Var *task = var_new(c, "task", idx(&w, blocks * w.splits));
   lower_for(l, task, LOOP_PARALLEL, &task_mark);
   w.v = scratch_tiles(&w, "V", w.ci, w.lanes_in);

@@ -77,7 +77,7 @@ case_usage() {
 case_help() {
   expect 0 --help; silent; prints "Commands:"
   expect 0 --version; silent; grep -qxE 'ingot [0-9]+\.[0-9]+\.[0-9]+' out || fail "no version"
-  local c; for c in compile run generate inspect opt verify bench report explain reduce diff ops; do
+  local c; for c in compile run generate inspect opt verify tune bench report explain reduce diff ops; do
     expect 0 "$c" --help; silent; prints "Usage: ingot $c"
     expect 0 help "$c"; silent; prints "Usage: ingot $c"
   done
@@ -88,7 +88,7 @@ case_help() {
 
 # Every long option of every command stands in docs/cli.md.
 case_documented() {
-  local c o; for c in compile run generate inspect opt verify bench report explain reduce diff ops; do
+  local c o; for c in compile run generate inspect opt verify tune bench report explain reduce diff ops; do
     expect 0 "$c" --help
     for o in $(grep -oE -- '--[a-z][a-z-]+' out | sort -u); do
       grep -qF -- "$o" "$source/docs/cli.md" || fail "docs/cli.md lacks $o of 'ingot $c'"
@@ -720,6 +720,49 @@ case_bench() {
   expect 0 bench s.so --seconds=0 --runs=3; prints median
   expect 0 bench s.so --seconds=0 --runs=3 --profile; prints step
   expect 1 bench missing.so; says missing.so
+}
+
+case_tune() {
+  cat >n.yaml <<'Y'
+inputs:
+  x: f32[64,96]
+graph:
+  y: relu(linear@fc(x, 128))
+outputs: y
+Y
+  expect 0 tune n.yaml --budget=2 --threads=1 --min-share=0; silent; only n.yaml n.tune
+  prints "1 distinct kernels"; grep -qx 'tuning 1' n.tune || fail "no database"
+  local key
+  expect 0 tune n.yaml --budget=1 --threads=1 --log=log -o m.tune
+  key=$(sed -n 's/.*"kernel":"\([0-9a-f]*\)".*"base".*/\1/p' log); [ ${#key} -eq 16 ] || fail "no measurement in the log"
+  local entry="k$key \"x86-64-v3\" threads 1 product(lanes=8, mr=4, nv=3, rows=2, n_outer=0) us 1.0 of 2.0 \"y\""
+  printf 'tuning 1\n%s\nk0000000000000001 "other" threads 1 map() us 1.0 of 2.0 "stays"\n' "$entry" >n.tune
+  expect 0 compile n.yaml -o tuned.so --tune=n.tune --remarks; says "from the tuning database"
+  expect 0 inspect tuned.so; prints "mr=4, nv=3, rows=2, n_outer=0) tuned"; prints "--tune="
+  expect 0 verify n.yaml --tune=n.tune; prints "same bits"; grep -q DEPARTS out && fail "departs"
+  expect 0 compile n.yaml -o again.so --tune=n.tune; same tuned.so again.so
+  expect 0 tune n.yaml --budget=1 --threads=1 -o n.tune; grep -q '"stays"' n.tune || fail "entries of others are lost"
+  expect 0 tune n.yaml --budget=1 --kernels='zzz*' -o k.tune; prints " 0 variants"
+  echo 'tuning 1
+k12' >bad.tune
+  expect 1 compile n.yaml -o x.so --tune=bad.tune; says "bad.tune:2:1: error: expected a kernel's key"; [ ! -e x.so ] || fail "a library in spite of that"
+  expect 1 tune n.yaml -o bad.tune; says "bad.tune:2:1"; grep -q k12 bad.tune || fail "the damaged file is overwritten"
+  expect 1 tune n.yaml -o n.yaml; says "no tuning database"; grep -q inputs n.yaml || fail "the model is overwritten"
+  expect 1 compile n.yaml --tune=missing; says missing
+  expect 2 tune; says "which model?"
+  expect 2 tune n.yaml -O1; says "nothing to tune"
+  expect 2 tune n.yaml --budget=0; says "--budget wants"
+  expect 2 tune n.yaml --isa=x86-64-v2,x86-64-v3; says "one --target after the other"
+  expect 1 tune missing.yaml; says missing.yaml
+  expect 1 tune n.yaml --target=aarch64 -o a.tune; [ ! -e a.tune ] || fail "a database of nothing"
+}
+
+# An interrupted search keeps what it found.
+case_tune_interrupted() {
+  "$ingot" tune "$source/models/lenet_fashion.yaml" --budget=100 --threads=1 -o l.tune >out 2>err &
+  local pid=$!
+  sleep 4; kill -INT $pid; wait $pid || fail "ends with $?"
+  prints "variants in"; grep -qx 'tuning 1' l.tune || fail "no database"; [ -z "$(ls -A tmp)" ] || fail "left: $(ls tmp)"
 }
 
 case_verify() {

@@ -153,6 +153,7 @@ static cJSON *kernel_json(const Node *n) {
   cJSON_AddStringToObject(o, "name", k->name ? k->name : "");
   if (k->routine) cJSON_AddStringToObject(o, "routine", k->routine);
   if (k->schedule.kind) cJSON_AddItemToObject(o, "schedule", schedule_json(&k->schedule));
+  if (k->schedule.tuned) cJSON_AddBoolToObject(o, "tuned", true);
   cJSON_AddNumberToObject(o, "flops", (double)k->flops);
   cJSON_AddNumberToObject(o, "bytes", (double)k->bytes);
   Str from = {.arena = n->graph->ctx->arena};
@@ -303,6 +304,7 @@ static const char *schedule_text(Tool *t, const cJSON *kernel) {
     mark = ", ";
   }
   if (*mark == ',') str_puts(&text, ")");
+  if (cJSON_IsTrue(item(kernel, "tuned"))) str_puts(&text, " tuned");
   return str_text(&text);
 }
 

@@ -85,7 +85,19 @@ static bool note_origin(BuildArgs *a, Module *m, const char *path) {
   return true;
 }
 
+static bool read_tuning(BuildArgs *a) {
+  Tool *t = a->tool;
+  if (!a->tune || a->pass.tuning) return true;
+  const uint8_t *data;
+  size_t size;
+  if (!file_map(t->arena, t->diag, NO_LOC, a->tune, &data, &size)) return false;
+  a->tune_hash = hash_bytes(data, size);
+  a->pass.tuning = tuning_read(t->ctx, a->tune);
+  return a->pass.tuning != NULL;
+}
+
 Module *driver_load(BuildArgs *a, const char *path) {
+  if (!read_tuning(a)) return NULL;
   Module *m = frontend_load(a->tool->ctx, path, &a->frontend);
   if (!m || diag_errors(a->tool->diag) > 0) return NULL;
   return bind_target(a, m) && note_origin(a, m, path) ? m : NULL;
@@ -149,7 +161,7 @@ static bool lower_slice(void *data, Module *m) {
 
 static void report_weights(void *data, bool total, const char *line) {
   const BuildArgs *a = data;
-  if ((total || a->verbose) && !a->is_special) fprintf(stderr, "%s\n", line);
+  if ((total || a->verbose) && !a->is_special && !a->quiet) fprintf(stderr, "%s\n", line);
 }
 
 // The last pass of the standard list that leaves a module at `level`.
@@ -172,6 +184,7 @@ bool driver_passes(BuildArgs *a, Module *m) {
 }
 
 bool driver_passes_with(BuildArgs *a, Module *m, PassWatch watch, void *data) {
+  if (!read_tuning(a)) return false;
   m->wants_remarks = m->wants_remarks || a->remarks;
   m->wants_work = m->wants_work || a->codegen.instrument;
   if (a->stop_at_level) a->stop_after = last_pass_at(a->level);

@@ -18,6 +18,7 @@ static const Command commands[] = {
     {"inspect", cmd_inspect, "tell what is in a library, model file or IR dump"},
     {"opt", cmd_opt, "IR in, passes, IR out"},
     {"verify", cmd_verify, "compare compiled code against the reference evaluator"},
+    {"tune", cmd_tune, "measure schedules on this machine, for compile --tune"},
     {"bench", cmd_bench, "time a compiled library (or a model file)"},
     {"report", cmd_report, "write a page that shows what was made of a model"},
     {"explain", cmd_explain, "tell what became of a node of a model, and why"},

@@ -28,6 +28,7 @@ enum {
   OPT_WINOGRAD,
   OPT_WEIGHTS,
   OPT_LINKER,
+  OPT_TUNE,
   OPT_NAME,
   OPT_ISA,
   OPT_SPECIALIZE,
@@ -48,6 +49,8 @@ static const struct argp_option build_options[] = {
      "an input and an output that are one value, kept from run to run; * stands for any text", 1},
     {"threads", OPT_THREADS, "N", 0,
      "threads to compile for and to run with (default: the target's cores, this machine's)", 1},
+    {"tune", OPT_TUNE, "FILE", 0, "schedules that `ingot tune` measured; the cost model chooses the others",
+     1},
     {"fp", OPT_FP, "strict|fast", 0, "strict keeps the order of float operations (default: fast)", 1},
     {"check", OPT_CHECK, NULL, 0, "verify every index and look for NaN as the code runs (slow)", 1},
     {"winograd", OPT_WINOGRAD, "off|auto", 0, "Winograd convolutions where their error bound allows", 1},
@@ -178,6 +181,7 @@ static error_t parse_build(int key, char *arg, struct argp_state *state) {
       argp_error(state, "--weights is f32, f16, bf16, int8 or int4[:32|64|128][:asym], not '%s'", arg);
     return 0;
   case 'v': a->verbose = true; return 0;
+  case OPT_TUNE: a->tune = arg; return 0;
   case OPT_LINKER: a->codegen.linker = arg; return 0;
   case OPT_TARGET:
     a->target = arg;
@@ -231,6 +235,7 @@ char *build_options_text(const BuildArgs *a) {
   if (a->codegen.check) str_puts(&s, " --check");
   if (strcmp(a->pass.winograd, "auto") != 0) str_printf(&s, " --winograd=%s", a->pass.winograd);
   if (a->weights) str_printf(&s, " --weights=%s", a->weights);
+  if (a->tune) str_printf(&s, " --tune=%016llx", (unsigned long long)a->tune_hash);
   if (a->codegen.debug_info) str_puts(&s, " --debug");
   if (a->codegen.instrument) str_puts(&s, " --instrument");
   for (int i = 0; i < a->frontend.dims.n; i++) str_printf(&s, " --dim=%s", a->frontend.dims.data[i]);

@@ -8,7 +8,7 @@ static void destroy_ctx(void *p) {
   ingot_ctx_destroy(p);
 }
 
-static int available_cores(void) {
+int session_cores(void) {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
@@ -18,7 +18,7 @@ bool session_open(BuildArgs *a, const char *path, const SessionOptions *o, Sessi
   *s = (Session){.tool = t, .prep = image_prep_default()};
   if (!model_load(a, path, &s->loaded)) return false;
   s->model = s->loaded.model;
-  s->threads = a->pass.threads ? a->pass.threads : available_cores();
+  s->threads = a->pass.threads ? a->pass.threads : session_cores();
   const char *prep = o->prep ? o->prep : model_meta(t, s->model, "preprocess");
   if (prep && !image_prep_parse(t, prep, &s->prep)) return false;
   char why[512] = "";

@@ -28,6 +28,7 @@ typedef struct Session {
 // Opens LIB or compiles MODEL, and makes a context with the threads that the options say. Closed with the
 // arena. false after reporting.
 bool session_open(BuildArgs *a, const char *path, const SessionOptions *o, Session *s);
+int session_cores(void); // that this process may run on: threads where none are asked for
 // "NAME=SOURCE", or "SOURCE" if the model has one input.
 bool session_input_arg(Session *s, const char *arg);
 // Gives every input and output to the context; inputs not given are an error, or random if `fill`.

@@ -36,6 +36,7 @@ int cmd_generate(Tool *t, int argc, char **argv);
 int cmd_inspect(Tool *t, int argc, char **argv);
 int cmd_opt(Tool *t, int argc, char **argv);
 int cmd_verify(Tool *t, int argc, char **argv);
+int cmd_tune(Tool *t, int argc, char **argv);
 int cmd_bench(Tool *t, int argc, char **argv);
 int cmd_ops(Tool *t, int argc, char **argv);
 int cmd_explain(Tool *t, int argc, char **argv);
@@ -66,6 +67,9 @@ typedef struct BuildArgs {
   Vec(const char *) specialize; // "T=1,128" or "B=1:T=1,128"; none: what the model says
   bool is_special;              // the form at hand is one of those
   bool verbose;
+  bool quiet;         // not even what --weights tells without it
+  const char *tune;   // --tune=: file of the database that pass.tuning is read from
+  uint64_t tune_hash; // of its content
 } BuildArgs;
 
 // argp child for the options above; its input is a BuildArgs made by build_args.

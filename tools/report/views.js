@@ -31,7 +31,12 @@ function profileFacts(step) {
     ["threads", step.balance ? "balance " + (step.balance * 100).toFixed(0) + " %" : ""]];
 }
 
-const scheduleText = (s) => (s ? s.kind + "(" + Object.entries(s).filter(([k]) => k !== "kind").map(([k, v]) => k + "=" + v).join(", ") + ")" : "");
+const scheduleText = (kernel) => {
+  const s = kernel?.schedule;
+  if (!s) return "";
+  const params = Object.entries(s).filter(([k]) => k !== "kind").map(([k, v]) => k + "=" + v);
+  return s.kind + "(" + params.join(", ") + ")" + (kernel.tuned ? " tuned" : "");
+};
 
 // A kernel from its definition down to machine code.
 function kernelSections(name) {
@@ -52,7 +57,7 @@ function showNode(into, node) {
       ["line", node.l ? sourceLink(node.l, String(node.l)) : ""], ["made by", node.b],
       ["kernel", kernel && make("span", {}, make("span", { class: "swatch", style: "background:" + solid(kernel) }),
         make("button", { class: "link", onclick: () => ingot.app.kernel(kernel) }, kernel))],
-      ["schedule", scheduleText(info?.schedule)],
+      ["schedule", scheduleText(info)],
       ["work", info && countText(info.flops) + " FLOP, " + bytesText(info.bytes)], ...profileFacts(step), ...(node.k ? [] : opTime(node))]));
   const why = whyList(about);
   if (why) into.append(why);
@@ -89,7 +94,7 @@ function showKernels(into, details) {
     const row = make("tr", { class: "row", "data-kernel": k.name, onclick: () => ingot.app.kernel(k.name) }, make("td", {}, String(i)),
       make("td", { class: "l t" }, make("span", { class: "swatch", style: "background:" + solid(k.name) }), k.name),
       total ? make("td", {}, s ? s.ms.toFixed(4) : "") : "", make("td", { class: "l" }, make("span", { class: "bar", style: `width:${(v / most) * 90}px;background:${solid(k.name)}` })),
-      make("td", {}, countText(k.flops)), make("td", {}, bytesText(k.bytes)), make("td", { class: "l w" }, scheduleText(k.schedule) || "routine"),
+      make("td", {}, countText(k.flops)), make("td", {}, bytesText(k.bytes)), make("td", { class: "l w" }, scheduleText(k) || "routine"),
       make("td", { class: "l w" }, k.from));
     return row;
   });
@@ -102,7 +107,7 @@ function showKernels(into, details) {
 function showKernel(into, name) {
   const info = ingot.kernelInfo.get(name);
   into.replaceChildren(make("h3", {}, name), make("div", { class: "kind" }, "kernel"),
-    facts([["schedule", scheduleText(info?.schedule)], ["function", info?.function], ["made from", info?.from],
+    facts([["schedule", scheduleText(info)], ["function", info?.function], ["made from", info?.from],
       ["work", info && countText(info.flops) + " FLOP, " + bytesText(info.bytes)], ...profileFacts(ingot.steps.get(name)),
       ["graph", make("button", { class: "link", onclick: () => ingot.app.nodeOfKernel(name) }, "show in the graph")]]));
   const why = whyList(new Set(ingot.results.get(name) || []));
