@@ -224,14 +224,19 @@ Test(tuning, candidates_compute_the_same) {
   for (int i = 0; i < 3; i++) in[i] = random_input(b, m->main->inputs.data[i], (uint32_t)i);
   cr_assert(eval_module(m, in, want), "%s", said(b));
   Kept k = candidates_of(b, m, &o);
-  int most = 0, all = 0, used = 0;
+  int most = 0, all = 0, used = 0, stored = 0; // whose transformed weights there may be no room for
   for (int n = 0; n < k.lists.n; n++) {
     cr_expect_gt(k.lists.data[n].n, 5, "kernel %d has few candidates", n);
     all += k.lists.data[n].n;
+    for (int i = 0; i < k.lists.data[n].n; i++) {
+      const Schedule *x = &k.lists.data[n].data[i];
+      for (int j = 0; j < x->params.n; j++)
+        stored += strcmp(x->params.data[j].name, "stored") == 0 && x->params.data[j].value;
+    }
     if (k.lists.data[n].n > most) most = k.lists.data[n].n;
   }
   for (int i = 0; i < most; i++) used += run_tuned(&k, i, in, want);
-  cr_expect_eq(used, all, "%d of %d candidates were used", used, all);
+  cr_expect(used >= all - stored && stored < all / 4, "%d of %d candidates were used", used, all);
   bench_free(b);
 }
 
