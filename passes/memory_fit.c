@@ -143,6 +143,7 @@ static int64_t try_order(Fit *f) {
 static void advance_top(Fit *f, int64_t total, int which) {
   int n = 0, at = 0;
   for (int i = 0; i < f->n; i++) n += end_of(f->order[i]) == total;
+  if (n == 0) return;
   for (which %= n; at < f->n; at++)
     if (end_of(f->order[at]) == total && which-- == 0) break;
   Live *l = f->order[at];
