@@ -48,7 +48,7 @@ static const char *own_name(Renewal *r, const Var *v) {
 }
 
 static void make_vars(Renewal *r) {
-  qsort(r->old.data, (size_t)r->old.n, sizeof *r->old.data, by_age);
+  if (r->old.n) qsort(r->old.data, (size_t)r->old.n, sizeof *r->old.data, by_age);
   const Expr **with = NEW_ARRAY(r->c->arena, const Expr *, r->old.n);
   for (int i = 0; i < r->old.n; i++) {
     const Var *v = r->old.data[i];
