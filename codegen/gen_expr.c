@@ -168,15 +168,13 @@ static LLVMValueRef logistic_node(Gen *g, const Expr *e) {
   return gen_binary(g, E_DIV, e->dtype, gen_expr(g, e->args[0]), below);
 }
 
-// 1 + erf(y) and 1 + tanh(y) of f32, as in GELU. NULL: something else.
+// 1 + erf(y) of f32, as in GELU. NULL: something else.
 static LLVMValueRef one_plus_node(Gen *g, const Expr *e) {
   if (e->op != E_ADD || e->dtype != DT_F32 || (g->unit && g->unit->strict)) return NULL;
   int k = e->args[0]->op == E_CONST ? 1 : 0;
   const Expr *one = e->args[1 - k], *f = e->args[k];
-  if (one->op != E_CONST || one->float_value != 1) return NULL;
-  if (f->op == E_ERF) return math_erf_plus_1(g, gen_expr(g, f->args[0]));
-  if (f->op == E_TANH) return math_tanh_plus_1(g, gen_expr(g, f->args[0]));
-  return NULL;
+  if (one->op != E_CONST || one->float_value != 1 || f->op != E_ERF) return NULL;
+  return math_erf_plus_1(g, gen_expr(g, f->args[0]));
 }
 
 static LLVMValueRef binary_node(Gen *g, const Expr *e) {

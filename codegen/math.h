@@ -60,8 +60,6 @@ LLVMValueRef math_cosh(Gen *g, LLVMValueRef x);
 LLVMValueRef math_tanh(Gen *g, LLVMValueRef x);
 LLVMValueRef math_erf(Gen *g, LLVMValueRef x);
 LLVMValueRef math_erf_plus_1(Gen *g, LLVMValueRef x); // of f32
-LLVMValueRef math_tanh_plus_1(Gen *g,
-                              LLVMValueRef x); // 2 / (1 + exp(-2x)), whose small results are right, too
 LLVMValueRef math_log(Gen *g, LLVMValueRef x);
 LLVMValueRef math_log1p(Gen *g, LLVMValueRef x);
 LLVMValueRef math_asinh(Gen *g, LLVMValueRef x);

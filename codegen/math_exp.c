@@ -131,8 +131,3 @@ LLVMValueRef math_erf_plus_1(Gen *g, LLVMValueRef x) {
   LLVMValueRef quotient = m_div(g, over, M_POLY(g, z, erf_under_f32));
   return m_add(g, m_fma_num(g, x, erf_slope_f32, quotient), num(x, 1));
 }
-
-LLVMValueRef math_tanh_plus_1(Gen *g, LLVMValueRef x) {
-  LLVMValueRef e = math_exp_coarse(g, m_mul(g, x, num(x, -2)));
-  return m_div(g, num(x, 2), m_add(g, e, num(x, 1)));
-}
