@@ -217,13 +217,17 @@ static void must_have(Fuse *f, Value *v) {
   if (v) fuse_info(f, v)->must = true;
 }
 
-// Everything that the regions of n, however deep, read from outside needs a buffer.
+static void must_have_own(Fuse *f, Value *v) {
+  if (v && v->def && v->def->graph == f->g) must_have(f, v);
+}
+
+// What a region reads of the graph around it, at whatever depth, needs a buffer there.
 static void must_have_region(Fuse *f, const Graph *r) {
   for (const Node *n = r->first; n; n = n->next) {
-    for (int i = 0; i < n->nin; i++) must_have(f, n->in[i]);
+    for (int i = 0; i < n->nin; i++) must_have_own(f, n->in[i]);
     for (int i = 0; i < n->nregions; i++) must_have_region(f, n->region[i]);
   }
-  for (int i = 0; i < r->outputs.n; i++) must_have(f, r->outputs.data[i]);
+  for (int i = 0; i < r->outputs.n; i++) must_have_own(f, r->outputs.data[i]);
 }
 
 static bool fuse_graph(Fuse *f, Graph *g);

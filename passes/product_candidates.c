@@ -105,20 +105,13 @@ static void list_prefetches(const Around *a) {
   }
 }
 
-// A single row: several panels at once, or how far ahead to ask for weights.
+// A single row: several panels side by side.
 static void list_streams(const Around *a) {
-  static const int fetches[] = {0, 1024, 2048, 4096};
   if (a->near.mr != 1 || a->p->depthwise || a->p->guard) return;
-  for (int i = 0; i < ARRAY_LEN(fetches); i++) {
-    Tile t = a->near;
-    t.fetch = fetches[i];
-    list(a->p, &t, a->out);
-  }
   for (int cols = 2; cols <= 4; cols *= 2) {
     Tile t = a->near;
     t.cols = cols;
     t.wide = true;
-    t.fetch = 0;
     if (tile_streams_fit(a->p, t.nv, cols) && a->columns >= 2 * cols) list(a->p, &t, a->out);
   }
 }

@@ -320,28 +320,6 @@ static void prefetch(Emit *s, const TileAt *t, const Expr *step) {
   for (int64_t i = 0; i < s->ahead.lines; i++) lower_prefetch(s->l, b, ex_add(c, at, ex_idx(c, i * line)));
 }
 
-// A tile of one row reads its panel once: each step asks for what lies some way further, in this panel or the next; for
-// every other line, which brings its neighbour.
-static void prefetch_stream(Emit *s, const TileAt *t, int level, const Expr *first, int64_t steps) {
-  Ctx *c = s->c;
-  const Expr *read = product_read(s->p->b), *at[2];
-  int64_t elements;
-  if (t->mr > 1 || !s->tile.fetch || !read || !read->value->data || !read->value->layout) return;
-  const Expr *lane = s->at[s->p->lane];
-  s->at[s->p->lane] = t->lane0;
-  for (int end = 0; end < 2; end++) {
-    const Expr *before = set_k(s, level, end ? ex_add(c, first, ex_idx(c, steps)) : first);
-    const Expr *placed = product_place(s, read);
-    s->k_at[s->loop[level].k] = before;
-    at[end] = flat_offset(c, placed->value, placed->args);
-  }
-  s->at[s->p->lane] = lane;
-  if (!expr_is_const_int(ex_sub(c, at[1], at[0]), &elements)) return;
-  int64_t size = dtype_bytes(read->value->type.dtype);
-  for (int64_t i = 0; i < elements * size; i += 2 * CACHE_LINE)
-    lower_prefetch(s->l, read->value, ex_add(c, at[0], ex_idx(c, (s->tile.fetch + i) / size)));
-}
-
 // ---- factors of several steps -----------------------------------------------------------------------------------
 
 // The vector operand's factor that all `steps` steps of K from `first` on have in common (the scale of a group of
@@ -426,7 +404,6 @@ static void innermost(Emit *s, const TileAt *t, int level, const Expr *step, uns
   const Expr *ko = emit_loop(s, &outer, "k", LOOP_SERIAL, count);
   step = ex_add(s->c, ex_mul(s->c, step, count), ko);
   prefetch(s, t, step);
-  prefetch_stream(s, t, level, ex_mul(s->c, ko, unroll), u.unroll);
   unrolled_steps(s, t, level, ex_mul(s->c, ko, unroll), u.unroll, step, done, border);
   emit_end(s, &outer);
   if (u.main < extent) unrolled_steps(s, t, level, ex_idx(s->c, u.main), extent - u.main, step, done, border);

@@ -69,7 +69,6 @@ typedef struct Tile {
   bool wide;    // a single row goes through all of these at once: memory gives most to several streams
   int kc;       // iterations of the outermost loop over K in one block; 0: all
   int ahead;    // cache lines of the next panel to prefetch in each iteration of the innermost loop
-  int fetch;    // bytes ahead of a single row's reading that are prefetched; 0: none
 } Tile;
 
 // Cycles that one of k steps takes in an mr x nv tile, from the throughput of FMAs, loads and the second-level cache.

@@ -290,21 +290,16 @@ bool tile_streams_fit(const Product *p, int nv, int cols) {
   return nv * cols <= p->target->vector_regs * 3 / 4;
 }
 
-// How a single row reads weights. Those that come from memory in each run are read in four panels at once, which is
-// half as fast again as one after the other (measured on Zen 3: 16 GB/s, not 10; fetching ahead makes it slower). Those
-// that stay in the third-level cache are read by one stream (70 GB/s); what fetches ahead by itself stops at the ends of
-// pages, which asking for lines some way ahead makes up for (76 GB/s).
+// A single row reads each weight once. Where they do not stay in the second-level cache, four panels are read side by
+// side: several streams get more from the third level (71 GB/s, not 58; Zen 3) and from memory (16 GB/s, not 10).
 static void choose_streams(const Product *p, Tile *t) {
-  enum { STREAMS = 4, PANEL = 2, FETCH = 2048 };
+  enum { STREAMS = 4, PANEL = 2 };
   bool one = rows_of(p) == 1, open = p->tile >= 0 && !p->dim[p->tile].fixed;
   const Expr *b = product_read(p->b);
   int64_t lo = 1, hi;
   if (open && !expr_bounds(p->c, p->dim[p->tile].var->extent, NULL, &lo, &hi)) lo = 0;
   if ((!one && !open) || p->guard || p->depthwise || !b || !const_of(b->value)) return;
-  if (p->model <= (p->target->l3 ? p->target->l3 : p->target->l2)) {
-    t->fetch = FETCH;
-    return;
-  }
+  if (p->model <= p->target->l2) return;
   int nv = one && t->nv > PANEL ? PANEL : t->nv, cols = STREAMS;
   while (cols > 1 && !tile_streams_fit(p, nv, cols)) cols /= 2;
   int64_t columns = ceil_div(p->dim[p->lane].extent, (int64_t)nv * t->lanes);
@@ -341,7 +336,6 @@ void tile_save(Ctx *c, Schedule *s, const Tile *t) {
   if (t->wide) schedule_add(c, s, "wide", 1);
   if (t->kc) schedule_add(c, s, "kc", t->kc);
   if (t->ahead) schedule_add(c, s, "ahead", t->ahead);
-  if (t->fetch) schedule_add(c, s, "fetch", t->fetch);
 }
 
 // Parameters may come from a text: out of range ones are brought into range.
@@ -358,7 +352,6 @@ Tile tile_load(const Schedule *s) {
                 .cols = clamp_param(s, "cols", 1, 1 << 20),
                 .kc = clamp_param(s, "kc", 0, 1 << 30),
                 .ahead = clamp_param(s, "ahead", 0, MAX_AHEAD),
-                .fetch = clamp_param(s, "fetch", 0, 1 << 16),
                 .wide = clamp_param(s, "wide", 0, 1),
                 .n_outer = clamp_param(s, "n_outer", 0, 1)};
 }
