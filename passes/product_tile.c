@@ -175,12 +175,14 @@ static int64_t dims_product(const Product *p, Role role) {
   return n;
 }
 
-// Bytes of an operand of which `reads` elements are used: a convolution reads the same ones many times.
+// Bytes that move for an operand of which `reads` elements are used: a convolution reads the same ones many times; one with
+// a stride leaves some out, but their neighbours come along.
 static int64_t operand_bytes(const Expr *operand, int64_t reads) {
   const Expr *r = product_read(operand);
   int64_t bytes = mul_sat(reads, 4);
   if (!r) return bytes;
   int64_t whole = type_bytes(&r->value->type);
+  if (bytes < whole) bytes = mul_sat(bytes, 2);
   return whole < bytes ? whole : bytes;
 }
 
@@ -190,6 +192,7 @@ static int64_t operand_bytes(const Expr *operand, int64_t reads) {
 typedef struct Sizes {
   int64_t m, n, k; // rows of all M dims; columns; steps
   int64_t tile_m;  // rows of the tile dim
+  int64_t around;  // how often the tile dim is gone through: rows of the other M dims
   int64_t a, b;    // bytes of the operands
   int64_t columns; // panels of the vector operand
   int64_t l2;      // bytes
@@ -205,7 +208,8 @@ static Sizes sizes_of(const Product *p, const Tile *t) {
   z.b = operand_bytes(p->b, mul_sat(z.n, z.k));
   z.columns = ceil_div(p->dim[p->lane].extent, (int64_t)t->nv * t->lanes);
   z.l2 = p->target->l2;
-  z.blocks = !p->guard && p->tile >= 0 && p->dim[p->tile].fixed && z.tile_m == z.m;
+  z.blocks = !p->guard && p->tile >= 0 && p->dim[p->tile].fixed;
+  z.around = z.m / (z.tile_m > 0 ? z.tile_m : 1);
   if (product_k_loops(p, loop) > 0) z.outer = loop[0];
   return z;
 }
@@ -230,7 +234,7 @@ static int64_t block_rows(const Sizes *z, Tile *t) {
   if (parts > tiles) parts = tiles;
   t->rows = (int)ceil_div(tiles, parts);
   t->cols = (int)z->columns;
-  return mul_sat(z->b, parts) + z->a;
+  return mul_sat(z->b, mul_sat(parts, z->around)) + z->a;
 }
 
 // Columns of one group, at most `most`: as two threads share the groups most evenly, and else the more the better.
@@ -250,15 +254,33 @@ static int64_t columns_of_group(int64_t columns, int64_t most) {
 // Blocks of K for which all rows stay there, and groups of columns whose sums do.
 static int64_t block_k(const Sizes *z, Tile *t) {
   if (z->outer.extent < 2) return INT64_MAX;
-  int64_t grain = z->k / z->outer.extent, steps = z->l2 * 2 / 5 / mul_sat(z->m, 4);
+  int64_t grain = z->k / z->outer.extent, steps = z->l2 * 2 / 5 / mul_sat(z->tile_m, 4);
   int64_t size = divisor_below(z->outer.extent, steps / grain);
   // Short blocks would move more sums than operands.
   if (size * grain < z->l2 / 8192 || size == z->outer.extent) return INT64_MAX;
-  int64_t column = mul_sat(z->m, 4 * t->nv * t->lanes);
+  int64_t column = mul_sat(z->tile_m, 4 * t->nv * t->lanes);
   t->kc = (int)size;
   t->cols = (int)columns_of_group(z->columns, z->l2 / 4 / column);
   t->rows = 0;
-  return z->b + mul_sat(z->a, ceil_div(z->columns, t->cols));
+  return mul_sat(z->b, z->around) + mul_sat(z->a, ceil_div(z->columns, t->cols));
+}
+
+// What reading a byte of so many costs, over and over, in bytes of the third-level cache; nothing from the second.
+static double far_cost(const Target *t, int64_t bytes) {
+  if (bytes <= t->l2 / 2) return 0;
+  return bytes <= t->l3 / 8 ? 1 : 5;
+}
+
+// Should each panel of the vector operand be read once for all rows? The rows then come again for every panel; the other
+// way round the panels come again for every time that the tile dim is gone through, for few rows each, which makes their
+// bytes dearer (found on ResNet-50's, Inception's and ConvNeXt's convolutions of stride 2, Zen 3).
+static bool panels_once(const Product *p, const Sizes *z) {
+  const double FEW_ROWS = 1.5;
+  int64_t inner = z->a / (z->around > 0 ? z->around : 1);
+  double rows = (double)z->a * (double)z->columns, panels = (double)z->b * (double)z->around * FEW_ROWS;
+  double once = (double)z->b + rows * far_cost(p->target, z->a);
+  double often = panels * far_cost(p->target, z->b) + rows * far_cost(p->target, inner);
+  return once <= often;
 }
 
 // Columns first, where the vector operand stays in the second-level cache: it is read again for every few rows.
@@ -270,8 +292,11 @@ static void choose_order(const Product *p, Tile *t) {
   int64_t tiles = ceil_div(z.tile_m, t->mr), parts = t->n_outer ? 1 : ceil_div(tiles, t->rows);
   if (tiles > 1 && !p->depthwise && z.tile_m == z.m && is_uneven(parts * z.columns))
     t->rows = (int)ceil_div(tiles, even_parts(parts + 1));
-  if (!t->n_outer || z.a <= z.l2 / 2 || !z.blocks) return;
+  if (!t->n_outer || z.a <= z.l2 / 2) return;
+  if (!z.blocks || z.around > 1) t->n_outer = panels_once(p, &z);
+  if (!z.blocks || (z.around > 1 && t->n_outer)) return;
   Tile by_rows = *t, by_k = *t;
+  by_rows.n_outer = by_k.n_outer = true;
   int64_t rows_bytes = block_rows(&z, &by_rows), k_bytes = block_k(&z, &by_k);
   *t = k_bytes < rows_bytes ? by_k : by_rows;
 }

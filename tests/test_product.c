@@ -133,3 +133,26 @@ Test(product, streams_of_large_models) {
     arena_free(c->arena);
   }
 }
+
+// Several images do not stay in the caches while the panels of weights pass by: each image meets all panels.
+Test(product, images_one_after_the_other) {
+  Ctx *c = ctx_make();
+  uint32_t r = 5;
+  Str text = {.arena = c->arena}, s = {.arena = c->arena};
+  str_printf(&text,
+             "ingot 1 graph\nmodule m\ngraph main(%%x: f32[8,64,16,16]) {\n  %%w: f32[128,64,1,1] = const [");
+  for (int i = 0; i < 128 * 64; i++) str_printf(&text, "%s%.3f", i ? "," : "", number(&r));
+  str_printf(&text, "]\n  %%y: f32[8,128,16,16] = conv(%%x, %%w)\n  return y=%%y\n}\n");
+  Module *m = module_parse(c, source_from_text(c->arena, "case", str_text(&text)));
+  cr_assert(m);
+  Target target = *target_find(c, "x86-64-v3");
+  target.l2 = 1 << 15;
+  target.l3 = 1 << 17;
+  m->target = &target;
+  PassOptions o = {.opt_level = 2};
+  cr_assert(passes_run(m, &o, NULL, "schedule", NULL));
+  for (const Node *n = m->main->first; n; n = n->next)
+    if (n->kernel) schedule_print(&s, &n->kernel->schedule);
+  cr_assert(strstr(str_text(&s), "cols="), "%s", str_text(&s));
+  arena_free(c->arena);
+}
