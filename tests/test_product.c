@@ -147,7 +147,7 @@ Test(product, images_one_after_the_other) {
   cr_assert(m);
   Target target = *target_find(c, "x86-64-v3");
   target.l2 = 1 << 15;
-  target.l3 = 1 << 17;
+  target.l3 = 1 << 20;
   m->target = &target;
   PassOptions o = {.opt_level = 2};
   cr_assert(passes_run(m, &o, NULL, "schedule", NULL));
