@@ -336,6 +336,17 @@ bool graph_inline(Builder *b, const Graph *g, Value *const *args, Value **result
   return true;
 }
 
+const Node *graph_find_kernel(const Graph *g, const char *name) {
+  for (const Node *n = g->first; n; n = n->next) {
+    if (n->kernel && strcmp(n->kernel->name, name) == 0) return n;
+    for (int i = 0; i < n->nregions; i++) {
+      const Node *inner = graph_find_kernel(n->region[i], name);
+      if (inner) return inner;
+    }
+  }
+  return NULL;
+}
+
 // ---- attributes -------------------------------------------------------------------------------------------
 
 const Attr *node_attr(const Node *n, const char *name) {

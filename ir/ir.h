@@ -633,6 +633,7 @@ void value_replace(Value *old, Value *by);
 Value *value_resolve(Value *v); // follows forwards
 void graph_resolve(Graph *g);   // and regions
 void graph_count_uses(Graph *g);
+const Node *graph_find_kernel(const Graph *g, const char *name); // in regions too; NULL: none
 // Deep copy of all nodes into `into` at builder b's place; operands mapped by map[value id] or kept.
 bool graph_inline(Builder *b, const Graph *g, Value *const *args, Value **results);
 

@@ -41,17 +41,6 @@ static bool prepare(Dumps *d, const Module *m) {
 
 // ---- one kernel ---------------------------------------------------------------------------------------------
 
-static const Node *find_kernel(const Graph *g, const char *name) {
-  for (const Node *n = g->first; n; n = n->next) {
-    if (n->kernel && strcmp(n->kernel->name, name) == 0) return n;
-    for (int i = 0; i < n->nregions; i++) {
-      const Node *inner = find_kernel(n->region[i], name);
-      if (inner) return inner;
-    }
-  }
-  return NULL;
-}
-
 static void add_once(Arena *a, Graph *g, Value *v) {
   for (int i = 0; i < g->consts.n; i++)
     if (g->consts.data[i] == v) return;
@@ -64,7 +53,7 @@ static void add_once(Arena *a, Graph *g, Value *v) {
 }
 
 Module *module_of_kernel(Tool *t, const Module *m, const char *name) {
-  const Node *n = find_kernel(m->main, name);
+  const Node *n = graph_find_kernel(m->main, name);
   if (!n) return NULL;
   Module *one = arena_dup(t->arena, m, sizeof *m);
   Graph *g = one->main = NEW(t->arena, Graph);

@@ -101,17 +101,6 @@ static bool after_pass(void *data, Module *m, const Pass *p, double seconds, boo
   return note_kernels(m->main, v);
 }
 
-static const Node *find_kernel(const Graph *g, const char *name) {
-  for (const Node *n = g->first; n; n = n->next) {
-    if (n->kernel && strcmp(n->kernel->name, name) == 0) return n;
-    for (int i = 0; i < n->nregions; i++) {
-      const Node *inner = find_kernel(n->region[i], name);
-      if (inner) return inner;
-    }
-  }
-  return NULL;
-}
-
 static void find_places(Variant *v) {
   int n = ingot_step_count(v->session.model);
   Place *place = NEW_ARRAY(v->tool.arena, Place, n + 1);
@@ -120,7 +109,7 @@ static void find_places(Variant *v) {
     TuneKernel *k = name && *name ? map_get(v->kernels, name) : NULL;
     bool first = k != NULL;
     for (int j = 0; j < i && first; j++) first = place[j].kernel != k;
-    place[i] = (Place){.kernel = k, .node = first ? find_kernel(v->module->main, name) : NULL};
+    place[i] = (Place){.kernel = k, .node = first ? graph_find_kernel(v->module->main, name) : NULL};
   }
   v->place = place;
 }
