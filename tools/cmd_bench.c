@@ -28,17 +28,8 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static void number_option(const char *text, double min, double *out, struct argp_state *state,
-                          const char *what) {
-  char *end;
-  *out = strtod(text, &end);
-  if (end == text || *end || !(*out >= min && *out <= 1e9))
-    argp_error(state, "%s wants a number from %g on, not '%s'", what, min, text);
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
   BenchArgs *a = state->input;
-  double runs;
   switch (key) {
   case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
   case 'i': vec_push(a->build.tool->arena, &a->inputs, (const char *)arg); return 0;
@@ -48,17 +39,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     a->trace = arg;
     a->profile = true;
     return 0;
-  case OPT_RUNS:
-    number_option(arg, 1, &runs, state, "--runs");
-    a->runs = (int)runs;
-    return 0;
-  case OPT_SECONDS: number_option(arg, 0, &a->seconds, state, "--seconds"); return 0;
-  case ARGP_KEY_ARG:
-    if (a->file) argp_error(state, "one library at a time, please");
-    a->file = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS: argp_error(state, "which library?"); return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  case OPT_RUNS: a->runs = (int)number_option(arg, 1, 1e9, state, "--runs"); return 0;
+  case OPT_SECONDS: a->seconds = number_option(arg, 0, 1e9, state, "--seconds"); return 0;
+  default: return file_option(key, arg, state, &a->file, "library");
   }
 }
 

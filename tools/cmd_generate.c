@@ -49,39 +49,25 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static double real_option(const char *text, double min, double max, struct argp_state *state,
-                          const char *what) {
-  char *end;
-  double v = strtod(text, &end);
-  if (end == text || *end || !(v >= min && v <= max))
-    argp_error(state, "%s wants a number from %.15g to %.15g, not '%s'", what, min, max, text);
-  return v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
   GenerateArgs *a = state->input;
   switch (key) {
   case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
   case OPT_PROMPT: a->prompt = arg; return 0;
   case OPT_TOKENIZER: a->tokenizer = arg; return 0;
-  case OPT_STEPS: a->steps = (int)real_option(arg, 1, 1 << 24, state, "--steps"); return 0;
+  case OPT_STEPS: a->steps = (int)number_option(arg, 1, 1 << 24, state, "--steps"); return 0;
   case OPT_TEMPERATURE:
-    a->sampler.temperature = (float)real_option(arg, 0, 1e6, state, "--temperature");
+    a->sampler.temperature = (float)number_option(arg, 0, 1e6, state, "--temperature");
     return 0;
-  case OPT_TOP_K: a->sampler.top_k = (int32_t)real_option(arg, 0, 1 << 24, state, "--top-k"); return 0;
-  case OPT_TOP_P: a->sampler.top_p = (float)real_option(arg, 0, 1, state, "--top-p"); return 0;
+  case OPT_TOP_K: a->sampler.top_k = (int32_t)number_option(arg, 0, 1 << 24, state, "--top-k"); return 0;
+  case OPT_TOP_P: a->sampler.top_p = (float)number_option(arg, 0, 1, state, "--top-p"); return 0;
   case OPT_PENALTY:
-    a->sampler.repetition_penalty = (float)real_option(arg, 0.01, 100, state, "--repetition-penalty");
+    a->sampler.repetition_penalty = (float)number_option(arg, 0.01, 100, state, "--repetition-penalty");
     return 0;
-  case OPT_SEED: a->sampler.seed = (uint64_t)real_option(arg, 0, 9e15, state, "--seed"); return 0;
-  case OPT_BATCH: a->batch = (int)real_option(arg, 1, 4096, state, "--batch"); return 0;
+  case OPT_SEED: a->sampler.seed = (uint64_t)number_option(arg, 0, 9e15, state, "--seed"); return 0;
+  case OPT_BATCH: a->batch = (int)number_option(arg, 1, 4096, state, "--batch"); return 0;
   case OPT_TOKENS: a->numbers = true; return 0;
-  case ARGP_KEY_ARG:
-    if (a->file) argp_error(state, "one library at a time, please");
-    a->file = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS: argp_error(state, "which library?"); return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  default: return file_option(key, arg, state, &a->file, "library");
   }
 }
 

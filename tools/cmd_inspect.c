@@ -27,12 +27,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   switch (key) {
   case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
   case OPT_JSON: a->json = true; return 0;
-  case ARGP_KEY_ARG:
-    if (a->file) argp_error(state, "one file at a time, please");
-    a->file = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS: argp_error(state, "which file?"); return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  default: return file_option(key, arg, state, &a->file, "file");
   }
 }
 

@@ -32,16 +32,11 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
   case 'o': a->out = arg; return 0;
   case OPT_COMMAND: a->command = arg; return 0;
-  case OPT_STATUS: a->status = atoi(arg); return 0;
-  case ARGP_KEY_ARG:
-    if (a->file) argp_error(state, "one model at a time, please");
-    a->file = arg;
-    return 0;
+  case OPT_STATUS: a->status = (int)number_option(arg, 1, 255, state, "--status"); return 0;
   case ARGP_KEY_END:
-    if (!a->file) argp_error(state, "which model?");
     if (!a->command) argp_error(state, "--command=COMMAND is missing");
     return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  default: return file_option(key, arg, state, &a->file, "model");
   }
 }
 

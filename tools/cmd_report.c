@@ -30,22 +30,12 @@ static const struct argp_option options[] = {
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
   ReportArgs *a = state->input;
-  char *end;
   switch (key) {
   case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
   case 'o': a->out = arg; return 0;
   case OPT_NO_PROFILE: a->no_profile = true; return 0;
-  case OPT_SECONDS:
-    a->seconds = strtod(arg, &end);
-    if (end == arg || *end || !(a->seconds >= 0 && a->seconds <= 1e6))
-      argp_error(state, "--seconds wants a number from 0 on, not '%s'", arg);
-    return 0;
-  case ARGP_KEY_ARG:
-    if (a->file) argp_error(state, "one file at a time, please");
-    a->file = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS: argp_error(state, "which model or library?"); return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  case OPT_SECONDS: a->seconds = number_option(arg, 0, 1e6, state, "--seconds"); return 0;
+  default: return file_option(key, arg, state, &a->file, "file");
   }
 }
 

@@ -47,12 +47,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case OPT_LABELS: a->labels = arg; return 0;
   case OPT_PREP: a->prep = arg; return 0;
-  case ARGP_KEY_ARG:
-    if (a->file) argp_error(state, "one library at a time, please");
-    a->file = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS: argp_error(state, "which library?"); return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  default: return file_option(key, arg, state, &a->file, "library");
   }
 }
 

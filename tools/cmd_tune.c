@@ -33,15 +33,6 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static double number_option(const char *text, double min, double max, struct argp_state *state,
-                            const char *what) {
-  char *end;
-  double v = strtod(text, &end);
-  if (end == text || *end || !(v >= min && v <= max))
-    argp_error(state, "%s wants a number from %g to %g, not '%s'", what, min, max, text);
-  return v;
-}
-
 static error_t parse(int key, char *arg, struct argp_state *state) {
   Tune *t = state->input;
   switch (key) {
@@ -53,18 +44,13 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPT_KERNELS: t->only = arg; return 0;
   case OPT_ALL: t->build.pass.all_tiles = true; return 0;
   case OPT_LOG: t->log_path = arg; return 0;
-  case ARGP_KEY_ARG:
-    if (t->file) argp_error(state, "one model at a time, please");
-    t->file = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS: argp_error(state, "which model?"); return 0;
   case ARGP_KEY_END:
     if (t->build.isas) argp_error(state, "--isa: tune for one --target after the other");
     if (t->build.tune)
       argp_error(state, "--tune: the database that is written is read first; name it with -o");
     if (t->build.pass.opt_level < 2) argp_error(state, "there is nothing to tune below -O2");
     return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  default: return file_option(key, arg, state, &t->file, "model");
   }
 }
 

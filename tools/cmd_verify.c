@@ -64,12 +64,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
   case OPT_VALUES: v->values = true; return 0;
   case OPT_BISECT: v->bisect = true; return 0;
-  case ARGP_KEY_ARG:
-    if (v->file) argp_error(state, "one model at a time, please");
-    v->file = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS: argp_error(state, "which model?"); return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  default: return file_option(key, arg, state, &v->file, "model");
   }
 }
 

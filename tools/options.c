@@ -86,6 +86,25 @@ static bool parse_count(const char *text, int max, int *out) {
   return true;
 }
 
+double number_option(const char *text, double min, double max, struct argp_state *state, const char *what) {
+  char *end;
+  double v = strtod(text, &end);
+  if (end == text || *end || !(v >= min && v <= max))
+    argp_error(state, "%s wants a number from %.15g to %.15g, not '%s'", what, min, max, text);
+  return v;
+}
+
+error_t file_option(int key, char *arg, struct argp_state *state, const char **file, const char *what) {
+  switch (key) {
+  case ARGP_KEY_ARG:
+    if (*file) argp_error(state, "one %s at a time, please", what);
+    *file = arg;
+    return 0;
+  case ARGP_KEY_NO_ARGS: argp_error(state, "which %s?", what); return 0;
+  default: return ARGP_ERR_UNKNOWN;
+  }
+}
+
 static void list_targets(void) {
   for (int i = 0; i < target_count(); i++) {
     const Target *t = target_at(i);

@@ -80,6 +80,9 @@ char *build_options_text(const BuildArgs *a);
 // Parses argv with `argp`; false (with *code set) if the command is to end here.
 bool tool_parse(Tool *t, const struct argp *argp, int argc, char **argv, void *input, int *code);
 char *tool_printf(Tool *t, const char *fmt, ...) PRINTF_LIKE(2, 3);
+// The end of a command's parser: takes the one file that it works on, a "library" or whatever it is called.
+error_t file_option(int key, char *arg, struct argp_state *state, const char **file, const char *what);
+double number_option(const char *text, double min, double max, struct argp_state *state, const char *what);
 
 // ---- driver.c: file -> module -> passes ------------------------------------------------------------------
 
