@@ -186,7 +186,7 @@ static int64_t context_bytes(const struct ingot_model *m) {
   return (int64_t)ingot_ctx_bound(m);
 }
 static int64_t state_bytes(const struct ingot_model *m) {
-  return m->state_bytes;
+  return (int64_t)ingot_state_copy_bytes(m);
 }
 static int64_t stack_bytes(const struct ingot_model *m) {
   return m->stack_bytes;
@@ -244,7 +244,7 @@ static void print_constants(const Plan *p, FILE *out, const Param *list, int n) 
     long long value;
   } row[] = {{"ARENA_BYTES", "working memory", worst(p, arena_bytes)},
              {"CTX_BYTES", "memory of a context of one thread, arena included", worst(p, context_bytes)},
-             {"STATE_BYTES", "kept from run to run", worst(p, state_bytes)},
+             {"STATE_BYTES", "a copy of what is kept from run to run, as ingot_state_save writes it", worst(p, state_bytes)},
              {"STACK_BYTES", "at most, of the calling thread", worst(p, stack_bytes)},
              {"WEIGHT_BYTES", "constants", p->model.weights.bytes},
              {"FLOPS", "of a run, at the bounds", p->model.flops}};

@@ -223,6 +223,19 @@ struct ingot_model {
   int64_t stack_bytes; // a run needs at most so much stack on the calling thread; 0: not known
 };
 
+// Whether a context keeps the value of symbol s from run to run.
+static inline int ingot_symbol_kept(const struct ingot_model *m, int32_t s) {
+  return m->symbols[s].kind == INGOT_SYM_CALLER || m->symbols[s].kind == INGOT_SYM_STATE;
+}
+
+// What ingot_state_save writes of exactly this form, 0 if nothing is kept. Layouts, and with them sizes, may differ
+// between the forms of a model.
+static inline uint64_t ingot_state_copy_bytes(const struct ingot_model *m) {
+  uint64_t bytes = (uint64_t)m->state_bytes;
+  for (int32_t s = 0; s < m->n_symbols; s++) bytes += ingot_symbol_kept(m, s) ? sizeof(int64_t) : 0;
+  return bytes ? bytes + sizeof(struct ingot_state_head) : 0;
+}
+
 // No context of one thread takes more than this, whatever the target; for memory that is set aside beforehand.
 enum {
   INGOT_CTX_HEAD = 1024,

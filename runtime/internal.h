@@ -123,9 +123,6 @@ int ingot_bind_outputs(ingot_ctx *c);      // the same, and large enough for the
 int ingot_api_set_symbol(ingot_ctx *, int32_t sym, int64_t value);
 int ingot_api_get_symbol(const ingot_ctx *, int32_t sym, int64_t *value);
 void ingot_symbols_init(ingot_ctx *c);
-static inline bool ingot_symbol_kept(const struct ingot_model *m, int32_t s) {
-  return m->symbols[s].kind == INGOT_SYM_CALLER || m->symbols[s].kind == INGOT_SYM_STATE;
-}
 bool ingot_symbol_settled(const ingot_ctx *c, int32_t sym); // its value is known before a run starts
 int ingot_symbols_from_inputs(ingot_ctx *c);                // all symbols, with all checks
 // INPUT and CALLER symbols from the values given in table order, derived ones from them.

@@ -4,16 +4,9 @@
 
 #include <string.h>
 
-// Of exactly this form: layouts, and with them sizes, may differ between the forms of a model.
-static uint64_t copy_bytes(const ingot_model *m) {
-  uint64_t bytes = sizeof(struct ingot_state_head) + (uint64_t)m->state_bytes;
-  for (int32_t s = 0; s < m->n_symbols; s++) bytes += ingot_symbol_kept(m, s) ? sizeof(int64_t) : 0;
-  return bytes;
-}
-
 uint64_t ingot_api_state_bytes(const ingot_model *head) {
   const ingot_model *m = ingot_api_pick(head);
-  return m ? copy_bytes(m) : 0;
+  return m ? ingot_state_copy_bytes(m) : 0;
 }
 
 // The block comes zeroed from its allocation.
@@ -64,22 +57,23 @@ int ingot_api_state_save(const ingot_ctx *c, void *to, uint64_t bytes) {
   if (!c || !to) return INGOT_E_ARGUMENT;
   ingot_ctx *own = (ingot_ctx *)(uintptr_t)c; // the lock and the text change, the state does not
   if (!ingot_ctx_enter(own)) return INGOT_E_BUSY;
-  uint64_t want = copy_bytes(c->model);
+  uint64_t want = ingot_state_copy_bytes(c->model);
   if (bytes < want)
     return ingot_ctx_leave(own, ingot_ctx_fail(own, INGOT_E_BYTES, "state: %llu bytes given, %llu needed",
                                                (unsigned long long)bytes, (unsigned long long)want));
-  save(c, to, want);
+  if (want) save(c, to, want);
   return ingot_ctx_leave(own, INGOT_OK);
 }
 
 // Checks the whole copy before anything is changed.
 static int check_copy(ingot_ctx *c, const char *from, uint64_t bytes, uint64_t want) {
-  struct ingot_state_head head;
+  struct ingot_state_head head = {0};
   if (bytes < want)
     return ingot_ctx_fail(c, INGOT_E_BYTES, "state: %llu bytes given, %llu needed", (unsigned long long)bytes,
                           (unsigned long long)want);
-  memcpy(&head, from, sizeof head);
-  if (head.model != c->model->id || head.bytes != want)
+  if (!want && !bytes) return INGOT_OK; // nothing, of a model that keeps nothing
+  if (bytes >= sizeof head) memcpy(&head, from, sizeof head);
+  if (!want || head.model != c->model->id || head.bytes != want)
     return ingot_ctx_fail(c, INGOT_E_FORMAT, "state: not a copy of a state of '%s'", c->model->name);
   from += sizeof head;
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
@@ -96,8 +90,9 @@ static int check_copy(ingot_ctx *c, const char *from, uint64_t bytes, uint64_t w
 int ingot_api_state_restore(ingot_ctx *c, const void *from, uint64_t bytes) {
   if (!c || !from) return INGOT_E_ARGUMENT;
   if (!ingot_ctx_enter(c)) return INGOT_E_BUSY;
-  int code = check_copy(c, from, bytes, copy_bytes(c->model));
+  int code = check_copy(c, from, bytes, ingot_state_copy_bytes(c->model));
   if (code) return ingot_ctx_leave(c, code);
+  if (!bytes) return ingot_ctx_leave(c, INGOT_OK);
   const char *p = (const char *)from + sizeof(struct ingot_state_head);
   for (int32_t s = 0; s < c->model->n_symbols; s++) {
     if (!ingot_symbol_kept(c->model, s)) continue;

@@ -214,7 +214,7 @@ int main(void) {
   const struct ingot_model *m = &ingot_model_net;
   struct ingot_options o = {.size = sizeof o, .threads = 1};
   int bad = NET_ARENA_BYTES != ingot_arena_bytes(m, NULL) || NET_CTX_BYTES < (int64_t)ingot_ctx_bytes(m, &o) ||
-            NET_CTX_BYTES > (int64_t)ingot_ctx_bytes(m, &o) + 4096 || NET_STATE_BYTES != m->state_bytes ||
+            NET_CTX_BYTES > (int64_t)ingot_ctx_bytes(m, &o) + 4096 || NET_STATE_BYTES != 0 || ingot_state_bytes(m) != 0 ||
             NET_STACK_BYTES != m->stack_bytes || NET_WEIGHT_BYTES != m->weights.bytes || NET_FLOPS <= 0 ||
             NET_IMAGE_ALIGN != ingot_input_info(m, 0)->align || net_image_size(64) * 4 != ingot_input_info(m, 0)->bytes ||
             net_logits_size(3) != 30 || NET_LOGITS_SIZE != 640;

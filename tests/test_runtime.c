@@ -447,8 +447,10 @@ Test(runtime, state_can_be_saved_restored_and_forked) {
   cr_assert_eq(feed(a, 1, 7, &sum), INGOT_OK);
   cr_assert_eq(sum, 110);
   memset(foreign, 0, bytes);
-  cr_assert_leq(ingot_state_bytes(ingot_ctx_model(other)), bytes);
+  cr_assert_eq(ingot_state_bytes(ingot_ctx_model(other)), 0); // which keeps nothing
   cr_assert_eq(ingot_state_save(other, foreign, bytes), INGOT_OK);
+  cr_assert_eq(ingot_state_restore(other, foreign, 0), INGOT_OK);
+  EXPECT_ERROR(other, ingot_state_restore(other, copy, bytes), INGOT_E_FORMAT, "not a copy");
   EXPECT_ERROR(a, ingot_state_restore(a, foreign, bytes), INGOT_E_FORMAT, "not a copy");
   copy[16] = 99; // past, out of its range
   EXPECT_ERROR(a, ingot_state_restore(a, copy, bytes), INGOT_E_FORMAT, "'past'");
