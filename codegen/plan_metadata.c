@@ -44,6 +44,45 @@ static void put_work(Str *s, const Node *n, bool first) {
   str_puts(s, "]");
 }
 
+static bool is_no_variable(const Expr *e, void *data) {
+  (void)data;
+  return e->op != E_VAR;
+}
+
+// The extents of a scope's loops: constants as a factor, of others their texts. Those that vary in the loops around
+// them count as at their bounds.
+static double put_extents(Str *s, Ctx *c, const FlopScope *f) {
+  double times = f->outer ? put_extents(s, c, f->outer) : 1;
+  for (int i = 0; i < f->nvars; i++) {
+    const Expr *e = f->vars[i]->extent;
+    int64_t lo, hi;
+    if (!e || !expr_bounds(c, e, NULL, &lo, &hi)) continue;
+    if (lo == hi || !expr_visit(c, e, is_no_variable, NULL)) {
+      times *= (double)hi;
+    } else {
+      str_puts(s, ",");
+      put_string(s, expr_text(c, e));
+    }
+  }
+  return times;
+}
+
+// The operations of a step whose extents are symbols, as a sum: each a list of a number and expressions to multiply.
+static void put_flops_at(Str *s, Plan *p, const Kernel *k) {
+  Str list = {.arena = p->arena};
+  bool symbolic = false;
+  for (int i = 0; i < k->stages.n; i++) {
+    for (const FlopScope *f = stage_flop_scopes(p->c, &k->stages.data[i]); f; f = f->next) {
+      Str factors = {.arena = p->arena};
+      double times = put_extents(&factors, p->c, f);
+      if (f->ops <= 0) continue;
+      str_printf(&list, "%s[%.17g%s]", list.n ? "," : "", f->ops * times, str_text(&factors));
+      symbolic |= factors.n > 0;
+    }
+  }
+  if (symbolic) str_printf(s, ",\"flops_at\":[%s]", str_text(&list));
+}
+
 // By step; what the table of steps says of each (struct ingot_step_info) is not said again.
 static void put_kernels(Str *s, Plan *p) {
   str_puts(s, ",\"kernels\":[");
@@ -57,6 +96,7 @@ static void put_kernels(Str *s, Plan *p) {
       if (u->kernel->schedule.tuned) str_puts(s, ",\"tuned\":true");
     }
     if (p->options->instrument) put_work(s, p->step_node.data[i], !u);
+    if (p->options->instrument && u) put_flops_at(s, p, u->kernel);
     str_puts(s, "}");
   }
   str_puts(s, "]");

@@ -50,26 +50,63 @@ static bool seen_put(Seen *s, Arena *a, const Expr *e) {
   return true;
 }
 
-static double count(Ctx *c, const Expr *e, Seen *seen) {
-  if (e->op == E_READ || !seen_put(seen, c->arena, e)) return 0; // a read's indices are integers
+typedef struct Count {
+  Ctx *c;
+  FlopScope *all, **end;
+} Count;
+
+static FlopScope *scope_new(Count *k, const FlopScope *outer, const Var *const *vars, int nvars) {
+  FlopScope *s = NEW(k->c->arena, FlopScope);
+  *s = (FlopScope){.vars = vars, .nvars = nvars, .outer = outer};
+  *k->end = s;
+  k->end = &s->next;
+  return s;
+}
+
+static void count(Count *k, const Expr *e, FlopScope *scope, Seen *seen) {
+  if (e->op == E_READ || !seen_put(seen, k->c->arena, e)) return; // a read's indices are integers
   Seen body = {0};
-  Seen *scope = e->op == E_REDUCE ? &body : seen;
-  double inner = 0, times = 1;
-  for (int i = 0; i < e->nargs; i++) inner += count(c, e->args[i], scope);
-  if (e->op != E_REDUCE) return inner + own_cost(e);
-  for (int i = 0; i < e->reduce.nvars; i++) times *= extent(c, e->reduce.vars[i]);
-  return times * (inner + (dtype_is_float(e->dtype) ? 1 : 0));
+  if (e->op == E_REDUCE) {
+    scope = scope_new(k, scope, e->reduce.vars, e->reduce.nvars);
+    scope->ops += dtype_is_float(e->dtype) ? 1 : 0;
+    seen = &body;
+  }
+  scope->ops += own_cost(e);
+  for (int i = 0; i < e->nargs; i++) count(k, e->args[i], scope, seen);
+}
+
+static double times_of(Ctx *c, const FlopScope *s) {
+  double times = s->outer ? times_of(c, s->outer) : 1;
+  for (int i = 0; i < s->nvars; i++) times *= extent(c, s->vars[i]);
+  return times;
+}
+
+static double sum_of(Ctx *c, const FlopScope *s) {
+  double sum = 0;
+  for (; s; s = s->next) sum += s->ops * times_of(c, s);
+  return sum;
+}
+
+static FlopScope *count_from(Ctx *c, const Expr *e, double before, const Var *const *vars, int nvars) {
+  Count k = {.c = c, .end = &k.all};
+  Seen seen = {0};
+  FlopScope *first = scope_new(&k, NULL, vars, nvars);
+  first->ops = before;
+  count(&k, e, first, &seen);
+  return k.all;
 }
 
 double expr_flops(Ctx *c, const Expr *e) {
-  Seen seen = {0};
-  return count(c, e, &seen);
+  return sum_of(c, count_from(c, e, 0, NULL, 0));
+}
+
+const FlopScope *stage_flop_scopes(Ctx *c, const Stage *s) {
+  double combine = s->store != STORE_SET && dtype_is_float(s->out->type.dtype) ? 1 : 0;
+  return count_from(c, s->value, combine, s->dims, s->ndims);
 }
 
 double stage_flops(Ctx *c, const Stage *s) {
-  double times = 1, combine = s->store != STORE_SET && dtype_is_float(s->out->type.dtype) ? 1 : 0;
-  for (int d = 0; d < s->ndims; d++) times *= extent(c, s->dims[d]);
-  return times * (expr_flops(c, s->value) + combine);
+  return sum_of(c, stage_flop_scopes(c, s));
 }
 
 // ---- nodes ------------------------------------------------------------------------------------------------

@@ -770,6 +770,16 @@ void tuning_drop(Tuning *t, uint64_t kernel, const char *target, int threads);
 // Additions, multiplications, comparisons and functions of floats in one evaluation of e, one each.
 double expr_flops(Ctx *c, const Expr *e);
 double stage_flops(Ctx *c, const Stage *s); // of all its elements
+// A list: `ops` operations in every turn of the loops over `vars`, which are inside those of `outer`.
+typedef struct FlopScope FlopScope;
+struct FlopScope {
+  double ops;
+  const Var *const *vars;
+  int nvars;
+  const FlopScope *outer;
+  FlopScope *next;
+};
+const FlopScope *stage_flop_scopes(Ctx *c, const Stage *s);
 // Of a node by the definition of its op. Branches of an `if` count both, a loop's body once.
 double node_flops(Ctx *c, const Node *n);
 double graph_flops(Ctx *c, const Graph *g);

@@ -84,7 +84,8 @@ typedef struct Measure {
   const struct ingot_probe **probe; // by thread
   struct ingot_probe **before;      // as they stood before the measurement
   Ran *ran;                         // room for n + 1
-  uint64_t run_begin;               // ticks
+  RunExtents extents;               // of the last run
+  uint64_t run_begin, run_end;      // ticks
   double run_begin_ms;
 } Measure;
 
@@ -128,14 +129,17 @@ static int by_begin(const void *a, const void *b) {
   return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-// After a run: steps that ran once took from the first begin to the last end. A thread may begin the next step before
-// the others are done: what two steps have in common is the earlier one's, so that times add up. Steps of loops took
-// what they counted.
+// A step that ran once takes from the first thread's begin to when the next step begins: it is what threads wait for at
+// the barrier behind it. A thread may begin the next step before the others are done: what two steps have in common is
+// the earlier one's, so that times add up. Steps of loops took what they counted, and where there are such, nobody
+// knows what a gap between other steps belongs to.
 static void read_probes(Measure *m) {
   int n = 0;
   uint64_t done = 0;
+  bool loops = false;
   for (int i = 0; i < m->n; i++) {
     m->ran[n] = read_probe(m, i);
+    loops |= m->ran[n].calls > 1;
     n += m->ran[n].calls > 0;
   }
   qsort(m->ran, (size_t)n, sizeof *m->ran, by_begin);
@@ -145,7 +149,11 @@ static void read_probes(Measure *m) {
     uint64_t from = r->begin > done ? r->begin : done;
     uint64_t took = r->calls > 1 ? r->most : r->end > from ? r->end - from : 0;
     if (r->calls == 1 && r->end > done) done = r->end;
-    row->ms += ticks_ms(m, took);
+    uint64_t next = i + 1 < n ? m->ran[i + 1].begin : m->run_end;
+    uint64_t gap = !loops && next > done ? next - done : 0;
+    done += gap;
+    row->ms += ticks_ms(m, took + gap);
+    row->gap_ms += ticks_ms(m, gap);
     row->busy_ms += ticks_ms(m, r->sum);
     row->calls += (double)r->calls;
     row->balance += r->most ? (double)r->sum / (double)r->most : 1; // threads at work, on average
@@ -169,11 +177,13 @@ static void note_spans(Measure *m) {
 }
 
 static bool one_run(Measure *m, double *ms) {
+  extents_note(&m->extents, m->s->ctx, true);
   m->run_begin_ms = seconds_now() * 1e3;
   m->run_begin = limits_ticks();
   if (!session_run(m->s)) return false;
-  uint64_t end = limits_ticks();
-  *ms = m->p->instrumented ? ticks_ms(m, end - m->run_begin) : seconds_now() * 1e3 - m->run_begin_ms;
+  m->run_end = limits_ticks();
+  *ms = m->p->instrumented ? ticks_ms(m, m->run_end - m->run_begin) : seconds_now() * 1e3 - m->run_begin_ms;
+  extents_note(&m->extents, m->s->ctx, false);
   return true;
 }
 
@@ -267,8 +277,9 @@ static void describe(Measure *m, const cJSON *meta) {
     r->step = i++;
     r->source = text_of(k, "from");
     r->schedule = text_of(cJSON_GetObjectItemCaseSensitive(k, "schedule"), "kind");
-    r->flops = number_of(k, "flops");
-    r->bytes = number_of(k, "bytes");
+    r->flops = extents_flops(m->s->tool->ctx, &m->extents, cJSON_GetObjectItemCaseSensitive(k, "flops_at"),
+                             number_of(k, "flops"));
+    r->bytes = number_of(k, "bytes") * extents_filled(&m->extents, m->s->ctx, r->step);
     r->work = cJSON_GetObjectItemCaseSensitive(k, "work");
     if (!r->work) r->work = main_op(m->s->tool, r->source, ingot_step_name(m->s->model, r->step));
   }
@@ -281,6 +292,7 @@ static void finish_row(Measure *m, StepRow *r) {
     r->calls = m->hook->calls[r->step];
   }
   r->ms /= p->runs;
+  r->gap_ms /= p->runs;
   r->busy_ms /= p->runs;
   r->balance = p->instrumented && r->calls > 0 ? r->balance / p->runs / p->threads : 0;
   r->calls /= p->runs;
@@ -308,6 +320,7 @@ bool profile_run(Session *s, ProfileHook *hook, int runs, double seconds, const 
   hook->calls = NEW_ARRAY(a, double, m.n + 1);
   m.row = NEW_ARRAY(a, StepRow, m.n + 1);
   m.ran = NEW_ARRAY(a, Ran, m.n + 1);
+  m.extents = (RunExtents){s->model, NEW_ARRAY(a, int64_t, ingot_symbol_count(s->model) + 1)};
   find_probes(&m);
   if (!measure(&m, runs, seconds) || !count_events(s, p)) return false;
   describe(&m, meta);
@@ -315,6 +328,7 @@ bool profile_run(Session *s, ProfileHook *hook, int runs, double seconds, const 
     m.row[i].name = ingot_step_name(s->model, i);
     finish_row(&m, &m.row[i]);
     p->sum_ms += m.row[i].ms;
+    p->gap_ms += m.row[i].gap_ms;
     if (m.row[i].calls > 0)
       vec_push(a, &p->rows, m.row[i]); // the others are for other extents, or branches not taken
   }

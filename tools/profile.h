@@ -14,6 +14,7 @@ typedef struct StepRow {
   const char *name, *source, *schedule; // source: the ops of the model, the main one first
   double ms, flops, bytes;
   double calls;
+  double gap_ms;     // of it, at its end: no thread was at work; handing over, waiting
   double busy_ms;    // of all threads together; = ms if only one is known of
   double balance;    // busy time of the threads over that of the busiest, 1 if even; 0: not known
   double roof;       // ms that it would take at the machine's limits; 0: not known
@@ -54,8 +55,8 @@ typedef struct Profile {
   int threads, runs;
   int disturbed; // runs that took much longer than most, and are not counted
   double run_ms; // mean of the runs that were measured
-  double
-      sum_ms; // of the steps; the rest is the executor's: starting, handing over to threads, waiting for them
+  double sum_ms; // of the steps; the rest is the executor's, before the first step and after the last
+  double gap_ms; // of it: after the last thread of a step was done and before the next step began
   Limits limits;
   Vec(StepRow) rows;     // by falling time
   OpTimeList ops, kinds; // by falling time
@@ -75,6 +76,16 @@ void profile_hook(void *user, ingot_ctx *ctx, int32_t step, int32_t begin);
 
 // Runs for at least so long and so often. false after reporting.
 bool profile_run(Session *s, ProfileHook *hook, int runs, double seconds, const cJSON *meta, Profile *p);
+// profile_extents.c: the work of steps at the extents of a run, not at the symbols' bounds.
+typedef struct RunExtents {
+  const ingot_model *model;
+  int64_t *value; // by symbol
+} RunExtents;
+// Before a run: what the context keeps; after it: what the run found.
+void extents_note(RunExtents *x, const ingot_ctx *ctx, bool before);
+double extents_flops(Ctx *c, const RunExtents *x, const cJSON *flops_at, double at_bounds);
+// Of all arguments of a step together, as a share of what they take at the bounds.
+double extents_filled(const RunExtents *x, const ingot_ctx *ctx, int step);
 // profile_ops.c: divides the steps' times among the ops that they came from.
 void profile_ops(Arena *a, Profile *p);
 // profile_arena.c: how full working memory was, from the plan in the metadata and the last run's spans.

@@ -61,18 +61,20 @@ void profile_print(const Profile *p) {
   printf("\n%10s %6s %8s %8s %6s %-7s %5s  step\n", "ms", "%", "GFLOP/s", "GB/s", "% roof", "bound",
          p->instrumented && p->threads > 1 ? "% bal" : "");
   for (int i = 0; i < p->rows.n; i++) print_row(p, &p->rows.data[i]);
-  printf("%10.4f %6.1f %38s  (executor: starting, handing over to threads, waiting for them)\n",
-         p->run_ms - p->sum_ms, percent(p, p->run_ms - p->sum_ms), "");
+  printf("%10.4f %6.1f %38s  (executor: before the first step and after the last)\n", p->run_ms - p->sum_ms,
+         percent(p, p->run_ms - p->sum_ms), "");
   print_ops(p, &p->ops, "op of the model", "steps", MOST_OPS);
   print_ops(p, &p->kinds, "kind of op", "ops", MOST_OPS);
   puts("          ~ estimated: a kernel's time is divided among its ops by the work of each as the model "
        "states it");
   profile_print_arena(p);
   printf("\n%10.4f ms of %.4f ms a run are in these steps (%.1f %%; mean of %d runs, %d disturbed ones left "
-         "out), "
-         "measured by %s\n",
+         "out), measured by %s\n",
          p->sum_ms, p->run_ms, percent(p, p->sum_ms), p->runs, p->disturbed,
          p->instrumented ? "probes in the library" : "hooks between steps (--instrument counts inside)");
+  if (p->instrumented)
+    printf("%10.4f ms of them are at the ends of steps, until the next one begins: handing over, waiting\n",
+           p->gap_ms);
 }
 
 // ---- JSON ---------------------------------------------------------------------------------------------------
@@ -92,6 +94,7 @@ static cJSON *row_json(const StepRow *r) {
   if (r->source) cJSON_AddStringToObject(o, "from", r->source);
   cJSON_AddNumberToObject(o, "ms", r->ms);
   cJSON_AddNumberToObject(o, "calls", r->calls);
+  cJSON_AddNumberToObject(o, "gap_ms", r->gap_ms);
   cJSON_AddNumberToObject(o, "busy_ms", r->busy_ms);
   if (r->balance > 0) cJSON_AddNumberToObject(o, "balance", r->balance);
   cJSON_AddNumberToObject(o, "flops", r->flops);
@@ -127,6 +130,7 @@ cJSON *profile_json(const Profile *p) {
   cJSON_AddNumberToObject(o, "run_ms", p->run_ms);
   cJSON_AddNumberToObject(o, "steps_ms", p->sum_ms);
   cJSON_AddNumberToObject(o, "executor_ms", p->run_ms - p->sum_ms);
+  cJSON_AddNumberToObject(o, "gap_ms", p->gap_ms);
   cJSON_AddItemToObject(o, "limits", limits_json(&p->limits));
   for (int i = 0; i < p->counters.n; i++)
     cJSON_AddNumberToObject(counters, p->counters.data[i].name, p->counters.data[i].per_run);
