@@ -36,6 +36,14 @@ const void *runtime_archive(const char *name, size_t *size) {
   return NULL;
 }
 
+size_t codegen_executor_bytes(const Target *t) {
+  char name[64];
+  size_t size;
+  snprintf(name, sizeof name, "%s%s", t->runtime, t->bare ? "-bare" : "");
+  return runtime_archive(name, &size) ? size * 3 / 8
+                                      : 0; // the rest is debug information, symbols, relocations
+}
+
 // A member: 60 bytes of text, the data, and a newline if its length is odd. No dates, no owners.
 static bool put_member(FILE *out, const char *name, const void *data, size_t size) {
   return fprintf(out, "%-16s%-12d%-6d%-6d%-8o%-10zu`\n", name, 0, 0, 0, 0644, size) == 60 &&

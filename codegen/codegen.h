@@ -57,6 +57,9 @@ bool codegen_write(Module *m, const CodegenOptions *o, const char *path);
 // runs is chosen when it is used. Best first.
 bool codegen_write_forms(const Form *forms, int n, const CodegenOptions *o, const char *path);
 
+// Bytes that the executor takes in a library for t, about. 0: this compiler has none.
+size_t codegen_executor_bytes(const Target *t);
+
 // In-process compilation (ORC): for constant folding, verify, tests and tuning.
 typedef struct Jit Jit;
 Jit *jit_compile(Module *m, const CodegenOptions *o); // NULL after reporting; freed with the arena

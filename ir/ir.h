@@ -864,6 +864,9 @@ struct Target {
   const char *needs;   // features that the loader checks, by LLVM's names: "avx2,fma"
   const char *tune;    // LLVM's name of the processor to be fast on; NULL: the cpu
   const char *runtime; // which of the executors in the compiler goes into artefacts
+  // Of a common processor of the row, for estimates where the one that will run the model is not at hand: its clock, and
+  // multiply-adds of vectors a cycle (pairs of a multiplication and an addition without fma).
+  double ghz, fmas;
 };
 
 const Target *target_find(Ctx *c, const char *name); // by name; NULL if unknown

@@ -248,6 +248,11 @@ void attention_candidates(Module *m, Node *n, const PassOptions *o, const Schedu
   list_blocks(m->ctx, t, extent_of(&a, a.key), out);
 }
 
+// Long products, whose operands are in the caches.
+double attention_cycles(Module *m, Node *n) {
+  return (double)n->kernel->flops / (m->target->vector_bytes / 4.0 * 4) / m->target->costs.peak;
+}
+
 bool attention_lower(Lower *l) {
   Attention a;
   if (!attention_match(l->c, l->k, &a)) return false;

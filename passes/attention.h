@@ -20,5 +20,6 @@
 bool attention_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted);
 void attention_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
 bool attention_lower(Lower *l);
+double attention_cycles(Module *m, Node *n);
 
 #endif

@@ -79,5 +79,8 @@ void schedule_candidates(Module *m, Node *n, const PassOptions *o, const Schedul
 // What a kernel's cost depends on, for people and for fitting the model: "product m=196 n=256 k=1024", "" if it is none.
 void schedule_shape(Module *m, Node *n, Str *out);
 bool schedule_equal(const Schedule *a, const Schedule *b);
+// Cycles that the cost model expects of a kernel's arithmetic with the schedule it has, at the bounds of symbols, on one
+// core of two vector multiply-adds a cycle. Of modules between schedule and lower.
+double schedule_cycles(Module *m, Node *n);
 
 #endif

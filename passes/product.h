@@ -18,5 +18,6 @@
 bool product_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted);
 void product_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
 bool product_lower(Lower *l);
+double product_cycles(Module *m, Node *n);
 
 #endif

@@ -140,6 +140,17 @@ void schedule_shape(Module *m, Node *n, Str *out) {
              p.depthwise ? " depthwise" : "", p.guard ? " padded" : "");
 }
 
+double product_cycles(Module *m, Node *n) {
+  Product p;
+  Tile t;
+  if (!product_view(m, n->kernel, &p) || !tile_wanted(&p, &n->kernel->schedule, &t)) return 0;
+  double cycles = tile_cost(&p, t.mr, t.nv);
+  for (int i = 0; i < p.nk; i++) cycles *= (double)p.k_extent[i];
+  for (int i = 0; i < p.ndims; i++) // the tile's cost is for all lanes and rows
+    if (i != p.lane && i != p.tile) cycles *= (double)p.dim[i].extent;
+  return p.tile < 0 ? cycles : cycles * (double)p.dim[p.tile].extent / (double)tile_cost_rows(&p);
+}
+
 void product_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out) {
   Product p;
   if (!product_view(m, n->kernel, &p)) return;

@@ -83,6 +83,7 @@ bool tile_streams_fit(const Product *p, int nv, int cols);
 // May tiles be of that size? Cycles for a step of K with them, for all rows and columns.
 bool tile_allowed(const Product *p, int mr, int nv);
 double tile_cost(const Product *p, int mr, int nv);
+int64_t tile_cost_rows(const Product *p); // how many these are: where it is known at run time only, many
 // The sizes that may be best, by falling hope; returns how many. mr and nv have room for max.
 int tile_ranking(const Product *p, int *mr, int *nv, int max);
 Tile tile_with(const Product *p, int mr, int nv); // everything else is chosen

@@ -107,7 +107,7 @@ static double total_cycles(const Product *p, int64_t rows, int64_t vectors, int 
   return cycles * (1 + odd + 0.02 / mr + 0.02 / nv);
 }
 
-static int64_t rows_of(const Product *p) {
+int64_t tile_cost_rows(const Product *p) {
   if (p->tile < 0) return 1;
   return p->dim[p->tile].fixed ? p->dim[p->tile].extent : 1 << 12;
 }
@@ -130,13 +130,13 @@ int tile_row_chains(const Product *p, int nv, int64_t steps) {
 }
 
 bool tile_allowed(const Product *p, int mr, int nv) {
-  return mr >= 1 && nv >= 1 && mr <= MAX_TILE_ROWS && nv <= MAX_TILE_VECTORS && mr <= rows_of(p) &&
+  return mr >= 1 && nv >= 1 && mr <= MAX_TILE_ROWS && nv <= MAX_TILE_VECTORS && mr <= tile_cost_rows(p) &&
          nv <= tile_vectors(p) && tile_fits(p->target, mr, nv, p->depthwise) && suits_rest(p, mr) &&
          fits_unpacking(p, mr, nv);
 }
 
 double tile_cost(const Product *p, int mr, int nv) {
-  return total_cycles(p, rows_of(p), tile_vectors(p), mr, nv);
+  return total_cycles(p, tile_cost_rows(p), tile_vectors(p), mr, nv);
 }
 
 static void choose_registers(const Product *p, Tile *t) {
@@ -154,7 +154,7 @@ static void choose_registers(const Product *p, Tile *t) {
 }
 
 void tile_candidates(const Product *p, const Tile *chosen, Str *out) {
-  int64_t rows = rows_of(p), vectors = tile_vectors(p);
+  int64_t rows = tile_cost_rows(p), vectors = tile_vectors(p);
   double best = tile_cost(p, chosen->mr, chosen->nv);
   str_printf(out, "tile of %d rows by %d vectors of %d", chosen->mr, chosen->nv, chosen->lanes);
   for (int nv = 1, n = 0; nv <= MAX_TILE_VECTORS && nv <= vectors;
@@ -319,7 +319,7 @@ bool tile_streams_fit(const Product *p, int nv, int cols) {
 // side: several streams get more from the third level (71 GB/s, not 58; Zen 3) and from memory (16 GB/s, not 10).
 static void choose_streams(const Product *p, Tile *t) {
   enum { STREAMS = 4, PANEL = 2 };
-  bool one = rows_of(p) == 1, open = p->tile >= 0 && !p->dim[p->tile].fixed;
+  bool one = tile_cost_rows(p) == 1, open = p->tile >= 0 && !p->dim[p->tile].fixed;
   const Expr *b = product_read(p->b);
   int64_t lo = 1, hi;
   if (open && !expr_bounds(p->c, p->dim[p->tile].var->extent, NULL, &lo, &hi)) lo = 0;

@@ -19,6 +19,8 @@ typedef struct ScheduleClass {
   bool (*lower)(Lower *l);
   // The class's part of schedule_candidates, for a kernel that it may not take. NULL: none.
   void (*candidates)(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
+  // The class's part of schedule_cycles. NULL: it has no cost model.
+  double (*cycles)(Module *m, Node *n);
 } ScheduleClass;
 
 int schedule_class_count(void);

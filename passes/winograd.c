@@ -108,7 +108,7 @@ static double more(double a, double b) {
 }
 
 // Weights come from memory once in a run. Threads share the memory, and larger weights cost room besides.
-static double winograd_cycles(const Target *t, const Winograd *w) {
+static double form_cycles(const Target *t, const Winograd *w) {
   const Costs *c = &t->costs;
   double lanes = t->vector_bytes / 4.0, points = w->f.a * w->f.a, channels = (double)w->ci * (double)w->co;
   double rows = (double)w->tiles / ((double)w->tiles + c->short_rows);
@@ -144,7 +144,7 @@ static int fastest_form(const Target *t, Winograd *w, bool stored, double *best)
   w->stored = stored;
   for (int i = 0; i < ARRAY_LEN(sizes) && (stored || may_transform(t, w)); i++) {
     winograd_set_form(w, sizes[i]);
-    double cycles = winograd_cycles(t, w);
+    double cycles = form_cycles(t, w);
     if (cycles >= *best) continue;
     *best = cycles;
     m = sizes[i];
@@ -158,7 +158,7 @@ static void explain(Module *m, const Node *n, Winograd *w) {
   for (int i = 0; i < 4; i++) {
     winograd_set_form(w, i / 2 ? 4 : 2);
     w->stored = i % 2;
-    at[i / 2][i % 2] = winograd_cycles(m->target, w) * 1e-3;
+    at[i / 2][i % 2] = form_cycles(m->target, w) * 1e-3;
   }
   remark(
       m, "schedule", n->out[0],
@@ -171,6 +171,13 @@ static void set_schedule(Module *m, Node *n, int tile, bool stored) {
   n->kernel->schedule.params.n = 0;
   schedule_add(m->ctx, &n->kernel->schedule, "m", tile);
   schedule_add(m->ctx, &n->kernel->schedule, "stored", stored);
+}
+
+double winograd_cycles(Module *m, Node *n) {
+  Winograd w = {.stored = schedule_get(n->kernel, "stored", 1)};
+  if (!winograd_match(m, n->kernel, &w)) return 0;
+  winograd_set_form(&w, (int)schedule_get(n->kernel, "m", 4));
+  return form_cycles(m->target, &w);
 }
 
 // May the kernel be computed so at all?
@@ -267,7 +274,7 @@ static bool find_stored(Graph *g, void *data) {
     if (!k || !k->schedule.kind || strcmp(k->schedule.kind, "winograd") != 0) continue;
     if (!schedule_get(k, "stored", 1) || !winograd_match(all->m, n->kernel, &w)) continue;
     winograd_set_form(&w, (int)schedule_get(k, "m", 4));
-    double cycles = winograd_cycles(t, &w), other = INFINITY;
+    double cycles = form_cycles(t, &w), other = INFINITY;
     int64_t points = w.f.a * w.f.a;
     int m = fastest_form(t, &w, false, &other);
     Candidate c = {n, m, (points - 9) * w.ci * w.co * 4, other - cycles};

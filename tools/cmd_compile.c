@@ -40,7 +40,7 @@ static const struct argp_option options[] = {
     {"real-time", OPT_REAL_TIME, NULL, 0,
      "a run allocates nothing, waits for nothing, calls the system for nothing", 0},
     {"dry-run", OPT_DRY_RUN, NULL, 0,
-     "tell what would come of it: kernels, memory, time at best; write nothing", 0},
+     "tell what would come of it: kernels, memory, size, time; write nothing", 0},
     {"header", OPT_HEADER, "FILE", 0, "the C header (default: beside the artefact, libX.so has X.h)", 0},
     {0},
 };
@@ -121,12 +121,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPT_MAX_SIZE: return bytes_option(arg, &a->build.codegen.max_size, state);
   case OPT_REAL_TIME: a->build.codegen.real_time = true; return 0;
   case OPT_WEIGHTS_FILE: weights_option(a, arg, state); return 0;
-  case ARGP_KEY_ARG:
-    if (a->file) argp_error(state, "one model file at a time, please");
-    a->file = arg;
-    return 0;
-  case ARGP_KEY_NO_ARGS: argp_error(state, "which model file?"); return 0;
-  default: return ARGP_ERR_UNKNOWN;
+  default: return file_option(key, arg, state, &a->file, "model file");
   }
 }
 
@@ -142,13 +137,6 @@ static const char *default_output(Tool *t, const CompileArgs *a) {
   if (dot && dot != base) *dot = '\0';
   return tool_printf(t, "%s%s%s", library ? "lib" : "",
                      a->build.frontend.name ? a->build.frontend.name : base, suffix);
-}
-
-static bool dry_run(CompileArgs *a) {
-  Module *m = driver_load(&a->build, a->file);
-  if (!m || !driver_passes(&a->build, m)) return false;
-  dry_run_print(&a->build, m);
-  return true;
 }
 
 // As IR text: to standard output if no file is named.
@@ -167,7 +155,7 @@ int cmd_compile(Tool *t, int argc, char **argv) {
   CompileArgs a = {.build = build_args(t)};
   int code;
   if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
-  if (a.dry_run) return dry_run(&a) ? EXIT_FINE : EXIT_INPUT;
+  if (a.dry_run) return dry_run(&a.build, a.file) ? EXIT_FINE : EXIT_INPUT;
   if (a.build.stop_at_level) return emit_text(t, &a) ? EXIT_FINE : EXIT_INPUT;
   if (!a.out)
     a.out = default_output(t, &a);

@@ -5,7 +5,9 @@
 
 #include "tools/tool.h"
 
-// Of a module that has been through the passes.
-void dry_run_print(const BuildArgs *a, const Module *m);
+// Takes the model through the passes and tells what would come of it. false after reporting.
+bool dry_run(BuildArgs *a, const char *path);
+// dry_size.c: bytes of machine code that the kernel's loops become, estimated.
+double dry_code_bytes(Ctx *c, const Target *t, const Kernel *k);
 
 #endif
