@@ -394,13 +394,32 @@ case_full_disk() {
   done
   expect 1 compile "$model" -o x.so --header /dev/full; says "No space left on device"; only
   expect 1 opt "$model" -o /dev/full; says "No space left on device"; only
-  "$ingot" opt "$model" >/dev/full 2>err && fail "a full standard output goes unnoticed"
-  says "No space left on device"
   mkdir small
   mount -t tmpfs -o size=16k none small 2>/dev/null || return 0
   "$ingot" compile "$model" -o small/x.so 2>err && { umount small; fail "no error on a full file system"; }
   local left; left=$(ls -A small); umount small
   says "No space left on device"; [ -z "$left" ] || fail "left on the full file system: $left"
+}
+
+# What is printed and does not arrive is an error, whichever way the process ends.
+case_full_output() {
+  local arguments
+  "$ingot" compile "$model" -o m.so || fail "cannot compile"
+  for arguments in --help --version help "help compile" "compile --help" "generate --usage" ops "ops --markdown" "ops conv" \
+    "opt --list-passes" "opt $model" "compile $model --emit=graph -o -" "inspect m.so" "inspect $model" "explain $model y" \
+    "bench m.so --runs=3" "verify $model" "diff $model $source/models/lenet_fashion.yaml"; do
+    # shellcheck disable=SC2086
+    "$ingot" $arguments >out 2>err || [ "${arguments%% *}" = diff ] || fail "ingot $arguments fails by itself"
+    [ -s out ] || fail "ingot $arguments prints nothing"
+    # shellcheck disable=SC2086
+    "$ingot" $arguments >/dev/full 2>err
+    [ $? -eq 1 ] || fail "ingot $arguments: a full standard output goes unnoticed"
+    says "cannot write to standard output"
+    # shellcheck disable=SC2086
+    "$ingot" $arguments >&- 2>err
+    [ $? -eq 1 ] || fail "ingot $arguments: a closed standard output goes unnoticed"
+  done
+  "$ingot" --help >/dev/full 2>err; says "No space left on device"
 }
 
 case_linker() {

@@ -140,8 +140,32 @@ static int run_command(const Command *c, int argc, char **argv) {
   return code;
 }
 
+// What was printed must have arrived, whichever way the process ends: argp's --help calls exit() itself.
+static void check_output(void) {
+  bool failed = ferror(stdout); // some time ago: errno tells nothing about it
+  if (fflush(stdout) != 0)
+    perror("ingot: cannot write to standard output");
+  else if (failed)
+    fputs("ingot: cannot write to standard output\n", stderr);
+  else
+    return;
+  _exit(EXIT_INPUT);
+}
+
+static int named_command(const Command *c, bool asks_help, int argc, char **argv) {
+  char *self = malloc(strlen(c->name) + sizeof "ingot ");
+  if (!self) return EXIT_INPUT;
+  sprintf(self, "ingot %s", c->name);
+  char *help_argv[] = {self, "--help", NULL};
+  argv[1] = self;
+  int code = asks_help ? run_command(c, 2, help_argv) : run_command(c, argc - 1, argv + 1);
+  free(self);
+  return code;
+}
+
 int main(int argc, char **argv) {
   argp_err_exit_status = EXIT_USAGE;
+  atexit(check_output);
   catch_signals();
   if (argc < 2) {
     help(stderr);
@@ -158,17 +182,5 @@ int main(int argc, char **argv) {
     return EXIT_FINE;
   }
   const Command *c = find_command(asks_help ? argv[2] : name);
-  if (!c) return unknown_command(asks_help ? argv[2] : name);
-  char *self = malloc(strlen(c->name) + sizeof "ingot ");
-  if (!self) return EXIT_INPUT;
-  sprintf(self, "ingot %s", c->name);
-  char *help_argv[] = {self, "--help", NULL};
-  argv[1] = self;
-  int code = asks_help ? run_command(c, 2, help_argv) : run_command(c, argc - 1, argv + 1);
-  if (fflush(stdout) != 0 || ferror(stdout)) {
-    perror("ingot: cannot write to standard output");
-    if (code == EXIT_FINE) code = EXIT_INPUT;
-  }
-  free(self);
-  return code;
+  return c ? named_command(c, asks_help, argc, argv) : unknown_command(asks_help ? argv[2] : name);
 }
