@@ -4,42 +4,21 @@
 #define INGOT_TESTS_ONNX_FIXTURE_H
 
 #include "frontend/onnx.h"
+#include "tests/fixture.h"
 #include "tests/onnx_build.h"
 
-#include <criterion/criterion.h>
-#include <stdlib.h>
-
-static jmp_buf oom;
 static Source SRC = {.path = "m.onnx"};
 
 typedef struct Fixture {
+  Bench *b;
   Ctx *c;
   Arena *a;
-  char *text;
-  size_t len;
-  FILE *out;
   FrontendOptions user;
 } Fixture;
 
 static inline Fixture begin(void) {
-  Fixture f = {.a = arena_new(&oom)};
-  return f;
-}
-
-static inline void start(Fixture *f) {
-  f->out = open_memstream(&f->text, &f->len);
-  f->c = ctx_new(f->a, diag_new(f->a, f->out, false));
-}
-
-static inline const char *said(Fixture *f) {
-  fflush(f->out);
-  return f->text;
-}
-
-static inline void end(Fixture *f) {
-  fclose(f->out);
-  free(f->text);
-  arena_free(f->a);
+  Bench *b = bench_new();
+  return (Fixture){.b = b, .c = b->ctx, .a = b->arena};
 }
 
 static inline Module *import(Fixture *f, Str *model) {
@@ -77,8 +56,8 @@ static inline const Tensor *ramp(Fixture *f, int rank, const int64_t *dims) {
 
 static inline Tensor *run(Fixture *f, Module *m, const Tensor *in) {
   Tensor *out[4];
-  cr_assert(module_verify(m, "import"), "%s", said(f));
-  cr_assert(eval_module(m, &in, out), "%s", said(f));
+  cr_assert(module_verify(m, "import"), "%s", said(f->b));
+  cr_assert(eval_module(m, &in, out), "%s", said(f->b));
   return out[0];
 }
 

@@ -10,7 +10,6 @@
 
 Test(onnx, nodes_may_stand_in_any_order) {
   Fixture f = begin();
-  start(&f);
   Str g = {.arena = f.a};
   add_node(&g, "Neg", NAMES("b"), "y");
   add_node(&g, "Exp", NAMES("dead"), "deader"); // nothing needs it, so that it makes no sense does not matter
@@ -19,10 +18,10 @@ Test(onnx, nodes_may_stand_in_any_order) {
   add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(3));
   Str model = pb_model(f.a, &g, 17);
   Module *m = import(&f, &model);
-  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_not_null(m, "%s", said(f.b));
   cr_assert_eq(m->main->nnodes, 2);
   cr_assert_eq(tensor_get(run(&f, m, ramp(&f, 1, (int64_t[]){3})), 2), -2);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(onnx, faults_of_graphs_are_named) {
@@ -36,7 +35,6 @@ Test(onnx, faults_of_graphs_are_named) {
   };
   for (int i = 0; i < ARRAY_LEN(bad); i++) {
     Fixture f = begin();
-    start(&f);
     Str g = {.arena = f.a};
     add_node(&g, bad[i].op1, NAMES(bad[i].in1), bad[i].out1);
     add_node(&g, bad[i].op2, NAMES(bad[i].in2), bad[i].out2);
@@ -44,14 +42,13 @@ Test(onnx, faults_of_graphs_are_named) {
     add_value(&g, OUTPUT, "b", ONNX_FLOAT, DIMS(3));
     Str model = pb_model(f.a, &g, 17);
     cr_expect_null(import(&f, &model), "case %d", i);
-    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
-    end(&f);
+    cr_expect_not_null(strstr(said(f.b), bad[i].message), "case %d said: %s", i, said(f.b));
+    bench_free(f.b);
   }
 }
 
 Test(onnx, unsupported_operators_are_reported_at_once) {
   Fixture f = begin();
-  start(&f);
   Str g = {.arena = f.a};
   add_node(&g, "Rleu", NAMES("x"), "a");
   add_node(&g, "Rleu", NAMES("a"), "b");
@@ -61,7 +58,7 @@ Test(onnx, unsupported_operators_are_reported_at_once) {
   add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(3));
   Str model = pb_model(f.a, &g, 17);
   cr_assert_null(import(&f, &model));
-  cr_assert_str_eq(said(&f),
+  cr_assert_str_eq(said(f.b),
                    "m.onnx: node 'n_a' (Rleu): error: the operator Rleu, version 17, is not supported (and 1 "
                    "more nodes)\n"
                    "note: did you mean Relu?\n"
@@ -69,12 +66,11 @@ Test(onnx, unsupported_operators_are_reported_at_once) {
                    "17, is not supported\n"
                    "note: it makes strings, which a compiled model cannot; do it before the model is "
                    "called\n");
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(onnx, a_fault_does_not_hide_the_next) {
   Fixture f = begin();
-  start(&f);
   Str g = {.arena = f.a};
   add_ints(&g, "five", DIMS(5));
   add_node(&g, "Reshape", NAMES("x", "five"), "a");
@@ -85,8 +81,8 @@ Test(onnx, a_fault_does_not_hide_the_next) {
   add_value(&g, OUTPUT, "y", ONNX_FLOAT, DIMS(5));
   Str model = pb_model(f.a, &g, 17);
   cr_assert_null(import(&f, &model));
-  cr_assert_eq(diag_errors(f.c->diag), 2, "%s", said(&f));
-  end(&f);
+  cr_assert_eq(diag_errors(f.c->diag), 2, "%s", said(f.b));
+  bench_free(f.b);
 }
 
 // ---- dimensions ----
@@ -112,64 +108,59 @@ static Str shape_model(Arena *a) {
 
 Test(onnx, unknown_dimensions_are_asked_for) {
   Fixture f = begin();
-  start(&f);
   Str model = shape_model(f.a);
   cr_assert_null(import(&f, &model));
-  cr_assert_not_null(strstr(said(&f), "the dimension 'N1' is not known"));
-  cr_assert_not_null(strstr(said(&f), "--dim N1=EXTENT"));
-  end(&f);
+  cr_assert_not_null(strstr(said(f.b), "the dimension 'N1' is not known"));
+  cr_assert_not_null(strstr(said(f.b), "--dim N1=EXTENT"));
+  bench_free(f.b);
 }
 
 Test(onnx, dimensions_can_be_fixed) {
   static const char *const how[] = {"N1=4", "x=4,2,3"};
   for (int i = 0; i < 2; i++) {
     Fixture f = begin();
-    start(&f);
     if (i == 0) vec_push(f.a, &f.user.dims, how[0]);
     if (i == 1) vec_push(f.a, &f.user.shapes, how[1]);
     Str model = shape_model(f.a);
     Module *m = import(&f, &model);
-    cr_assert_not_null(m, "%s", said(&f));
+    cr_assert_not_null(m, "%s", said(f.b));
     cr_assert_str_eq(type_text(f.c, &m->main->outputs.data[0]->type), "f32[4,6]");
     cr_assert_eq(m->main->nnodes, 1, "shape arithmetic folds away");
-    end(&f);
+    bench_free(f.b);
   }
 }
 
 Test(onnx, dimensions_can_stay_open) {
   Fixture f = begin();
-  start(&f);
   vec_push(f.a, &f.user.dims, "N1<=8");
   Str model = shape_model(f.a);
   Module *m = import(&f, &model);
-  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_not_null(m, "%s", said(f.b));
   cr_assert_str_eq(type_text(f.c, &m->main->outputs.data[0]->type), "f32[N1<=8,6]");
   for (int64_t n = 1; n <= 8; n += 3) {
     Tensor *y = run(&f, m, ramp(&f, 3, (int64_t[]){n, 2, 3}));
     cr_assert_eq(type_elements(&y->type), 6 * n);
     cr_assert_eq(tensor_get(y, 6 * n - 1), (double)(6 * n - 1));
   }
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(onnx, options_that_fit_nothing_are_faults) {
   static const char *const dims[] = {"N2=4", "N1", "N1=", "N1<4", "N1=x", "N1=99999999999999999999"};
   for (int i = 0; i < ARRAY_LEN(dims); i++) {
     Fixture f = begin();
-    start(&f);
     vec_push(f.a, &f.user.dims, dims[i]);
     Str model = shape_model(f.a);
     cr_expect_null(import(&f, &model), "%s", dims[i]);
-    end(&f);
+    bench_free(f.b);
   }
   Fixture f = begin();
-  start(&f);
   vec_push(f.a, &f.user.shapes, "z=1,2");
   vec_push(f.a, &f.user.dims, "N1=1");
   Str model = shape_model(f.a);
   cr_assert_null(import(&f, &model));
-  cr_assert_not_null(strstr(said(&f), "names no input"));
-  end(&f);
+  cr_assert_not_null(strstr(said(f.b), "names no input"));
+  bench_free(f.b);
 }
 
 // ---- functions ----
@@ -204,21 +195,19 @@ static Str function_model(Arena *a, Str *fn) {
 
 Test(onnx, local_functions_are_inlined) {
   Fixture f = begin();
-  start(&f);
   Str fn = function(f.a, "Mine", "Neg", false), model = function_model(f.a, &fn);
   Module *m = import(&f, &model);
-  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_not_null(m, "%s", said(f.b));
   cr_assert_eq(tensor_get(run(&f, m, ramp(&f, 1, (int64_t[]){3})), 1), -1);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(onnx, recursive_functions_are_refused) {
   Fixture f = begin();
-  start(&f);
   Str fn = function(f.a, "Mine", "Mine", true), model = function_model(f.a, &fn);
   cr_assert_null(import(&f, &model));
-  cr_assert_not_null(strstr(said(&f), "too deeply"), "%s", said(&f));
-  end(&f);
+  cr_assert_not_null(strstr(said(f.b), "too deeply"), "%s", said(f.b));
+  bench_free(f.b);
 }
 
 // ---- constants ----
@@ -251,13 +240,12 @@ Test(onnx, faults_of_constants_are_named) {
   };
   for (int i = 0; i < ARRAY_LEN(bad); i++) {
     Fixture f = begin();
-    start(&f);
     char data[64] = {0};
     Str t = pb_tensor(f.a, "w", bad[i].elem, bad[i].dims, bad[i].rank, data, bad[i].bytes);
     Str model = add_model(f.a, &t);
     cr_expect_null(import(&f, &model), "case %d", i);
-    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
-    end(&f);
+    cr_expect_not_null(strstr(said(f.b), bad[i].message), "case %d said: %s", i, said(f.b));
+    bench_free(f.b);
   }
 }
 
@@ -291,13 +279,12 @@ static const char *data_folder(Arena *a) {
 
 Test(onnx, external_data_is_mapped) {
   Fixture f = begin();
-  start(&f);
   SRC.path = arena_printf(f.a, "%s/m.onnx", data_folder(f.a));
   Str t = external(f.a, "w.bin", "4", "12"), model = add_model(f.a, &t);
   Module *m = import(&f, &model);
-  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_not_null(m, "%s", said(f.b));
   cr_assert_eq(tensor_get(run(&f, m, ramp(&f, 1, (int64_t[]){3})), 2), 5);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(onnx, external_data_stays_in_its_folder) {
@@ -321,12 +308,11 @@ Test(onnx, external_data_stays_in_its_folder) {
   };
   for (int i = 0; i < ARRAY_LEN(bad); i++) {
     Fixture f = begin();
-    start(&f);
     SRC.path = arena_printf(f.a, "%s/m.onnx", data_folder(f.a));
     Str t = external(f.a, bad[i].location, bad[i].offset, bad[i].length), model = add_model(f.a, &t);
     cr_expect_null(import(&f, &model), "case %d", i);
-    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
-    end(&f);
+    cr_expect_not_null(strstr(said(f.b), bad[i].message), "case %d said: %s", i, said(f.b));
+    bench_free(f.b);
   }
 }
 
@@ -342,16 +328,15 @@ Test(onnx, small_types_become_wider_ones) {
   };
   for (int i = 0; i < ARRAY_LEN(small); i++) {
     Fixture f = begin();
-    start(&f);
     Str t = pb_tensor(f.a, "w", small[i].elem, DIMS(3), small[i].bytes, 2), g = {.arena = f.a};
     pb_message(&g, 5, &t);
     add_node(&g, "Identity", NAMES("w"), "y");
     add_value(&g, OUTPUT, "y", small[i].elem, DIMS(3));
     Str model = pb_model(f.a, &g, 21);
     Module *m = import(&f, &model);
-    cr_assert_not_null(m, "%s", said(&f));
+    cr_assert_not_null(m, "%s", said(f.b));
     const Tensor *y = m->main->outputs.data[0]->data;
     for (int k = 0; k < 3; k++) cr_expect_eq(tensor_get(y, k), small[i].want[k], "%d %d", i, k);
-    end(&f);
+    bench_free(f.b);
   }
 }

@@ -20,8 +20,8 @@ static Tensor *scalar_of(Fixture *f, DType t, int64_t v) {
 }
 
 static void evaluate(Fixture *f, Module *m, const Tensor *const *in, Tensor **out) {
-  cr_assert(module_verify(m, "import"), "%s", said(f));
-  cr_assert(eval_module(m, in, out), "%s", said(f));
+  cr_assert(module_verify(m, "import"), "%s", said(f->b));
+  cr_assert(eval_module(m, in, out), "%s", said(f->b));
 }
 
 // ---- If ----
@@ -46,11 +46,10 @@ static Str if_model(Arena *a, const char *otherwise) {
 
 Test(onnx_control, branches_of_different_extents) {
   Fixture f = begin();
-  start(&f);
   vec_push(f.a, &f.user.dims, "N1<=8");
   Str model = if_model(f.a, "Neg");
   Module *m = import(&f, &model);
-  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_not_null(m, "%s", said(f.b));
   for (int taken = 0; taken < 2; taken++) {
     for (int64_t n = 1; n <= 8; n += 3) {
       Tensor *out[1];
@@ -61,17 +60,16 @@ Test(onnx_control, branches_of_different_extents) {
       cr_expect_eq(tensor_get(out[0], last), (double)(taken ? last : -last));
     }
   }
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(onnx_control, branches_of_different_ranks) {
   Fixture f = begin();
-  start(&f);
   vec_push(f.a, &f.user.dims, "N1<=8");
   Str model = if_model(f.a, "Shape");
   cr_assert_null(import(&f, &model));
-  cr_assert_not_null(strstr(said(&f), "in one branch and"), "%s", said(&f));
-  end(&f);
+  cr_assert_not_null(strstr(said(f.b), "in one branch and"), "%s", said(f.b));
+  bench_free(f.b);
 }
 
 // ---- Loop ----
@@ -119,46 +117,42 @@ static void check_loop(Fixture *f, const Tensor *const *in, Module *m, int64_t t
 
 Test(onnx_control, as_many_iterations_as_rows) {
   Fixture f = begin();
-  start(&f);
   vec_push(f.a, &f.user.dims, "N1<=40");
   Str model = loop_model(f.a, false, false);
   Module *m = import(&f, &model);
-  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_not_null(m, "%s", said(f.b));
   const Sym *s = m->main->outputs.data[1]->type.dim[0].sym ? m->syms.data[0] : NULL;
   cr_expect(s && !s->data_dependent); // the extent is the input's, not one that the run finds
   for (int64_t n = 1; n <= 40; n += 13) check_loop(&f, (const Tensor *[]){ramp(&f, 1, &n)}, m, n);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(onnx_control, iterations_that_end_early) {
   Fixture f = begin();
-  start(&f);
   vec_push(f.a, &f.user.dims, "N1<=40");
   Str model = loop_model(f.a, false, true);
   Module *m = import(&f, &model);
-  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_not_null(m, "%s", said(f.b));
   int64_t n = 30;
   check_loop(&f, (const Tensor *[]){ramp(&f, 1, &n)}, m, 5); // before it: 0, 0, 1, 3, 6
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(onnx_control, iterations_bounded_by_the_user) {
   Fixture f = begin();
-  start(&f);
   vec_push(f.a, &f.user.dims, "N1=40");
   Str model = loop_model(f.a, true, false);
   cr_assert_null(import(&f, &model));
-  cr_assert_not_null(strstr(said(&f), "--dim 'N2<=BOUND'"), "%s", said(&f));
-  end(&f);
+  cr_assert_not_null(strstr(said(f.b), "--dim 'N2<=BOUND'"), "%s", said(f.b));
+  bench_free(f.b);
   f = begin();
-  start(&f);
   vec_push(f.a, &f.user.dims, "N1=40");
   vec_push(f.a, &f.user.dims, "N2<=20");
   model = loop_model(f.a, true, false);
   Module *m = import(&f, &model);
-  cr_assert_not_null(m, "%s", said(&f));
+  cr_assert_not_null(m, "%s", said(f.b));
   int64_t rows = 40;
   for (int64_t n = 0; n <= 20; n += 10)
     check_loop(&f, (const Tensor *[]){scalar_of(&f, DT_I64, n), ramp(&f, 1, &rows)}, m, n);
-  end(&f);
+  bench_free(f.b);
 }

@@ -1,45 +1,13 @@
 // test_onnx_wire.c: the ONNX reader on well-formed, odd and hostile bytes.
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/onnx_wire.h"
+#include "tests/fixture.h"
 #include "tests/onnx_build.h"
 
-#include <criterion/criterion.h>
-#include <stdlib.h>
-
-static jmp_buf oom;
 static const Source SRC = {.path = "m.onnx"};
 
-typedef struct Fixture {
-  Arena *a;
-  Diag *d;
-  char *text;
-  size_t len;
-  FILE *out;
-} Fixture;
-
-static Fixture begin(void) {
-  Fixture f = {.a = arena_new(&oom)};
-  return f;
-}
-
-static void listen_to(Fixture *f) {
-  f->out = open_memstream(&f->text, &f->len);
-  f->d = diag_new(f->a, f->out, false);
-}
-
-static const char *said(Fixture *f) {
-  fflush(f->out);
-  return f->text;
-}
-
-static void end(Fixture *f) {
-  fclose(f->out);
-  free(f->text);
-  arena_free(f->a);
-}
-
-static OnnxModel *decode(Fixture *f, Str *s) {
-  return onnx_decode_model(f->a, f->d, &SRC, (const uint8_t *)str_text(s), s->n);
+static OnnxModel *decode(Bench *b, Str *s) {
+  return onnx_decode_model(b->arena, b->ctx->diag, &SRC, (const uint8_t *)str_text(s), s->n);
 }
 
 // A model with one of everything that matters.
@@ -68,10 +36,9 @@ static Str sample(Arena *a) {
 }
 
 Test(onnx_wire, decodes_a_model) {
-  Fixture f = begin();
-  listen_to(&f);
-  Str s = sample(f.a);
-  OnnxModel *m = decode(&f, &s);
+  Bench *b = bench_new();
+  Str s = sample(b->arena);
+  OnnxModel *m = decode(b, &s);
   cr_assert_not_null(m);
   cr_assert_eq(m->ir_version, 8);
   cr_assert_eq(m->opsets[0].version, 17);
@@ -93,76 +60,73 @@ Test(onnx_wire, decodes_a_model) {
   cr_assert_eq(g->in[0].type->tensor->shape->dims[0].has, ONNX_HAS_PARAM);
   cr_assert_str_eq(g->in[0].type->tensor->shape->dims[0].param, "N1");
   cr_assert_eq(g->in[0].type->tensor->shape->dims[1].value, 3);
-  end(&f);
+  bench_free(b);
 }
 
 Test(onnx_wire, tensor_data_stays_in_place) {
-  Fixture f = begin();
-  listen_to(&f);
-  Str s = sample(f.a);
-  OnnxModel *m = decode(&f, &s);
+  Bench *b = bench_new();
+  Str s = sample(b->arena);
+  OnnxModel *m = decode(b, &s);
   OnnxTensor *w = &m->graph->inits[0];
   cr_assert_eq(w->raw.n, 24);
   cr_assert((const char *)w->raw.p > s.s && (const char *)w->raw.p < s.s + s.n);
   cr_assert_eq(memcmp(w->raw.p, "abc", 3), 0);
-  Str t = {.arena = f.a};
+  Str t = {.arena = b->arena};
   pb_bytes(&t, 4, (float[]){1, 2}, 8);
-  OnnxTensor *one = onnx_decode_tensor(f.a, f.d, &SRC, (const uint8_t *)t.s, t.n);
+  OnnxTensor *one = onnx_decode_tensor(b->arena, b->ctx->diag, &SRC, (const uint8_t *)t.s, t.n);
   cr_assert((const char *)one->floats.p > t.s && (const char *)one->floats.p < t.s + t.n);
   pb_float(&t, 4, 3); // a second piece: now it has to be gathered
-  OnnxTensor *two = onnx_decode_tensor(f.a, f.d, &SRC, (const uint8_t *)t.s, t.n);
+  OnnxTensor *two = onnx_decode_tensor(b->arena, b->ctx->diag, &SRC, (const uint8_t *)t.s, t.n);
   cr_assert_eq(two->floats.n, 12);
   float last;
   memcpy(&last, two->floats.p + 8, 4);
   cr_assert_eq(last, 3);
-  end(&f);
+  bench_free(b);
 }
 
 Test(onnx_wire, negative_int32_is_sign_extended) {
-  Fixture f = begin();
-  listen_to(&f);
-  Str t = {.arena = f.a};
+  Bench *b = bench_new();
+  Str t = {.arena = b->arena};
   pb_packed(&t, 5, (int64_t[]){-7, 255}, 2);
   pb_int(&t, 5, 0xfffffff9); // as some writers store -7: five bytes
-  OnnxTensor *tensor = onnx_decode_tensor(f.a, f.d, &SRC, (const uint8_t *)t.s, t.n);
+  OnnxTensor *tensor = onnx_decode_tensor(b->arena, b->ctx->diag, &SRC, (const uint8_t *)t.s, t.n);
   cr_assert_eq(tensor->nints32, 3);
   cr_assert_eq(tensor->ints32[0], -7);
   cr_assert_eq(tensor->ints32[1], 255);
   cr_assert_eq(tensor->ints32[2], -7);
-  end(&f);
+  bench_free(b);
 }
 
 Test(onnx_wire, unknown_fields_are_skipped) {
-  Fixture f = begin();
-  listen_to(&f);
-  Str s = sample(f.a);
+  Bench *b = bench_new();
+  Str s = sample(b->arena);
   pb_text(&s, 99, "from the future");
   pb_int(&s, 1000, 7);
   pb_float(&s, 1001, 7);
-  cr_assert_not_null(decode(&f, &s));
-  cr_assert_eq(diag_errors(f.d), 0);
-  end(&f);
+  cr_assert_not_null(decode(b, &s));
+  cr_assert_eq(diag_errors(b->ctx->diag), 0);
+  bench_free(b);
 }
 
 // Every prefix and every flipped byte of a good file is taken or refused, never read beyond.
 Test(onnx_wire, damaged_files_are_survived) {
-  Fixture f = begin();
-  Str s = sample(f.a);
-  f.d = diag_new(f.a, NULL, false);
+  Bench *b = bench_new();
+  Str s = sample(b->arena);
+  b->ctx->diag = diag_new(b->arena, NULL, false);
   for (size_t n = 0; n <= s.n; n++) {
     uint8_t *copy = malloc(n ? n : 1); // its own block, so that a sanitizer sees an overrun
     memcpy(copy, s.s, n);
-    onnx_decode_model(f.a, f.d, &SRC, copy, n);
+    onnx_decode_model(b->arena, b->ctx->diag, &SRC, copy, n);
     for (size_t i = 0; i < n && n == s.n; i++) {
       for (int bit = 0; bit < 8; bit++) {
         copy[i] ^= (uint8_t)(1 << bit);
-        onnx_decode_model(f.a, f.d, &SRC, copy, n);
+        onnx_decode_model(b->arena, b->ctx->diag, &SRC, copy, n);
         copy[i] ^= (uint8_t)(1 << bit);
       }
     }
     free(copy);
   }
-  arena_free(f.a);
+  arena_free(b->arena);
 }
 
 typedef struct Bad {
@@ -185,53 +149,49 @@ Test(onnx_wire, faults_are_named) {
       {"\x12\x02\x61\x00", 4, "NUL byte"},
   };
   for (int i = 0; i < ARRAY_LEN(bad); i++) {
-    Fixture f = begin();
-    listen_to(&f);
-    cr_assert_null(onnx_decode_model(f.a, f.d, &SRC, (const uint8_t *)bad[i].bytes, bad[i].n));
-    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
-    end(&f);
+    Bench *b = bench_new();
+    cr_assert_null(onnx_decode_model(b->arena, b->ctx->diag, &SRC, (const uint8_t *)bad[i].bytes, bad[i].n));
+    cr_expect_not_null(strstr(said(b), bad[i].message), "case %d said: %s", i, said(b));
+    bench_free(b);
   }
 }
 
 Test(onnx_wire, nesting_is_bounded) {
-  Fixture f = begin();
-  listen_to(&f);
-  Str type = {.arena = f.a}; // sequences of sequences of ...
+  Bench *b = bench_new();
+  Str type = {.arena = b->arena}; // sequences of sequences of ...
   for (int i = 0; i < 200; i++) {
-    Str elem = {.arena = f.a}, outer = {.arena = f.a};
+    Str elem = {.arena = b->arena}, outer = {.arena = b->arena};
     pb_message(&elem, 1, &type);
     pb_message(&outer, 4, &elem);
     type = outer;
   }
-  Str value = {.arena = f.a}, graph = {.arena = f.a};
+  Str value = {.arena = b->arena}, graph = {.arena = b->arena};
   pb_message(&value, 2, &type);
   pb_message(&graph, 11, &value);
-  Str s = pb_model(f.a, &graph, 17);
-  cr_assert_null(decode(&f, &s));
-  cr_assert_not_null(strstr(said(&f), "nested too deeply"));
-  end(&f);
+  Str s = pb_model(b->arena, &graph, 17);
+  cr_assert_null(decode(b, &s));
+  cr_assert_not_null(strstr(said(b), "nested too deeply"));
+  bench_free(b);
 }
 
 Test(onnx_wire, objects_are_bounded) {
-  Fixture f = begin();
-  listen_to(&f);
+  Bench *b = bench_new();
   size_t n = 2 * ((size_t)ONNX_MAX_OBJECTS + 1);
-  Str graph = {.arena = f.a};
-  char *empty_nodes = arena_alloc(f.a, n);
+  Str graph = {.arena = b->arena};
+  char *empty_nodes = arena_alloc(b->arena, n);
   for (size_t i = 0; i < n; i += 2) empty_nodes[i] = 1 << 3 | 2;
   str_put(&graph, empty_nodes, n);
-  Str s = pb_model(f.a, &graph, 17);
-  cr_assert_null(decode(&f, &s));
-  cr_assert_not_null(strstr(said(&f), "absurdly many"));
-  end(&f);
+  Str s = pb_model(b->arena, &graph, 17);
+  cr_assert_null(decode(b, &s));
+  cr_assert_not_null(strstr(said(b), "absurdly many"));
+  bench_free(b);
 }
 
 Test(onnx_wire, overlong_packed_numbers_are_refused) {
-  Fixture f = begin();
-  listen_to(&f);
-  Str t = {.arena = f.a};
+  Bench *b = bench_new();
+  Str t = {.arena = b->arena};
   pb_bytes(&t, 7, "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", 12);
-  cr_assert_null(onnx_decode_tensor(f.a, f.d, &SRC, (const uint8_t *)t.s, t.n));
-  cr_assert_not_null(strstr(said(&f), "overlong number"));
-  end(&f);
+  cr_assert_null(onnx_decode_tensor(b->arena, b->ctx->diag, &SRC, (const uint8_t *)t.s, t.n));
+  cr_assert_not_null(strstr(said(b), "overlong number"));
+  bench_free(b);
 }

@@ -1,46 +1,23 @@
-// test_weights.c: .npy, .npz and .safetensors files, whole and damaged.
+// test_weights.c: .npy, .npz, .safetensors and llama2.c files, whole and damaged.
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/weights.h"
+#include "tests/fixture.h"
 
-#include <criterion/criterion.h>
-#include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
 
-static jmp_buf oom;
-
 typedef struct Fixture {
+  Bench *b;
   Ctx *c;
   Arena *a;
-  char *text;
-  size_t len;
-  FILE *out;
   const char *dir;
 } Fixture;
 
 static Fixture begin(void) {
-  Fixture f = {.a = arena_new(&oom)};
-  char *dir = arena_strdup(f.a, "/tmp/ingot_weights_XXXXXX");
+  Bench *b = bench_new();
+  char *dir = arena_strdup(b->arena, "/tmp/ingot_weights_XXXXXX");
   cr_assert_not_null(mkdtemp(dir));
-  f.dir = dir;
-  return f;
-}
-
-// The rest of the fixture: the stream's buffer is a member, so it must not move afterwards.
-static void start(Fixture *f) {
-  f->out = open_memstream(&f->text, &f->len);
-  f->c = ctx_new(f->a, diag_new(f->a, f->out, false));
-}
-
-static const char *said(Fixture *f) {
-  fflush(f->out);
-  return f->text;
-}
-
-static void end(Fixture *f) {
-  fclose(f->out);
-  free(f->text);
-  arena_free(f->a);
+  return (Fixture){b, b->ctx, b->arena, dir};
 }
 
 static const char *write_file(Fixture *f, const char *name, const void *p, size_t n) {
@@ -74,14 +51,13 @@ static const float SIX[] = {0, 1, 2, 3, 4, 5};
 
 Test(weights, npy_plain) {
   Fixture f = begin();
-  start(&f);
   Str s = npy(f.a, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }  \n", SIX, 24);
   Tensor *t = parse(&f, s);
   cr_assert_not_null(t);
   cr_assert_str_eq(type_text(f.c, &t->type), "f32[2,3]");
   cr_assert((const char *)t->data > s.s && (const char *)t->data < s.s + s.n, "the data stays in place");
   cr_assert_eq(tensor_get(t, 4), 4);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(weights, npy_headers_of_other_writers) {
@@ -92,34 +68,31 @@ Test(weights, npy_headers_of_other_writers) {
       "{'descr': '=f4', 'fortran_order': False, 'shape': (6,), }",
   };
   Fixture f = begin();
-  start(&f);
   for (int i = 0; i < ARRAY_LEN(dicts); i++)
     cr_expect_not_null(parse(&f, npy(f.a, dicts[i], SIX, 24)), "%s", dicts[i]);
   Tensor *scalar = parse(&f, npy(f.a, "{'descr': '<i8', 'fortran_order': False, 'shape': (), }", SIX, 8));
   cr_assert_eq(scalar->type.rank, 0);
   Tensor *empty = parse(&f, npy(f.a, "{'descr': '<i8', 'fortran_order': True, 'shape': (0, 4), }", SIX, 0));
   cr_assert_eq(empty->bytes, 0);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(weights, npy_fortran_order_becomes_row_major) {
   Fixture f = begin();
-  start(&f);
   Tensor *t = parse(&f, npy(f.a, "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", SIX, 24));
   static const double want[] = {0, 2, 4, 1, 3, 5};
   for (int i = 0; i < 6; i++) cr_assert_eq(tensor_get(t, i), want[i]);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(weights, npy_big_endian_is_swapped) {
   Fixture f = begin();
-  start(&f);
   static const uint8_t bytes[] = {0, 1, 1, 0, 0xff, 0xfe};
   Tensor *t = parse(&f, npy(f.a, "{'descr': '>i2', 'fortran_order': False, 'shape': (3,), }", bytes, 6));
   cr_assert_eq(tensor_get(t, 0), 1);
   cr_assert_eq(tensor_get(t, 1), 256);
   cr_assert_eq(tensor_get(t, 2), -2);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(weights, npy_faults_are_named) {
@@ -147,16 +120,14 @@ Test(weights, npy_faults_are_named) {
   };
   for (int i = 0; i < ARRAY_LEN(bad); i++) {
     Fixture f = begin();
-    start(&f);
     cr_expect_null(parse(&f, npy(f.a, bad[i].dict, SIX, bad[i].bytes)));
-    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
-    end(&f);
+    cr_expect_not_null(strstr(said(f.b), bad[i].message), "case %d said: %s", i, said(f.b));
+    bench_free(f.b);
   }
 }
 
 Test(weights, npy_prefixes_are_survived) {
   Fixture f = begin();
-  start(&f);
   Str s = npy(f.a, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", SIX, 24);
   for (size_t n = 0; n < s.n; n++) {
     uint8_t *copy = malloc(n ? n : 1);
@@ -164,14 +135,13 @@ Test(weights, npy_prefixes_are_survived) {
     cr_assert_null(npy_parse(f.c, NO_LOC, "x", copy, n));
     free(copy);
   }
-  end(&f);
+  bench_free(f.b);
 }
 
 // ---- writing ----
 
 Test(weights, npy_round_trip) {
   Fixture f = begin();
-  start(&f);
   const char *path = arena_printf(f.a, "%s/t.npy", f.dir);
   for (int t = 0; t < DT_COUNT; t++) {
     Type type = type_make((DType)t, 2, (int64_t[]){2, 3});
@@ -186,12 +156,11 @@ Test(weights, npy_round_trip) {
     cr_assert_str_eq(y->file, path);
     cr_assert_eq(y->offset % 64, 0);
   }
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(weights, npz_round_trip) {
   Fixture f = begin();
-  start(&f);
   const char *path = arena_printf(f.a, "%s/t.npz", f.dir);
   Type type = type_make(DT_F32, 1, (int64_t[]){6});
   Tensor *six = tensor_view(f.c, &type, SIX), *one = tensor_scalar(f.c, DT_I64, 7);
@@ -204,8 +173,8 @@ Test(weights, npz_round_trip) {
   cr_assert_eq(t->offset % 64, 0, "members can be mapped");
   cr_assert(tensor_equal(weights_get(w, NO_LOC, "n"), one));
   cr_assert_null(weights_get(w, NO_LOC, "layer.wieght"));
-  cr_assert_not_null(strstr(said(&f), "did you mean 'layer.weight'?"));
-  end(&f);
+  cr_assert_not_null(strstr(said(f.b), "did you mean 'layer.weight'?"));
+  bench_free(f.b);
 }
 
 // ---- npz ----
@@ -250,33 +219,31 @@ static Str deflated(Arena *a, const char *name, Str full, uint32_t claim) {
 
 Test(weights, npz_deflated_members_are_inflated) {
   Fixture f = begin();
-  start(&f);
   Str inner = npy(f.a, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", SIX, 24);
   Str s = deflated(f.a, "x.npy", inner, (uint32_t)inner.n);
   WeightFile *w = weights_open(f.c, NO_LOC, write_file(&f, "a.npz", s.s, s.n));
-  cr_assert_not_null(w, "%s", said(&f));
+  cr_assert_not_null(w, "%s", said(f.b));
   const Tensor *t = weights_get(w, NO_LOC, "x");
-  cr_assert_not_null(t, "%s", said(&f));
+  cr_assert_not_null(t, "%s", said(f.b));
   cr_assert_eq(tensor_get(t, 5), 5);
   cr_assert_null(t->file);
-  end(&f);
+  bench_free(f.b);
 }
 
 Test(weights, npz_damage_is_found) {
   Fixture f = begin();
-  start(&f);
   Str inner = npy(f.a, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", SIX, 24);
   Str bomb = deflated(f.a, "x.npy", inner, 0x7fffffff);
   cr_assert_null(weights_open(f.c, NO_LOC, write_file(&f, "bomb.npz", bomb.s, bomb.n)));
-  cr_assert_not_null(strstr(said(&f), "impossible size"));
+  cr_assert_not_null(strstr(said(f.b), "impossible size"));
   Str s = deflated(f.a, "x.npy", inner, (uint32_t)inner.n);
   s.s[45] ^= 0x55; // in the packed data
   WeightFile *w = weights_open(f.c, NO_LOC, write_file(&f, "bad.npz", s.s, s.n));
   cr_assert_null(weights_get(w, NO_LOC, "x"));
-  cr_assert_not_null(strstr(said(&f), "damaged"));
+  cr_assert_not_null(strstr(said(f.b), "damaged"));
   for (size_t n = 4; n < s.n; n++)
     cr_assert_null(weights_open(f.c, NO_LOC, write_file(&f, "cut.npz", s.s, n)));
-  end(&f);
+  bench_free(f.b);
 }
 
 // ---- safetensors ----
@@ -291,7 +258,6 @@ static const char *safetensors(Fixture *f, const char *json, size_t data_bytes) 
 
 Test(weights, safetensors_are_mapped) {
   Fixture f = begin();
-  start(&f);
   const char *path = safetensors(&f,
                                  "{\"__metadata__\":{\"format\":\"pt\"},"
                                  "\"b\":{\"dtype\":\"I16\",\"shape\":[2,2],\"data_offsets\":[4,12]},"
@@ -299,15 +265,15 @@ Test(weights, safetensors_are_mapped) {
                                  "\"q\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[12,14]}}",
                                  14);
   WeightFile *w = weights_open(f.c, NO_LOC, path);
-  cr_assert_not_null(w, "%s", said(&f));
+  cr_assert_not_null(w, "%s", said(f.b));
   cr_assert_eq(weights_count(w), 3);
   const Tensor *b = weights_get(w, NO_LOC, "b");
   cr_assert_str_eq(type_text(f.c, &b->type), "i16[2,2]");
   cr_assert_eq(tensor_get(b, 0), 0x0504);
   cr_assert_not_null(b->file);
   cr_assert_null(weights_get(w, NO_LOC, "q"));
-  cr_assert_not_null(strstr(said(&f), "unsupported element type F8_E4M3"));
-  end(&f);
+  cr_assert_not_null(strstr(said(f.b), "unsupported element type F8_E4M3"));
+  bench_free(f.b);
 }
 
 Test(weights, safetensors_faults_are_named) {
@@ -342,29 +308,101 @@ Test(weights, safetensors_faults_are_named) {
   };
   for (int i = 0; i < ARRAY_LEN(bad); i++) {
     Fixture f = begin();
-    start(&f);
     WeightFile *w = weights_open(f.c, NO_LOC, safetensors(&f, bad[i].json, bad[i].bytes));
     cr_expect(!w || !weights_get(w, NO_LOC, "a"));
-    cr_expect_not_null(strstr(said(&f), bad[i].message), "case %d said: %s", i, said(&f));
-    end(&f);
+    cr_expect_not_null(strstr(said(f.b), bad[i].message), "case %d said: %s", i, said(f.b));
+    bench_free(f.b);
   }
 }
 
 Test(weights, safetensors_absurd_header) {
   Fixture f = begin();
-  start(&f);
   static const char bytes[] = "\xff\xff\xff\xff\xff\xff\xff\x7f{}";
   cr_assert_null(weights_open(f.c, NO_LOC, write_file(&f, "x", bytes, sizeof bytes - 1)));
-  cr_assert_not_null(strstr(said(&f), "absurdly long"));
-  end(&f);
+  cr_assert_not_null(strstr(said(f.b), "absurdly long"));
+  bench_free(f.b);
+}
+
+// ---- llama2.c ----
+
+// A checkpoint of dim 4, hidden 3, two layers, two heads that share one of keys, three words, length 2, whose weights count
+// upwards; `words` below 0 has a head of its own.
+static Str checkpoint(Arena *a, int words) {
+  const int32_t numbers[] = {4, 3, 2, 2, 1, words, 2};
+  int kv = 2, each = 4 + 16 + 2 * kv * 4 + 16 + 4 + 3 * 12,
+      floats = 12 + 2 * each + 4 + 2 * 2 + (words < 0 ? 12 : 0);
+  Str s = {.arena = a};
+  for (int i = 0; i < ARRAY_LEN(numbers); i++) put_le(&s, (uint32_t)numbers[i], 4);
+  for (int i = 0; i < floats; i++) {
+    float v = (float)i;
+    str_put(&s, (const char *)&v, sizeof v);
+  }
+  return s;
+}
+
+Test(weights, llama2c_checkpoints_are_mapped) {
+  static const struct {
+    const char *name, *type;
+    double first;
+  } parts[] = {{"tok_embeddings.weight", "f32[3,4]", 0},
+               {"layers.0.attention_norm.weight", "f32[4]", 12},
+               {"layers.1.attention_norm.weight", "f32[4]", 16},
+               {"layers.0.attention.wq.weight", "f32[4,4]", 20},
+               {"layers.0.attention.wk.weight", "f32[2,4]", 52},
+               {"layers.1.attention.wv.weight", "f32[2,4]", 76},
+               {"layers.0.attention.wo.weight", "f32[4,4]", 84},
+               {"layers.1.ffn_norm.weight", "f32[4]", 120},
+               {"layers.0.feed_forward.w1.weight", "f32[3,4]", 124},
+               {"layers.1.feed_forward.w2.weight", "f32[4,3]", 160},
+               {"layers.1.feed_forward.w3.weight", "f32[3,4]", 184},
+               {"norm.weight", "f32[4]", 196},
+               {"output.weight", "f32[3,4]", 204}}; // behind the turns
+  for (int own_head = 0; own_head < 2; own_head++) {
+    Fixture f = begin();
+    Str s = checkpoint(f.a, own_head ? -3 : 3);
+    WeightFile *w = weights_open(f.c, NO_LOC, write_file(&f, "m.bin", s.s, s.n));
+    cr_assert_not_null(w, "%s", said(f.b));
+    cr_expect_eq(weights_count(w), 2 * 9 + 2 + own_head);
+    for (int i = 0; i < ARRAY_LEN(parts) - !own_head; i++) {
+      const Tensor *t = weights_get(w, NO_LOC, parts[i].name);
+      cr_assert_not_null(t, "%s", said(f.b));
+      cr_expect_str_eq(type_text(f.c, &t->type), parts[i].type, "%s", parts[i].name);
+      cr_expect_eq(tensor_get(t, 0), parts[i].first, "%s begins with %g", parts[i].name, tensor_get(t, 0));
+      cr_expect_not_null(t->file);
+    }
+    cr_expect_eq(weights_has(w, "output.weight"), own_head);
+    bench_free(f.b);
+  }
+}
+
+// Without a magic number, only what fits to the byte is one.
+Test(weights, llama2c_checkpoints_that_do_not_fit) {
+  static const struct {
+    int at; // which of the numbers becomes
+    int32_t value;
+    int more; // bytes behind, or missing
+  } bad[] = {{0, 0, 0},         {1, -3, 0},      {2, 4097, 0}, {3, 3, 0}, {4, 4, 0},
+             {5, INT32_MIN, 0}, {6, 1 << 25, 0}, {6, 2, 1},    {6, 2, -1}};
+  for (int i = 0; i < ARRAY_LEN(bad); i++) {
+    Fixture f = begin();
+    Str s = checkpoint(f.a, 3);
+    memcpy(s.s + 4 * bad[i].at, &bad[i].value, 4);
+    if (bad[i].more > 0) str_put(&s, "x", 1);
+    if (bad[i].more < 0) s.n--;
+    cr_expect_null(weights_open(f.c, NO_LOC, write_file(&f, "m.bin", s.s, s.n)), "case %d", i);
+    cr_expect_not_null(strstr(said(f.b), "is not a .npy"), "case %d said: %s", i, said(f.b));
+    bench_free(f.b);
+  }
+  Fixture f = begin();
+  cr_expect_null(weights_open(f.c, NO_LOC, write_file(&f, "m.bin", "1234567", 7)));
+  bench_free(f.b);
 }
 
 Test(weights, other_files_are_refused) {
   Fixture f = begin();
-  start(&f);
   cr_assert_null(weights_open(f.c, NO_LOC, write_file(&f, "x", "hello world", 11)));
-  cr_assert_not_null(strstr(said(&f), "is not a .npy, .npz or .safetensors file"));
+  cr_assert_not_null(strstr(said(f.b), "is not a .npy, .npz or .safetensors file"));
   cr_assert_null(weights_open(f.c, NO_LOC, write_file(&f, "y", "", 0)));
   cr_assert_null(weights_open(f.c, NO_LOC, "/nonexistent.npy"));
-  end(&f);
+  bench_free(f.b);
 }

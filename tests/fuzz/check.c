@@ -319,7 +319,8 @@ static PassOptions pass_options(Check *k, int opt) {
   Rng r = {k->options->choice ^ (uint64_t)opt * 77};
   PassOptions o = {.opt_level = opt, .winograd = rng_chance(&r, 50) ? "auto" : "off"};
   o.threads = (int)rng_below(&r, 4);
-  o.fp_strict = rng_chance(&r, 15) || spreads_nan(k);
+  o.fp_strict =
+      rng_chance(&r, k->exact_ops ? 50 : 15) || spreads_nan(k); // compared bit by bit, which shows the most
   k->strict = o.fp_strict && k->exact_ops;
   k->scale = strcmp(o.winograd, "auto") == 0 && opt == 2 ? 64 : 1;
   return o;

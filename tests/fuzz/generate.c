@@ -97,7 +97,8 @@ Value *gen_leaf(Gen *g, const char *kind, const Type *t) {
       return gen_repeated(g, kind, t);
   if (g->wild && strcmp(kind, "n") == 0 && rng_chance(&g->rng, 50)) kind = "s";
   const char *name = arena_printf(g->c->arena, "%s%d", kind, g->serial++);
-  bool constant = type_is_static(t) && rng_chance(&g->rng, type_elements(t) <= 256 ? 35 : 5);
+  int64_t elements = type_elements(t), chance = elements <= 256 ? 40 : elements <= 2048 ? 20 : 3;
+  bool constant = type_is_static(t) && rng_chance(&g->rng, chance);
   Tensor *x = type_is_static(t) ? fuzz_tensor(g->c, name, t) : NULL;
   if (constant && strcmp(kind, "n") == 0 && rng_chance(&g->rng, 25)) fill_with_one(g, x);
   Value *v = constant ? graph_const(g->graph, name, x, NO_LOC) : graph_input(g->graph, name, *t, NO_LOC);

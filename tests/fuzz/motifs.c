@@ -92,6 +92,57 @@ static bool make_pair(Gen *g) {
   return made;
 }
 
+// ---- a value and itself at other places ------------------------------------------------------------------------------
+
+// What is too dear to be computed again for each of its readers, so that it gets a buffer of its own.
+static const char *const DEAR[] = {"matmul", "linear",   "conv",       "attention", "softmax",
+                                   "gelu",   "max_pool", "layer_norm", "cumsum",    "reduce_sum"};
+
+static Node *follow(Gen *g, const char *name) {
+  const Op *op = op_find(g->c, name);
+  g->follow = true;
+  Node *n = op ? gen_node(g, op) : NULL;
+  g->follow = false;
+  return n;
+}
+
+// x op f(x), where f moves elements or makes them of several, between dear ops: buffers that are read at two places, and
+// free afterwards.
+static bool make_moved(Gen *g) {
+  static const char *const moves[] = {"flip",     "flip",      "roll",   "transpose",        "slice",
+                                      "pad",      "gather",    "cumsum", "reverse_sequence", "softmax",
+                                      "max_pool", "reduce_max"};
+  static const char *const joins[] = {"add", "sub", "mul", "max", "min"};
+  const Op *first = op_find(g->c, rng_pick(&g->rng, DEAR)), *join = op_find(g->c, rng_pick(&g->rng, joins));
+  Node *x = first ? gen_node(g, first) : NULL, *y = x ? follow(g, rng_pick(&g->rng, moves)) : NULL;
+  if (!y) return x != NULL;
+  Type both;
+  bool fit = x->out[0]->type.dtype == y->out[0]->type.dtype &&
+             op_allows(join, join->in[0].type, x->out[0]->type.dtype) &&
+             type_broadcast(g->c, (const Type *[]){&x->out[0]->type, &y->out[0]->type}, 2, &both);
+  bool swapped = rng_chance(&g->rng, 50);
+  if (fit) gen_build(g, join, IN((swapped ? y : x)->out[0], (swapped ? x : y)->out[0]), NO_ATTRS);
+  if (rng_chance(&g->rng, 70)) follow(g, rng_pick(&g->rng, DEAR));
+  return true;
+}
+
+// ---- siblings ---------------------------------------------------------------------------------------------------------
+
+// Products of one value with weights of their own.
+static bool make_siblings(Gen *g) {
+  static const char *const products[] = {"matmul", "linear", "linear", "conv"};
+  const char *name = rng_pick(&g->rng, products);
+  const Op *op = op_find(g->c, name);
+  Node *first = op ? gen_node(g, op) : NULL;
+  for (int64_t more = rng_range(&g->rng, 1, 2); first && more > 0; more--) {
+    Value *in[3] = {first->in[0], first->in[1], first->nin > 2 ? first->in[2] : NULL};
+    for (int k = 1; k < 3; k++)
+      if (in[k]) in[k] = gen_leaf(g, "n", &in[k]->type);
+    gen_build(g, op, in, first->nin, first->attr, first->op->nattr);
+  }
+  return first != NULL;
+}
+
 // ---- twins ----------------------------------------------------------------------------------------------------------
 
 static Value *another(Gen *g, const Value *v) {
@@ -178,6 +229,7 @@ static bool make_with_constant(Gen *g) {
 }
 
 bool make_motif(Gen *g) {
-  int64_t kind = rng_below(&g->rng, 10);
-  return kind < 6 ? make_pair(g) : kind < 8 ? make_twin(g) : make_with_constant(g);
+  int64_t kind = rng_below(&g->rng, 12);
+  if (kind < 2) return rng_chance(&g->rng, 60) ? make_moved(g) : make_siblings(g);
+  return kind < 8 ? make_pair(g) : kind < 10 ? make_twin(g) : make_with_constant(g);
 }

@@ -14,7 +14,7 @@ folder=$1 first=${2:-1} last=${3:-1000}
 mkdir -p "$folder/src"
 (cd "$root" && git ls-files -z | xargs -0 cp -u --parents -t "$folder/src")
 cd "$folder" || exit 1
-cmake -G Ninja -S src -B build -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null || exit 1
+cmake -G Ninja -S src -B build -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache)" >/dev/null || exit 1
 ninja -C build -j1 fuzz_models >log || { tail -3 log; exit 1; }
 
 fuzz() { build/tests/fuzz/fuzz_models --stop --no-reduce "$@" >>log 2>&1; }
