@@ -26,9 +26,9 @@ if [ "$format" = all ]; then
   exit $failed
 fi
 
+mkdir -p "$folder/$format/corpus" "$folder/$format/found"
+folder=$(cd "$folder" && pwd)
 out=$folder/$format
-mkdir -p "$out/corpus" "$out/found"
-out=$(cd "$out" && pwd)
 start() { for file; do [ -f "$file" ] && cp -n "$file" "$out/corpus/"; done; true; }
 kept=$root/tests/fuzz_parsers/corpus/$format.tar.xz
 [ -f "$kept" ] && tar -xf "$kept" -C "$out/corpus"
@@ -44,14 +44,28 @@ onnx)
 esac
 start "$root/tests/fuzz_parsers/seeds/$format."* "$root/tests/fuzz_parsers/found/$format."*
 
+# library COMPILER NAME: the readers, for all formats, as FOLDER/NAME.a, unless it is newer than its sources.
+library() {
+  all="$root/frontend $root/ir $root/runtime/elf.c $root/runtime/loader.c $root/runtime/*.h"
+  # shellcheck disable=SC2086
+  [ -f "$folder/$2.a" ] && [ -z "$(find $all -name '*.[ch]' -newer "$folder/$2.a")" ] && return
+  rm -rf "$folder/$2.a" "$folder/$2.objects"
+  mkdir -p "$folder/$2.objects"
+  # shellcheck disable=SC2038,SC2086
+  find $all -name '*.c' | xargs -P "$(nproc)" -I FILE sh -c \
+    "$1 $flags -c -o \"$folder/$2.objects/\$(echo FILE | tr / _).o\" FILE" || exit 1
+  ar rcs "$folder/$2.a" "$folder/$2.objects"/*.o
+}
+
 # build COMPILER NAME: the target as a program of that engine.
 build() {
   target=$root/tests/fuzz_parsers/target.c
   [ "$format" = onnx ] && target=$root/tests/fuzz_onnx/target.c
+  flags="-g -O1 -D_GNU_SOURCE -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined"
+  flags="$flags -I$root -I$root/runtime $(pkg-config --cflags libcjson)"
+  library "$1" "$2"
   # shellcheck disable=SC2046,SC2086
-  $1 -g -O1 -D_GNU_SOURCE -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -DFORMAT="\"$format\"" \
-    -I"$root" -I"$root/runtime" $(pkg-config --cflags libcjson) -o "$out/$2" "$target" "$root"/frontend/*.c "$root"/ir/*.c \
-    "$root"/runtime/elf.c "$root"/runtime/loader.c $(pkg-config --libs yaml-0.1 zlib libcjson libxxhash) -ldl -lm
+  $1 $flags -DFORMAT="\"$format\"" -o "$out/$2" "$target" "$folder/$2.a" $(pkg-config --libs yaml-0.1 zlib libcjson libxxhash) -ldl -lm
 }
 
 libfuzzer() {
