@@ -14,10 +14,10 @@ folder=$1 first=${2:-1} last=${3:-1000}
 mkdir -p "$folder/src"
 (cd "$root" && git ls-files -z | xargs -0 cp -u --parents -t "$folder/src")
 cd "$folder" || exit 1
-cmake -G Ninja -S src -B build -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache)" >/dev/null || exit 1
-ninja -C build -j1 fuzz_models >log || { tail -3 log; exit 1; }
+cmake -G Ninja -S src -B src/build -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER_LAUNCHER="$(command -v ccache)" >/dev/null || exit 1
+ninja -C src/build -j1 fuzz_models >log || { tail -3 log; exit 1; }
 
-fuzz() { build/tests/fuzz/fuzz_models --stop --no-reduce "$@" >>log 2>&1; }
+fuzz() { src/build/tests/fuzz/fuzz_models --stop --no-reduce "$@" >>log 2>&1; }
 
 number=0 found=0 tried=0
 while IFS='|' read -r file from to what; do
@@ -36,7 +36,7 @@ P
     echo "$number: DOES NOT APPLY: $file: $from"
     continue
   fi
-  if ninja -C build -j1 fuzz_models >log 2>&1; then
+  if ninja -C src/build -j1 fuzz_models >log 2>&1; then
     tried=$((tried + 1))
     : >log
     if fuzz --seed 1 --count 2500 --llvm 0 && fuzz --seed 100001 --count 1900 --llvm 50; then
