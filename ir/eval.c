@@ -20,15 +20,29 @@ static void eval_free(void *p) {
   Eval *ev = p;
   for (int i = 0; i < ev->all.n; i++) buffer_free(ev->all.data[i]);
   ev->all.n = 0;
+  free(ev->planned);
+  ev->planned = NULL;
 }
 
-// Buffers live outside the arena, so that a value's memory can go after its last use.
+// Are values where the memory plan puts them? Regions pass theirs on by reference here, so that they cannot be.
+static bool is_planned(const Module *m) {
+  for (const Node *n = m->main->first; n; n = n->next)
+    if (n->nregions) return false;
+  return m->arena_bytes > 0;
+}
+
+// Buffers live outside the arena, so that a value's memory can go after its last use. What lies behind each other or shares
+// a place once planned does so here, too, in memory full of NaN: a plan that is wrong gives wrong results.
 static Eval *eval_new(Ctx *c, Module *m) {
   Eval *ev = NEW(c->arena, Eval);
   ev->ctx = c;
   ev->module = m;
   ev->physical = m && m->level == LEVEL_LOOPS;
   arena_defer(c->arena, eval_free, ev);
+  if (!ev->physical || !is_planned(m)) return ev;
+  ev->planned = malloc((size_t)m->arena_bytes);
+  if (!ev->planned) longjmp(*arena_oom(c->arena), 1);
+  memset(ev->planned, 0xff, (size_t)m->arena_bytes);
   return ev;
 }
 
@@ -158,17 +172,23 @@ static Buffer *buffer_of_tensor(Eval *ev, const Value *v, const Tensor *t) {
   return b;
 }
 
-// A value inside another one's buffer, once planned: the same bytes.
-static Buffer *buffer_inside(Eval *ev, const Value *v) {
+// A value's place once planned, in `size` bytes that something else has.
+static Buffer *buffer_inside(Eval *ev, const Value *v, const int64_t *dims, int rank, char *data,
+                             int64_t size, const char *of) {
+  Buffer *b = buffer_on(ev, v->type.dtype, dims, rank, data + v->offset);
+  int64_t end = b ? v->offset + b->elements * dtype_bytes(b->dtype) : 0;
+  if (b && v->offset >= 0 && end <= size) return b;
+  diag_error(ev->ctx->diag, v->loc, "evaluation: '%s' does not fit into %s", v->name, of);
+  return NULL;
+}
+
+static Buffer *buffer_in_base(Eval *ev, const Value *v) {
   int64_t dims[MAX_PHYS_RANK];
   int rank;
   Buffer *base = eval_need(ev, v->base);
   if (!base || !physical_dims(ev, v, dims, &rank)) return NULL;
-  Buffer *b = buffer_on(ev, v->type.dtype, dims, rank, base->data + v->offset);
-  int64_t end = b ? v->offset + b->elements * dtype_bytes(b->dtype) : 0;
-  if (b && v->offset >= 0 && end <= base->elements * dtype_bytes(base->dtype)) return b;
-  diag_error(ev->ctx->diag, v->loc, "evaluation: '%s' does not fit into '%s'", v->name, v->base->name);
-  return NULL;
+  const char *of = arena_printf(ev->ctx->arena, "'%s'", v->base->name);
+  return buffer_inside(ev, v, dims, rank, base->data, base->elements * dtype_bytes(base->dtype), of);
 }
 
 Buffer *eval_buffer(Eval *ev, const Value *v) {
@@ -177,7 +197,7 @@ Buffer *eval_buffer(Eval *ev, const Value *v) {
   if (v->data)
     b = buffer_of_tensor(ev, v, v->data);
   else if (v->base && ev->physical)
-    b = buffer_inside(ev, v);
+    b = buffer_in_base(ev, v);
   return b ? eval_set(ev, v, b) : NULL;
 }
 
@@ -187,7 +207,10 @@ Buffer *eval_need(Eval *ev, const Value *v) {
   int rank;
   if (b || (v->base && ev->physical)) return b;
   if (!physical_dims(ev, v, dims, &rank)) return NULL;
-  b = buffer_new(ev, v->type.dtype, dims, rank);
+  if (ev->planned && v->space == SPACE_ARENA)
+    b = buffer_inside(ev, v, dims, rank, ev->planned, ev->module->arena_bytes, "the arena");
+  else
+    b = buffer_new(ev, v->type.dtype, dims, rank);
   return b ? eval_set(ev, v, b) : NULL;
 }
 

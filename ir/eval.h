@@ -167,6 +167,7 @@ struct Eval {
   Vec(SymValue) syms; // bound so far
   Vec(Buffer *) all;  // owned ones, for the end
   bool physical;      // buffers lie as layouts say
+  char *planned;      // all that is in SPACE_ARENA, if values have the places that the memory plan gave them
   Buffer **buffers;   // by value id
   int nbuffers;
   EvalWatch watch;
