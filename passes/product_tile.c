@@ -1,5 +1,7 @@
 // product_tile.c: the cost model that chooses register tiles and loop order of products.
 // SPDX-License-Identifier: Apache-2.0
+#include <math.h>
+
 #include "passes/product_impl.h"
 
 // What the model assumes of a core: two FMAs and two loads (vectors or broadcast scalars) a cycle; the rest is the
@@ -283,13 +285,41 @@ static bool panels_once(const Product *p, const Sizes *z) {
   return once <= often;
 }
 
+// The share of all tiles that the busier of two threads has, where each has half of the parallel iterations: all columns of
+// one block of rows, then of the next, through the tile dim as often as it is gone through.
+static double busier_half(const Sizes *z, int64_t tiles, int64_t rows) {
+  int64_t parts = ceil_div(tiles, rows), groups = parts * z->around, half = ceil_div(groups * z->columns, 2);
+  int64_t whole = half / z->columns, rounds = whole / parts, rest = whole % parts,
+          last = tiles - (parts - 1) * rows;
+  int64_t next = rest == parts - 1 ? last : rows;
+  double first =
+      (double)(rounds * tiles + rest * rows) * (double)z->columns + (double)(half % z->columns * next);
+  double share = first / ((double)(tiles * z->around) * (double)z->columns);
+  return share > 0.5 ? share : 1 - share;
+}
+
+// Tiles of rows in a block: about eight, so that a panel is used often before the next one, as two threads share them best.
+static int rows_of_block(const Sizes *z, int64_t tiles) {
+  enum { LEAST = 4, MOST = 16, LIKED = 8 };
+  int best = LIKED;
+  double least = INFINITY;
+  for (int rows = LEAST; rows <= MOST; rows++) {
+    double cost = busier_half(z, tiles, rows < tiles ? rows : tiles) + 0.002 * fabs((double)rows - LIKED);
+    if (cost >= least) continue;
+    least = cost;
+    best = rows;
+  }
+  return best;
+}
+
 // Columns first, where the vector operand stays in the second-level cache: it is read again for every few rows.
 // Else each of its panels is read once for all rows, or for as many as stay in that cache.
 static void choose_order(const Product *p, Tile *t) {
   Sizes z = sizes_of(p, t);
   t->n_outer = !p->depthwise && z.b > z.l2 / 2;
-  t->rows = t->n_outer ? 0 : 8;
-  int64_t tiles = ceil_div(z.tile_m, t->mr), parts = t->n_outer ? 1 : ceil_div(tiles, t->rows);
+  int64_t tiles = ceil_div(z.tile_m, t->mr);
+  t->rows = t->n_outer ? 0 : rows_of_block(&z, tiles);
+  int64_t parts = t->n_outer ? 1 : ceil_div(tiles, t->rows);
   if (tiles > 1 && !p->depthwise && z.tile_m == z.m && is_uneven(parts * z.columns))
     t->rows = (int)ceil_div(tiles, even_parts(parts + 1));
   if (!t->n_outer || z.a <= z.l2 / 2) return;
