@@ -232,16 +232,20 @@ static void turn_on(Value *v) {
   if (b && b->block) b->on = true;
 }
 
-// Does the kernel read v at the channels of its own result? Then blocks of the two should be the same.
+// Does the kernel walk v's channels one by one with those of its own result? Then blocks of the two should be the same; and
+// where channels are neighbours in the result only, its blocks would be gathered element by element.
 static bool same_channels(Ctx *c, const Node *node, const Value *v) {
   const Kernel *k = node->kernel;
+  int64_t step;
+  const Expr *rest;
   for (int i = 0; i < k->stages.n; i++) {
     const Stage *s = &k->stages.data[i];
     const Expr **reads;
     bool result = s->ndims > 1 && s->out->def == node; // not a local
     int n = result ? expr_read_list(c, s->value, &reads) : 0;
     for (int j = 0; j < n; j++)
-      if (reads[j]->value == v && expr_uses_var(c, reads[j]->args[1], s->dims[1])) return true;
+      if (reads[j]->value == v && expr_affine(c, reads[j]->args[1], s->dims[1], &step, &rest) && step == 1)
+        return true;
   }
   return false;
 }
@@ -259,9 +263,9 @@ static void spread(LayoutPass *l, Node *n) {
   bool any = false;
   for (int i = 0; i < n->nin; i++) {
     const Blocking *b = n->in[i] ? n->in[i]->info : NULL;
-    if (!b || !b->on || !b->block) continue;
+    if (!b || !b->on || !b->block || !same_channels(l->m->ctx, n, n->in[i])) continue;
     any = true;
-    if (b->block < block && same_channels(l->m->ctx, n, n->in[i])) block = b->block;
+    if (b->block < block) block = b->block;
   }
   for (int i = 0; any && i < n->nout; i++) {
     Blocking *b = blocking_of(n->out[i]);
