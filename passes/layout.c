@@ -356,5 +356,7 @@ bool pass_layout(Module *m, const PassOptions *o) {
   each_graph(m->main, start_graph, &l);
   each_graph(m->main, check_graph, &l);
   each_graph(m->main, spread_graph, &l); // one walk is enough: nodes come after what they read
-  return each_graph(m->main, finish_graph, &l);
+  each_graph(m->main, finish_graph, &l);
+  layout_gather(m);
+  return true;
 }

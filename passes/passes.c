@@ -61,8 +61,10 @@ static const Pass PASSES[] = {
      "looks the same. Not with `--fp=strict`: the weights are divided by their sum last.",
      pass_attention},
     {"layout", LEVEL_KERNELS, LEVEL_KERNELS, 2,
-     "Gives values the memory layouts that the products read and write fastest. After fusion, which decides "
-     "which values exist at all.",
+     "Gives values the memory layouts that the products read and write fastest; rows that lie scattered for "
+     "a "
+     "product with many columns are copied in blocks first. After fusion, which decides which values exist "
+     "at all.",
      pass_layout},
     {"schedule", LEVEL_KERNELS, LEVEL_KERNELS, 0,
      "Chooses for every kernel the class of its loop nest and its parameters. After layout, which fixes what "

@@ -156,3 +156,61 @@ Test(product, images_one_after_the_other) {
   cr_assert(strstr(str_text(&s), "cols="), "%s", str_text(&s));
   arena_free(c->arena);
 }
+
+// A model that makes %y of %x with the weights %w [128,32,1,1].
+static Module *parse_conv(Ctx *c, const char *type, const char *body) {
+  uint32_t r = 3;
+  Str text = {.arena = c->arena};
+  str_printf(&text, "ingot 1 graph\nmodule m\ngraph main(%%x: %s) {\n  %%w: f32[128,32,1,1] = const [", type);
+  for (int i = 0; i < 128 * 32; i++) str_printf(&text, "%s%.3f", i ? "," : "", number(&r));
+  str_printf(&text, "]\n%s  return y=%%y\n}\n", body);
+  Module *m = module_parse(c, source_from_text(c->arena, "case", str_text(&text)));
+  cr_assert(m, "%s", str_text(&text));
+  m->target = target_find(c, "x86-64-v3");
+  return m;
+}
+
+// Are so many operands copied first, and is the result right?
+static void check_gathered(const char *type, const char *body, int wanted) {
+  Ctx *c = ctx_make();
+  Module *plain = parse_conv(c, type, body), *m = parse_conv(c, type, body);
+  Tensor *x = tensor_new(c, &plain->main->inputs.data[0]->type), *want, *got;
+  const Tensor *in[] = {x};
+  uint32_t r = 9;
+  PassHooks hooks = {.verify_each = true};
+  PassOptions o = {.opt_level = 2};
+  for (int64_t i = 0; i < type_elements(&x->type); i++) tensor_set(x, i, number(&r));
+  cr_assert(passes_run(m, &o, NULL, NULL, &hooks));
+  int copies = 0;
+  for (const Node *n = m->main->first; n; n = n->next)
+    copies += n->kernel && strstr(n->kernel->name, "_rows") != NULL;
+  cr_assert_eq(copies, wanted, "%s: %d", type, copies);
+  cr_assert_eq(m->unproved, 0);
+  cr_assert(eval_module(plain, in, &want) && eval_module(m, in, &got));
+  for (int64_t i = 0; i < type_elements(&want->type); i++)
+    cr_assert(fabs(tensor_get(got, i) - tensor_get(want, i)) < 1e-4 * (1 + fabs(tensor_get(want, i))),
+              "%s: element %d", type, (int)i);
+  arena_free(c->arena);
+}
+
+// Rows whose channels lie planes apart, or of which a stride leaves out most, are copied in blocks first.
+Test(product, scattered_rows_are_gathered) {
+  check_gathered("f32[1,32,5,5]",
+                 "  %a: f32[1,2,16,5,5] = reshape(%x) shape=[1,2,16,5,5]\n"
+                 "  %b: f32[1,16,2,5,5] = transpose(%a) perm=[0,2,1,3,4]\n"
+                 "  %s: f32[1,32,5,5] = reshape(%b) shape=[1,32,5,5]\n"
+                 "  %y: f32[1,128,5,5] = conv(%s, %w)\n",
+                 1);
+  check_gathered("f32[2,32,5,5]",
+                 "  %a: f32[2,128,5,5] = conv(%x, %w)\n"
+                 "  %b: f32[2,128,5,5] = relu(%a)\n"
+                 "  %s: f32[2,32,5,5] = slice(%b) starts=[64] ends=[96] axes=[1]\n"
+                 "  %y: f32[2,128,5,5] = conv(%s, %w)\n",
+                 1);
+  check_gathered("f32[1,32,7,9]",
+                 "  %a: f32[1,128,7,9] = conv(%x, %w)\n"
+                 "  %b: f32[1,128,7,9] = relu(%a)\n"
+                 "  %s: f32[1,32,7,9] = slice(%b) starts=[64] ends=[96] axes=[1]\n"
+                 "  %y: f32[1,128,4,5] = conv(%s, %w) stride=[2,2]\n",
+                 2);
+}
