@@ -54,7 +54,8 @@ static bool fits(const Product *p) {
     return false;
   int rows = 0;
   for (int i = 0; i < p->ndims; i++) {
-    if (!p->dim[i].fixed || (p->dim[i].role == ROLE_BATCH && p->dim[i].extent > 1)) return false;
+    bool batch = p->dim[i].role == ROLE_BATCH && expr_uses_var(p->c, read, p->dim[i].var);
+    if (!p->dim[i].fixed || batch) return false;
     rows += p->dim[i].role == ROLE_M;
   }
   return rows < MAX_RANK && reads_once(p);
@@ -136,7 +137,8 @@ static void gather(Module *m, Node *n, Product *p) {
   product->value = expr_rewrite(c, product->value, swap_read, &swap);
   for (int i = 0; i < n->nin; i++)
     if (n->in[i] == in) n->in[i] = copy;
-  remark(m, "layout", n->out[0], "its rows lie scattered in %s: a copy in blocks is made first", in->name);
+  remark(m, "layout", n->out[0], "the rows that it reads lie scattered: %s copies them in blocks first",
+         k->name);
 }
 
 static bool gather_graph(Graph *g, void *data) {
