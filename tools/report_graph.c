@@ -103,7 +103,7 @@ static void put_quoted(Str *out, const char *s) {
 
 static void put_item(Str *out, const Item *it, Ctx *c) {
   const Value *v = it->node ? it->node->nout ? it->node->out[0] : NULL : it->value;
-  str_puts(out, "[label=");
+  str_puts(out, " [label=");
   put_quoted(out,
              arena_printf(out->arena, "%s\n%s\n%s", op_label(it), it->name, v ? type_text(c, &v->type) : ""));
   str_puts(out, it->node ? "]" : " style=\"rounded,filled\"]");
@@ -125,6 +125,15 @@ static bool *edges_to_place(const Drawing *d) {
   return keep;
 }
 
+// Places are read back by number; viewers such as Netron show what a node is called.
+static void put_id(Str *out, const Drawing *d, int i, bool places) {
+  const Item *it = &d->items.data[i];
+  if (places)
+    str_printf(out, "n%d", i);
+  else
+    put_quoted(out, arena_printf(out->arena, "%s (%s)", it->name, op_label(it)));
+}
+
 void graph_to_dot(Str *out, const Module *m, bool places) {
   Drawing d = drawing_of(m);
   const bool *keep = edges_to_place(&d);
@@ -139,15 +148,22 @@ void graph_to_dot(Str *out, const Module *m, bool places) {
   if (places) str_puts(out, " label=\"\" fixedsize=true height=0.42");
   str_puts(out, "]\n");
   for (int i = 0; i < d.items.n; i++) {
-    str_printf(out, "  n%d ", i);
+    str_puts(out, "  ");
+    put_id(out, &d, i, places);
     if (places)
-      str_printf(out, "[width=%.2f]", width_of(&d.items.data[i]));
+      str_printf(out, " [width=%.2f]", width_of(&d.items.data[i]));
     else
       put_item(out, &d.items.data[i], m->ctx);
     str_puts(out, "\n");
   }
-  for (int i = 0; i < d.edges.n; i++)
-    if (!places || keep[i]) str_printf(out, "  n%d -> n%d\n", d.edges.data[i].from, d.edges.data[i].to);
+  for (int i = 0; i < d.edges.n; i++) {
+    if (places && !keep[i]) continue;
+    str_puts(out, "  ");
+    put_id(out, &d, d.edges.data[i].from, places);
+    str_puts(out, " -> ");
+    put_id(out, &d, d.edges.data[i].to, places);
+    str_puts(out, "\n");
+  }
   str_puts(out, "}\n");
 }
 
@@ -346,16 +362,15 @@ static cJSON *explorer_node(Tool *t, const Drawing *d, int i) {
 
 void graph_to_explorer(Tool *t, Str *out, const Module *m) {
   Drawing d = drawing_of(m);
-  cJSON *list = cJSON_CreateArray(), *o = cJSON_CreateObject();
-  cJSON_AddItemToArray(list, o);
+  cJSON *o = cJSON_CreateObject();
   cJSON_AddStringToObject(o, "label", m->name);
   cJSON *graphs = cJSON_AddArrayToObject(o, "graphs"), *g = cJSON_CreateObject();
   cJSON_AddItemToArray(graphs, g);
   cJSON_AddStringToObject(g, "id", "main");
   cJSON *nodes = cJSON_AddArrayToObject(g, "nodes");
   for (int i = 0; i < d.items.n; i++) cJSON_AddItemToArray(nodes, explorer_node(t, &d, i));
-  char *text = cJSON_PrintUnformatted(list);
+  char *text = cJSON_PrintUnformatted(o);
   if (text) str_puts(out, text);
   cJSON_free(text);
-  cJSON_Delete(list);
+  cJSON_Delete(o);
 }
