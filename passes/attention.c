@@ -4,11 +4,11 @@
 #include "passes/product_impl.h"
 
 enum {
-  MIN_QUERIES = 4, // fewer are done one by one
-  MAX_KEYS = 24,   // of one register tile
-  MAX_HEADS = 16,  // done together, of single queries
-  SCORE_BYTES =
-      128 * 1024, // of one block of scores: with the keys and values beside it in the second-level cache
+  MIN_QUERIES = 4,          // fewer are done one by one
+  MAX_KEYS = 24,            // of one register tile
+  MAX_HEADS = 16,           // done together, of single queries
+  SCORE_BYTES = 128 * 1024, // of one block of scores, if
+  SCORE_PART = 4,           // no more of the second-level cache than its part: keys and values are beside it
 };
 
 // ---- tiles ------------------------------------------------------------------------------------------------------
@@ -65,7 +65,9 @@ static AttentionTile choose_tile(const Target *t, const Attention *a) {
   AttentionTile r = {0};
   choose_scores(t, a, &r);
   choose_values(t, a, &r);
-  int64_t all = round_up(extent_of(a, a->key), r.keys), fit = SCORE_BYTES / (4 * r.queries) / r.keys * r.keys;
+  int64_t bytes = t->l2 / SCORE_PART < SCORE_BYTES ? t->l2 / SCORE_PART : SCORE_BYTES;
+  int64_t all = round_up(extent_of(a, a->key), r.keys), fit = bytes / (4 * r.queries) / r.keys * r.keys;
+  if (fit < r.keys) fit = r.keys;
   r.block = (int)(all <= 2 * fit ? all : fit);
   if (!expr_is_const_int(a->lead[a->row]->extent, &all) && has_vector_queries(t, a)) r.few = MIN_QUERIES;
   return r;

@@ -490,6 +490,32 @@ Test(passes, order_lowers_the_peak) {
   ctx_free(c);
 }
 
+// What overlaps overlaps in the evaluator, too.
+Test(passes, wrong_plans_give_wrong_results) {
+  Ctx *c = ctx_make(NULL);
+  Module *m = plan(c,
+                   "ingot 1 graph\n"
+                   "graph main(%x: f32[16,16], %w: f32[16,16]) {\n"
+                   "  %a: f32[16,16] = matmul(%x, %w)\n"
+                   "  %b: f32[16,16] = matmul(%a, %w)\n"
+                   "  %y: f32[16,16] = matmul(%b, %a)\n"
+                   "  return y=%y\n"
+                   "}\n",
+                   2);
+  Value *a = (Value *)value_named(m, "a"), *b = (Value *)value_named(m, "b");
+  Tensor *in = tensor_new(c, &a->type), *right, *wrong;
+  for (int i = 0; i < 256; i++) tensor_set(in, i, i % 7 - 3);
+  const Tensor *both[] = {in, in};
+  cr_assert(a->space == SPACE_ARENA && b->space == SPACE_ARENA);
+  cr_assert(eval_module(m, both, &right));
+  b->offset = a->offset;
+  cr_assert(eval_module(m, both, &wrong));
+  cr_expect_not(tensor_equal(right, wrong), "%s", "b is where a is, and nobody sees it");
+  b->offset = m->arena_bytes;
+  cr_expect_not(eval_module(m, both, &wrong));
+  ctx_free(c);
+}
+
 // ---- proofs -------------------------------------------------------------------------------------------------
 
 static int count_unproved(const char *text, const char **kind) {

@@ -128,17 +128,19 @@ static bool make_moved(Gen *g) {
 
 // ---- siblings ---------------------------------------------------------------------------------------------------------
 
-// Products of one value with weights of their own.
+// Products of one value with weights of their own; with further products behind each, which leave it as it is.
 static bool make_siblings(Gen *g) {
   static const char *const products[] = {"matmul", "linear", "linear", "conv"};
-  const char *name = rng_pick(&g->rng, products);
-  const Op *op = op_find(g->c, name);
+  const Op *op = op_find(g->c, rng_pick(&g->rng, products));
   Node *first = op ? gen_node(g, op) : NULL;
+  bool chained = rng_chance(&g->rng, 60);
+  if (first && chained) follow(g, "matmul");
   for (int64_t more = rng_range(&g->rng, 1, 2); first && more > 0; more--) {
     Value *in[3] = {first->in[0], first->in[1], first->nin > 2 ? first->in[2] : NULL};
     for (int k = 1; k < 3; k++)
       if (in[k]) in[k] = gen_leaf(g, "n", &in[k]->type);
     gen_build(g, op, in, first->nin, first->attr, first->op->nattr);
+    if (chained) follow(g, "matmul");
   }
   return first != NULL;
 }
