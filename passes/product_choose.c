@@ -65,10 +65,11 @@ static int64_t const_bytes(const Graph *g) {
   return bytes;
 }
 
-bool product_view(Module *m, Kernel *k, Product *p) {
+bool product_view(Module *m, Kernel *k, bool in_order, Product *p) {
   KLoop loops[MAX_RANK + 4];
   if (!product_match(m, k, p) || (p->depthwise && p->tile < 0)) return false;
   p->model = const_bytes(m->main);
+  p->in_order = in_order;
   product_collapse(p);
   return product_k_loops(p, loops) > 0;
 }
@@ -76,7 +77,8 @@ bool product_view(Module *m, Kernel *k, Product *p) {
 bool product_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
   Product p;
   Tile t;
-  if (o->opt_level < 2 || !product_view(m, n->kernel, &p) || !tile_wanted(&p, wanted, &t)) return false;
+  if (o->opt_level < 2 || !product_view(m, n->kernel, o->fp_strict, &p) || !tile_wanted(&p, wanted, &t))
+    return false;
   const Layout *layout;
   const Expr **reads;
   int nreads = expr_read_list(m->ctx, p.b, &reads);

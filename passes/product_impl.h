@@ -44,14 +44,15 @@ typedef struct Product {
   int lane;       // dim of the vector lanes: N, or batch in a depthwise product
   int tile;       // dim of the tile's rows: an M dim; -1: none
   bool depthwise; // no N dim
+  bool in_order;  // sums add their terms in the order in which the kernel says them (--fp=strict)
   bool joint;     // product_collapse joined the M dims: addresses are flat
   int64_t model;  // bytes of all constants of the model; 0: not known
 } Product;
 
 // Recognises the kernel; false: it is no product these schedules handle.
 bool product_match(Module *m, Kernel *k, Product *p);
-// The same, with rows joined, if the class takes it.
-bool product_view(Module *m, Kernel *k, Product *p);
+// The same, with rows joined, if the class takes it. in_order: see there.
+bool product_view(Module *m, Kernel *k, bool in_order, Product *p);
 // The one READ in an operand if the operand is nothing but that (perhaps cast), else NULL.
 const Expr *product_plain_read(const Expr *operand);
 // The same, or, of an operand that is made of constants only (weights in few bits, their scales), the READ of the
@@ -125,7 +126,7 @@ typedef struct KLoop {
   bool inner;
   int64_t extent;
 } KLoop;
-// The loops over K from the outside in, in the order in which the broadcast operand lies in memory.
+// The loops over K from the outside in: as the broadcast operand lies in memory, or, in_order, as the sum says.
 int product_k_loops(const Product *p, KLoop *out);
 // The layout in which a constant that the vector operand reads is read front to back; false: it cannot be packed.
 bool product_pack(const Product *p, const Tile *t, const Expr *read, const Layout **out);

@@ -325,6 +325,7 @@ static bool is_finite(Ctx *c, const Expr *operand) {
 bool product_lower(Lower *l) {
   Product p;
   if (!product_match(l->m, l->k, &p)) return false;
+  p.in_order = l->o->fp_strict;
   if (!l->careful) product_collapse(&p);
   Emit s = {.l = l, .c = l->c, .p = &p, .tile = tile_load(&l->k->schedule)};
   if (p.guard) s.nguards = expr_conjuncts(p.guard, s.guard, MAX_CONJUNCTS);

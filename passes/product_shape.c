@@ -128,7 +128,9 @@ static bool find_block(const Product *p, int *k, int64_t *block) {
 int product_k_loops(const Product *p, KLoop *out) {
   int n = 0, k = -1;
   int64_t block = 0;
-  if (find_block(p, &k, &block)) out[n++] = (KLoop){k, block, false, p->k_extent[k] / block};
+  bool blocks =
+      p->nk == 1 || !p->in_order; // else steps of other variables would come between those of one block
+  if (blocks && find_block(p, &k, &block)) out[n++] = (KLoop){k, block, false, p->k_extent[k] / block};
   for (int i = 0; i < p->nk; i++)
     if (i != k) out[n++] = (KLoop){i, 0, false, p->k_extent[i]};
   if (k >= 0) out[n++] = (KLoop){k, block, true, block};
