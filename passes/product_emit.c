@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/product_emit.h"
 
-enum { CACHE_LINE = 64 }; // bytes
-
 // ---- substitution -------------------------------------------------------------------------------------------
 
 const Expr *product_place(const Emit *s, const Expr *e) {
@@ -182,22 +180,11 @@ static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand,
   return cond ? ex_guard(s->c, cond, e, ex_num(s->c, e->dtype, 0)) : e;
 }
 
-// A number of a few bits taken out of a word, f32(i32(x >> shift & mask) + c), is as good where it stands: *scale
-// times f32(i32(x & mask << shift) + (c << shift)), without the shift. All numbers but the highest fit in any case;
-// that one does where c makes it a signed number. NULL: e is nothing of the kind.
-static const Expr *in_place(Ctx *c, const Expr *e, const Expr **scale) {
-  int64_t mask, offset;
-  if (e->op != E_CAST || e->args[0]->op != E_ADD || e->args[0]->dtype != DT_I32) return NULL;
-  const Expr *sum = e->args[0], *cast = sum->args[0], *field = cast->op == E_CAST ? cast->args[0] : cast;
-  if (field->op != E_AND || field->dtype != DT_U32 || field->args[0]->op != E_SHR) return NULL;
-  if (!expr_is_const_int(sum->args[1], &offset) || !expr_is_const_int(field->args[1], &mask)) return NULL;
-  if (offset * -2 != mask + 1) return NULL;
-  const Expr *shift = field->args[0]->args[1], *steps = ex_cast(c, DT_I32, shift);
-  const Expr *word = ex_binary(c, E_AND, field->args[0]->args[0], ex_binary(c, E_SHL, field->args[1], shift));
-  const Expr *number = ex_add(c, ex_cast(c, DT_I32, word), ex_binary(c, E_SHL, sum->args[1], steps));
-  const Expr *exponent = ex_sub(c, ex_int(c, DT_I32, 127), steps);
-  *scale = ex_bitcast(c, DT_F32, ex_binary(c, E_SHL, exponent, ex_int(c, DT_I32, 23)));
-  return ex_cast(c, DT_F32, number);
+// The sum of the broadcast operand's elements, by which the offset that steps share is multiplied.
+static void add_to_sum(Emit *s) {
+  const Expr *zero[] = {ex_idx(s->c, 0), ex_idx(s->c, 0)};
+  const Expr *sum = ex_read(s->c, s->shared.sum, zero, 2);
+  lower_store(s->l, s->shared.sum, zero, 2, STORE_SET, ex_add(s->c, sum, place_reads(s, s->p->a)));
 }
 
 static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
@@ -205,14 +192,14 @@ static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
   EmitLoop guard;
   enter_row(s, t, &x);
   emit_if(s, &guard, guards_here(s, &done));
+  if (s->shared.offset) add_to_sum(s);
   enter_column(s, t, &x);
   const Expr *lanes = guards_here(s, &done); // padding along the lanes
   const Expr *index[] = {s->chain ? s->chain : x.i, x.col};
   const Expr *acc = ex_read(s->c, t->acc, index, 2);
   const Expr *a = s->p->depthwise ? vector_operand(s, t, s->p->a, lanes) : place_reads(s, s->p->a);
-  const Expr *scale, *number = t->mr == 1 && !s->l->o->fp_strict ? in_place(s->c, s->p->b, &scale) : NULL;
-  const Expr *b = vector_operand(s, t, number ? number : s->p->b, lanes);
-  if (number) a = ex_mul(s->c, a, place_reads(s, scale));
+  const Expr *b = vector_operand(s, t, s->p->b, lanes);
+  if (s->shared.scale) a = ex_mul(s->c, a, place_reads(s, s->shared.scale));
   const Expr *sum = s->l->target->fma && !s->l->o->fp_strict ? ex_ternary(s->c, E_FMA, a, b, acc)
                                                              : ex_add(s->c, ex_mul(s->c, a, b), acc);
   if (lanes && !s->finite && !s->p->depthwise) sum = ex_select(s->c, lanes, sum, acc);
@@ -245,7 +232,7 @@ static int64_t k_extent(const Emit *s, int level) {
   return level == 0 && s->blocks.sums ? s->blocks.size : s->loop[level].extent;
 }
 
-static const Expr *set_k(Emit *s, int level, const Expr *v) {
+const Expr *product_set_k(Emit *s, int level, const Expr *v) {
   const KLoop *k = &s->loop[level];
   const Expr *before = s->k_at[k->k];
   if (level == 0 && s->blocks.sums)
@@ -264,7 +251,7 @@ static void k_loops(Emit *s, const TileAt *t, int level, const Expr *step, unsig
 static void k_body(Emit *s, const TileAt *t, int level, const Expr *v, const Expr *step, unsigned done,
                    bool border) {
   KLoop *k = &s->loop[level];
-  const Expr *before = set_k(s, level, v);
+  const Expr *before = product_set_k(s, level, v);
   EmitLoop guard;
   // Between the outer and the inner loop over one variable its value is not known yet.
   if (k->block && !k->inner) {
@@ -296,49 +283,7 @@ int64_t product_k_steps(const Emit *s) {
   return steps * (u.main / u.unroll);
 }
 
-// Where the next panel begins in the vector operand's buffer, or the present block of K in it.
-static const Expr *next_panel(Emit *s, const TileAt *t) {
-  const Expr *lane = s->at[s->p->lane], *k_at[MAX_RANK + 2];
-  memcpy(k_at, s->k_at, sizeof k_at);
-  for (int i = 0; i < s->p->nk; i++) s->k_at[i] = ex_idx(s->c, 0);
-  if (s->blocks.sums) set_k(s, 0, ex_idx(s->c, 0));
-  s->at[s->p->lane] = ex_add(s->c, t->lane0, ex_idx(s->c, (int64_t)s->tile.nv * s->tile.lanes));
-  const Expr *read = product_place(s, s->p->b);
-  s->at[s->p->lane] = lane;
-  memcpy(s->k_at, k_at, sizeof k_at);
-  return flat_offset(s->c, read->value, read->args);
-}
-
-static void prefetch(Emit *s, const TileAt *t, const Expr *step) {
-  Ctx *c = s->c;
-  if (!s->ahead.lines) return;
-  const Expr *tile = ex_add(c, s->ahead.first, t->number);
-  const Expr *done = ex_add(c, ex_mul(c, tile, ex_idx(c, s->ahead.steps)), step);
-  Value *b = s->p->b->value;
-  int64_t line = CACHE_LINE / dtype_bytes(b->type.dtype);
-  const Expr *at = ex_add(c, next_panel(s, t), ex_mul(c, done, ex_idx(c, s->ahead.lines * line)));
-  for (int64_t i = 0; i < s->ahead.lines; i++) lower_prefetch(s->l, b, ex_add(c, at, ex_idx(c, i * line)));
-}
-
-// ---- factors of several steps -----------------------------------------------------------------------------------
-
-// The vector operand's factor that all `steps` steps of K from `first` on have in common (the scale of a group of
-// weights); *rest: the others. NULL: none.
-static const Expr *common_factor(Emit *s, int level, const Expr *first, int64_t steps, const Expr **rest) {
-  const Expr *b = s->p->b;
-  for (int i = 0; b->op == E_MUL && i < 2; i++) {
-    const Expr *at[2];
-    for (int end = 0; end < 2; end++) {
-      const Expr *step = end ? ex_add(s->c, first, ex_idx(s->c, steps - 1)) : first;
-      const Expr *before = set_k(s, level, step);
-      at[end] = product_place(s, b->args[i]);
-      s->k_at[s->loop[level].k] = before;
-    }
-    *rest = b->args[1 - i];
-    if (at[0] == at[1]) return b->args[i];
-  }
-  return NULL;
-}
+// ---- what several steps have in common --------------------------------------------------------------------
 
 // The first of the tile's chains becomes the sum of all.
 static void add_chains(Emit *s, const TileAt *t) {
@@ -353,60 +298,87 @@ static void add_chains(Emit *s, const TileAt *t) {
     }
 }
 
-// acc += part * factor
-static void add_part(Emit *s, const TileAt *t, Value *part, const Expr *factor) {
+// acc += (part + offset * sum) * factor
+static void add_part(Emit *s, const TileAt *t, Value *part) {
+  Ctx *c = s->c;
+  const Shared *h = &s->shared;
+  bool fma = s->l->target->fma;
   Lane x;
   enter_row(s, t, &x);
   enter_column(s, t, &x);
-  const Expr *index[] = {x.i, x.col};
-  const Expr *acc = ex_read(s->c, t->acc, index, 2), *sum = ex_read(s->c, part, index, 2);
-  const Expr *f = vector_operand(s, t, factor, NULL);
-  sum = s->l->target->fma ? ex_ternary(s->c, E_FMA, sum, f, acc) : ex_add(s->c, ex_mul(s->c, sum, f), acc);
+  const Expr *index[] = {x.i, x.col}, *zero[] = {ex_idx(c, 0), ex_idx(c, 0)};
+  const Expr *acc = ex_read(c, t->acc, index, 2), *sum = ex_read(c, part, index, 2);
+  if (h->offset) {
+    const Expr *o = vector_operand(s, t, h->offset, NULL), *all = ex_read(c, h->sum, zero, 2);
+    sum = fma ? ex_ternary(c, E_FMA, o, all, sum) : ex_add(c, ex_mul(c, o, all), sum);
+  }
+  const Expr *f = h->factor ? vector_operand(s, t, h->factor, NULL) : ex_num(c, DT_F32, 1);
+  sum = fma ? ex_ternary(c, E_FMA, sum, f, acc) : ex_add(c, ex_mul(c, sum, f), acc);
   lower_store(s->l, t->acc, index, 2, STORE_SET, sum);
   leave_column(s, &x);
   leave_row(s, &x);
 }
 
-// `steps` steps of K, unrolled. A factor that they have in common is multiplied by once, if there are registers for
-// their sum: with one row, where unpacking the weights is most of the work.
+// `steps` steps of K, unrolled.
 static void unrolled_steps(Emit *s, const TileAt *t, int level, const Expr *first, int64_t steps,
                            const Expr *step, unsigned done, bool border) {
-  const Expr *rest, *factor = NULL, *b = s->p->b;
-  bool fits = t->mr == 1 && steps > 2 && 2 * t->nv <= s->l->target->vector_regs;
-  if (fits && !s->p->depthwise && !s->nguards && !s->l->o->fp_strict)
-    factor = common_factor(s, level, first, steps, &rest);
   EmitLoop inner;
-  TileAt part = *t;
-  if (factor) {
-    int64_t shape[] = {part.chains, (int64_t)t->nv * s->tile.lanes};
-    part.acc = lower_alloc(s->l, "part", SPACE_REG, DT_F32, 2, shape);
-    s->p->b = rest;
-    copy_tile(s, &part, TO_ZERO);
-  }
   const Expr *ki = emit_loop(s, &inner, "ku", LOOP_UNROLL, ex_idx(s->c, steps));
   s->chain = t->chains > 1 ? ex_binary(s->c, E_MOD, ki, ex_idx(s->c, t->chains)) : NULL;
-  k_body(s, &part, level, ex_add(s->c, first, ki), step, done, border);
+  k_body(s, t, level, ex_add(s->c, first, ki), step, done, border);
   s->chain = NULL;
   emit_end(s, &inner);
-  s->p->b = b;
-  if (!factor) return;
-  add_chains(s, &part);
-  const Expr *before = set_k(s, level, first);
-  add_part(s, t, part.acc, factor);
+}
+
+// What steps share is left out of them until end_shared: they make a sum of their own, and that of the elements of the
+// broadcast operand. Returns what the vector operand was.
+static const Expr *begin_shared(Emit *s, TileAt *part) {
+  const Expr *before = s->p->b;
+  const int64_t one[] = {1, 1}, shape[] = {part->chains, (int64_t)part->nv * s->tile.lanes};
+  const Expr *zero[] = {ex_idx(s->c, 0), ex_idx(s->c, 0)};
+  part->acc = lower_alloc(s->l, "part", SPACE_REG, DT_F32, 2, shape);
+  copy_tile(s, part, TO_ZERO);
+  s->p->b = s->shared.number;
+  if (!s->shared.offset) return before;
+  s->shared.sum = lower_alloc(s->l, "sum", SPACE_REG, DT_F32, 2, one);
+  lower_store(s->l, s->shared.sum, zero, 2, STORE_SET, ex_num(s->c, DT_F32, 0));
+  return before;
+}
+
+static void end_shared(Emit *s, const TileAt *t, const TileAt *part, int level, const Expr *first) {
+  add_chains(s, part);
+  const Expr *before = product_set_k(s, level, first);
+  add_part(s, t, part->acc);
   s->k_at[s->loop[level].k] = before;
 }
 
 static void innermost(Emit *s, const TileAt *t, int level, const Expr *step, unsigned done, bool border) {
+  Ctx *c = s->c;
   int64_t extent = k_extent(s, level);
-  EmitLoop outer;
   Unrolled u = unrolled(extent);
-  const Expr *unroll = ex_idx(s->c, u.unroll), *count = ex_idx(s->c, u.main / u.unroll);
-  const Expr *ko = emit_loop(s, &outer, "k", LOOP_SERIAL, count);
-  step = ex_add(s->c, ex_mul(s->c, step, count), ko);
-  prefetch(s, t, step);
-  unrolled_steps(s, t, level, ex_mul(s->c, ko, unroll), u.unroll, step, done, border);
-  emit_end(s, &outer);
-  if (u.main < extent) unrolled_steps(s, t, level, ex_idx(s->c, u.main), extent - u.main, step, done, border);
+  int64_t count = u.main / u.unroll, in_group = count;
+  EmitLoop groups, loop;
+  TileAt part = *t;
+  const Expr *unroll = ex_idx(c, u.unroll), *group = ex_idx(c, 0), *before = NULL;
+  bool shares = product_shares(s, t, level, u.unroll, u.main);
+  if (shares) {
+    in_group = s->shared.steps / u.unroll;
+    group = emit_loop(s, &groups, "group", LOOP_SERIAL, ex_idx(c, count / in_group));
+    group = ex_mul(c, group, ex_idx(c, in_group));
+    before = begin_shared(s, &part);
+  }
+  const Expr *ko = ex_add(c, group, emit_loop(s, &loop, "k", LOOP_SERIAL, ex_idx(c, in_group)));
+  step = ex_add(c, ex_mul(c, step, ex_idx(c, count)), ko);
+  product_prefetch(s, t, step);
+  unrolled_steps(s, &part, level, ex_mul(c, ko, unroll), u.unroll, step, done, border);
+  emit_end(s, &loop);
+  if (shares) {
+    s->p->b = before;
+    end_shared(s, t, &part, level, ex_mul(c, group, unroll));
+    s->shared = (Shared){0};
+    emit_end(s, &groups);
+  }
+  if (u.main < extent) unrolled_steps(s, t, level, ex_idx(c, u.main), extent - u.main, step, done, border);
 }
 
 // What is left of a K that blocks do not divide: the inside of one more block, shorter.
@@ -519,21 +491,12 @@ static void store_tile(Emit *s, const TileAt *whole) {
   s->l->loc = loc;
 }
 
-static void prefetch_next(Emit *s, const TileAt *t, const NextRead *next) {
-  Ctx *c = s->c;
-  if (!next->of) return;
-  int64_t line = CACHE_LINE / dtype_bytes(next->of->type.dtype);
-  const Expr *at = ex_add(c, next->at, ex_mul(c, t->number, ex_idx(c, next->lines * line)));
-  for (int64_t i = 0; i < next->lines; i++)
-    lower_prefetch(s->l, next->of, ex_add(c, at, ex_idx(c, i * line)));
-}
-
 // Registers before and after the loops over a block of K.
 static void begin_tile(Emit *s, const TileAt *t) {
   LowerMark branch;
   const Expr *first = s->blocks.sums ? ex_binary(s->c, E_EQ, s->blocks.at, ex_idx(s->c, 0)) : NULL;
   if (s->inside.resume) first = ex_unary(s->c, E_NOT, s->inside.resume);
-  for (int i = 0; i < ARRAY_LEN(s->inside.next); i++) prefetch_next(s, t, &s->inside.next[i]);
+  for (int i = 0; i < ARRAY_LEN(s->inside.next); i++) product_prefetch_next(s, t, &s->inside.next[i]);
   if (first) lower_if(s->l, first, &branch);
   copy_tile(s, t, TO_ZERO);
   if (!first) return;

@@ -23,6 +23,14 @@ typedef struct Ahead {
   const Expr *first; // tiles of rows in the parallel iterations before this one
 } Ahead;
 
+// What steps of K of a tile with one row have in common, where unpacking the vector operand is most of the work: it is
+// (number * scale + offset) * factor, of which only the first two vary from step to step, and scale not over the lanes.
+typedef struct Shared {
+  int64_t steps;                                // 0: nothing
+  const Expr *number, *scale, *offset, *factor; // of f32; all but the first may be NULL: none
+  Value *sum;                                   // of the broadcast operand's elements, [1, 1], for the offset
+} Shared;
+
 // `at[d]` is what dim d stands for at the current place; NULL: not yet.
 typedef struct Emit {
   Lower *l;
@@ -40,6 +48,7 @@ typedef struct Emit {
   Ahead ahead;
   bool single;       // there is one row only
   const Expr *chain; // the present step's, in a tile of one row; NULL: the first
+  Shared shared;
   ProductInside inside;
 } Emit;
 
@@ -68,7 +77,19 @@ void emit_end(Emit *s, EmitLoop *loop);
 
 // All of a tile. border: it touches the padding, and its place is constant, so that guards decide themselves.
 void product_emit_tile(Emit *s, TileAt t, bool border);
+// Sets the variable that the loop over K at `level` is over; returns what it was set to.
+const Expr *product_set_k(Emit *s, int level, const Expr *v);
+// Sets s->shared to what the most steps of the innermost loop have in common, of a multiple of `unroll` that divides
+// `count`; false: nothing.
+bool product_shares(Emit *s, const TileAt *t, int level, int64_t unroll, int64_t count);
 // Iterations of the innermost loop over K, unrolled ones counted once, for one tile (and one block of K).
 int64_t product_k_steps(const Emit *s);
+
+// ---- product_prefetch.c ------------------------------------------------------------------------------------------
+
+// A part of the next panel, in step number `step` of those that product_k_steps counts.
+void product_prefetch(Emit *s, const TileAt *t, const Expr *step);
+// This tile's part of what the schedule around the product reads next.
+void product_prefetch_next(Emit *s, const TileAt *t, const NextRead *next);
 
 #endif

@@ -214,3 +214,41 @@ Test(product, scattered_rows_are_gathered) {
                  "  %y: f32[1,128,4,5] = conv(%s, %w) stride=[2,2]\n",
                  2);
 }
+
+// A factor of the weights is taken out of the steps of K that share it, all of them and not the first and the last only.
+Test(product, factors_that_steps_share) {
+  static const char *const factors[] = {"k // 8", "k // 24", "k % 7", "k % 8 // 2", "0"};
+  for (int i = 0; i < ARRAY_LEN(factors); i++) {
+    Ctx *c = ctx_make();
+    uint32_t r = 5;
+    Str text = {.arena = c->arena};
+    str_printf(&text,
+               "ingot 1 kernels\nmodule m target \"x86-64-v3\"\ngraph main(%%x: f32[1,168], %%s: f32[21]) {\n"
+               "  %%w: f32[168,40] = const [");
+    for (int j = 0; j < 168 * 40; j++) str_printf(&text, "%s%.3f", j ? "," : "", number(&r));
+    str_printf(
+        &text,
+        "]\n  %%y: f32[1,40] = kernel p(%%x, %%w, %%s)\n  return y=%%y\n}\n"
+        "kernel p parallel=1 {\n  %%y[i0<1, i1<40] = sum(k<168) %%x[i0, k] * (%%w[k, i1] * %%s[%s])\n}\n",
+        factors[i]);
+    const char *kernels = str_text(&text);
+    Module *plain = module_parse(c, source_from_text(c->arena, "case", kernels));
+    Module *m = module_parse(c, source_from_text(c->arena, "case", kernels));
+    cr_assert(plain && m);
+    Type t[] = {plain->main->inputs.data[0]->type, plain->main->inputs.data[1]->type};
+    Tensor *in[2], *want, *got;
+    for (int k = 0; k < 2; k++) {
+      in[k] = tensor_new(c, &t[k]);
+      for (int64_t j = 0; j < type_elements(&t[k]); j++) tensor_set(in[k], j, number(&r));
+    }
+    PassOptions o = {.opt_level = 2};
+    cr_assert(passes_run(m, &o, NULL, NULL, &(PassHooks){.verify_each = true}));
+    cr_assert_str_eq(kind_of(m), "product");
+    const Tensor *const *inputs = (const Tensor *const *)in;
+    cr_assert(eval_module(plain, inputs, &want) && eval_module(m, inputs, &got));
+    for (int64_t j = 0; j < 40; j++)
+      cr_assert_float_eq(tensor_get(got, j), tensor_get(want, j), 1e-3, "factor %s, element %d", factors[i],
+                         (int)j);
+    arena_free(c->arena);
+  }
+}

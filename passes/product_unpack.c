@@ -1,0 +1,97 @@
+// product_unpack.c: what steps of a product have in common where its vector operand is unpacked from few bits.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/product_emit.h"
+
+enum {
+  MOST_STEPS = 128, // a group of weights that share a scale has as many at most
+  LEAST_STEPS = 3,
+  WORD_BITS = 32,
+  NUMBER_BITS = 16, // f32 holds numbers of as many bits, and their sums with others, exactly
+};
+
+// Is the expression the same in all `steps` steps of K from `first` on?
+static bool is_shared(Emit *s, int level, const Expr *first, int64_t steps, const Expr *e) {
+  const Expr *at = NULL;
+  for (int64_t i = 0; i < steps; i++) {
+    const Expr *before = product_set_k(s, level, ex_add(s->c, first, ex_idx(s->c, i)));
+    const Expr *here = product_place(s, e);
+    s->k_at[s->loop[level].k] = before;
+    if (at && here != at) return false;
+    at = here;
+  }
+  return true;
+}
+
+// The bits of a number taken out of a word, word >> shift & mask; 0: it is none, or of too many bits.
+static int field_bits(const Expr *e) {
+  int64_t mask;
+  if (e->op != E_AND || e->dtype != DT_U32 || e->args[0]->op != E_SHR) return 0;
+  if (!expr_is_const_int(e->args[1], &mask) || mask <= 0 || mask >= 1 << NUMBER_BITS) return 0;
+  int bits = 0;
+  while (mask >> bits & 1) bits++;
+  return mask >> bits == 0 ? bits : 0;
+}
+
+// Is it a whole number that f32 holds exactly, as well as its sum with another one?
+static bool is_small(const Expr *e) {
+  int64_t v;
+  if (expr_is_const_int(e, &v)) return v > -(1 << NUMBER_BITS) && v < 1 << NUMBER_BITS;
+  if (e->op != E_CAST) return false;
+  DType from = e->args[0]->dtype;
+  return from == DT_I8 || from == DT_U8 || from == DT_I16 || from == DT_U16 || field_bits(e->args[0]) > 0;
+}
+
+// A number of a few bits taken out of a word is as good where it stands: word >> shift & mask is (word & mask << shift)
+// times a power of two, without the shift. The highest ones, which would become negative, need no mask instead.
+static const Expr *in_place(Ctx *c, const Expr *number, const Expr **scale) {
+  const Expr *field = number->args[0];
+  int bits = number->op == E_CAST ? field_bits(field) : 0;
+  *scale = NULL;
+  if (!bits) return ex_cast(c, DT_F32, number);
+  const Expr *word = field->args[0]->args[0], *shift = field->args[0]->args[1], *zero = ex_int(c, DT_U32, 0);
+  const Expr *highest = ex_binary(c, E_LE, ex_int(c, DT_U32, WORD_BITS - bits), shift);
+  const Expr *inside = ex_binary(c, E_AND, word, ex_binary(c, E_SHL, field->args[1], shift));
+  const Expr *steps = ex_cast(c, DT_I32, ex_select(c, highest, zero, shift));
+  const Expr *exponent = ex_sub(c, ex_int(c, DT_I32, 127), steps);
+  *scale = ex_bitcast(c, DT_F32, ex_binary(c, E_SHL, exponent, ex_int(c, DT_I32, 23)));
+  return ex_cast(c, DT_F32, ex_cast(c, DT_I32, ex_select(c, highest, field->args[0], inside)));
+}
+
+// Splits `of`, f32(number + offset) or f32(number - offset), if the offset is shared; else all of it is the number.
+static void split_offset(Emit *s, int level, const Expr *first, const Expr *of, Shared *h) {
+  Ctx *c = s->c;
+  const Expr *sum = of->op == E_CAST ? of->args[0] : NULL;
+  h->number = of;
+  if (!sum || (sum->op != E_ADD && sum->op != E_SUB) || sum->dtype != DT_I32) return;
+  if (!is_small(sum->args[0]) || !is_small(sum->args[1])) return;
+  if (!is_shared(s, level, first, h->steps, sum->args[1])) return;
+  h->offset = ex_cast(c, DT_F32, sum->args[1]);
+  if (sum->op == E_SUB) h->offset = ex_unary(c, E_NEG, h->offset);
+  h->number = in_place(c, sum->args[0], &h->scale);
+}
+
+static Shared shared_by(Emit *s, int level, int64_t steps, const Expr *first) {
+  Shared h = {.steps = steps};
+  const Expr *b = s->p->b, *rest = b;
+  for (int i = 0; b->op == E_MUL && i < 2 && !h.factor; i++) {
+    if (!is_shared(s, level, first, steps, b->args[i])) continue;
+    h.factor = b->args[i];
+    rest = b->args[1 - i];
+  }
+  split_offset(s, level, first, rest, &h);
+  return h;
+}
+
+bool product_shares(Emit *s, const TileAt *t, int level, int64_t unroll, int64_t count) {
+  bool reorders = !s->l->o->fp_strict && !s->p->depthwise && !s->nguards;
+  if (!reorders || t->mr > 1 || 2 * t->nv > s->l->target->vector_regs) return false;
+  for (int64_t steps = MOST_STEPS / unroll * unroll; steps >= unroll && steps >= LEAST_STEPS;
+       steps -= unroll) {
+    if (count % steps != 0) continue;
+    const Var *group = var_new(s->c, "group", ex_idx(s->c, count / steps));
+    s->shared = shared_by(s, level, steps, ex_mul(s->c, ex_var(s->c, group), ex_idx(s->c, steps)));
+    if (s->shared.factor || s->shared.offset) return true;
+  }
+  s->shared = (Shared){0};
+  return false;
+}
