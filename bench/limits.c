@@ -6,7 +6,8 @@
 //
 //   fma THREADS MS            GFLOP/s of independent f32 multiply-adds, two operations each
 //   clock MS                  GHz: dependent additions a nanosecond
-//   read THREADS BYTES MS     GB/s of reading BYTES (per thread, again and again)
+//   read THREADS BYTES MS     GB/s of reading BYTES (per thread, again and again): the most that reading them front to
+//                             back, or in 2, 4 or 8 parts side by side gives
 //   copy THREADS BYTES MS     GB/s read plus GB/s written, copying one half of BYTES to the other
 //
 // Thread i runs on the i-th processor of the set that the process was given.
@@ -34,18 +35,23 @@ enum { WIDTH = 16, CHAINS = 12 };
 #define REG "+x"
 #endif
 typedef float Vec __attribute__((vector_size(WIDTH)));
-enum { LANES = WIDTH / 4, MAX_THREADS = 64 };
+enum { LANES = WIDTH / 4, MAX_THREADS = 64, MAX_WAYS = 4 };
 
 // Makes the compiler take a value as unknown from here on.
 #define OPAQUE(v) __asm__ volatile("" : REG(v))
 
+struct job;
+typedef int64_t (*Work)(struct job *job,
+                        int64_t reps); // returns the work done, in units that the caller knows
+
+// What one thread does, in several ways one after the other.
 struct job {
-  int64_t (*work)(struct job *job, int64_t reps); // returns the work done, in units that the caller knows
-  int thread, threads;
+  const Work *way; // up to NULL, MAX_WAYS at most
+  int thread;
   size_t bytes;
   char *memory;
-  int64_t reps, done;
-  int64_t begin, end; // ns
+  int64_t ms, reps;
+  double rate[MAX_WAYS]; // units of work a nanosecond
   pthread_barrier_t *barrier;
 };
 
@@ -91,21 +97,44 @@ static int64_t work_clock(struct job *job, int64_t reps) {
   return reps * 64;
 }
 
-static int64_t work_read(struct job *job, int64_t reps) {
-  enum { AT_ONCE = 8 };
+// Reads the memory in `streams` parts side by side, some vectors of each at a time: one core may get more from memory
+// (half as much again on Zen 3) through several streams than through one.
+static inline __attribute__((always_inline)) int64_t read_streams(struct job *job, int64_t reps,
+                                                                  int streams) {
+  enum { SUMS = 8, LEAST = 2 };
   const Vec *v = (const Vec *)(const void *)job->memory;
-  int64_t n = (int64_t)(job->bytes / (WIDTH * AT_ONCE)) * AT_ONCE;
-  Vec sum[AT_ONCE];
+  int64_t at_once = streams * LEAST > SUMS ? LEAST : SUMS / streams;
+  int64_t part = (int64_t)(job->bytes / WIDTH) / (streams * at_once) * at_once;
+  Vec sum[SUMS];
   memset(sum, 0, sizeof sum);
   for (int64_t r = 0; r < reps; r++) {
-    for (int64_t i = 0; i < n; i += AT_ONCE) {
+    for (int64_t i = 0; i < part; i += at_once) {
 #pragma GCC unroll 8
-      for (int k = 0; k < AT_ONCE; k++) sum[k] += v[i + k];
+      for (int s = 0; s < streams; s++) {
+#pragma GCC unroll 8
+        for (int64_t k = 0; k < at_once; k++) sum[(s * at_once + k) % SUMS] += v[s * part + i + k];
+      }
     }
     __asm__ volatile("" ::: "memory");
   }
-  for (int k = 0; k < AT_ONCE; k++) OPAQUE(sum[k]);
-  return reps * n * WIDTH;
+  for (int k = 0; k < SUMS; k++) OPAQUE(sum[k]);
+  return reps * part * streams * WIDTH;
+}
+
+static int64_t work_read(struct job *job, int64_t reps) {
+  return read_streams(job, reps, 1);
+}
+
+static int64_t work_read2(struct job *job, int64_t reps) {
+  return read_streams(job, reps, 2);
+}
+
+static int64_t work_read4(struct job *job, int64_t reps) {
+  return read_streams(job, reps, 4);
+}
+
+static int64_t work_read8(struct job *job, int64_t reps) {
+  return read_streams(job, reps, 8);
 }
 
 static int64_t work_copy(struct job *job, int64_t reps) {
@@ -125,17 +154,19 @@ static int64_t work_copy(struct job *job, int64_t reps) {
 
 // ---- timing ------------------------------------------------------------------------------------------
 
-static int64_t timed(struct job *job) {
-  int64_t begin = now_ns();
-  job->done = job->work(job, job->reps);
-  return now_ns() - begin;
+static int64_t timed(struct job *job, Work work, double *rate) {
+  int64_t begin = now_ns(), done = work(job, job->reps), taken = now_ns() - begin;
+  *rate = (double)done / (double)(taken > 0 ? taken : 1);
+  return taken;
 }
 
 // Repetitions that take about `ms`, found by doubling; warms clock and caches on the way.
-static int64_t calibrate(struct job *job, int64_t ms) {
+static int64_t calibrate(struct job *job, Work work) {
   int64_t taken = 0;
-  for (job->reps = 1; (taken = timed(job)) < ms * 250000 && job->reps < INT64_MAX / 4;) job->reps *= 2;
-  int64_t reps = (int64_t)((double)job->reps * (double)ms * 1e6 / (double)taken);
+  double rate;
+  for (job->reps = 1; (taken = timed(job, work, &rate)) < job->ms * 250000 && job->reps < INT64_MAX / 4;)
+    job->reps *= 2;
+  int64_t reps = (int64_t)((double)job->reps * (double)job->ms * 1e6 / (double)taken);
   return reps > 0 ? reps : 1;
 }
 
@@ -163,49 +194,53 @@ static void *thread_main(void *arg) {
   struct job *job = arg;
   stay(job->thread);
   if (job->bytes && !(job->memory = memory_new(job->bytes))) job->bytes = 0;
-  int64_t ms = job->reps;
-  pthread_barrier_wait(job->barrier);
-  job->reps = calibrate(job, ms); // beside the others, as in the measurement
-  pthread_barrier_wait(job->barrier);
-  job->begin = now_ns();
-  job->done = job->work(job, job->reps);
-  job->end = now_ns();
+  for (int i = 0; job->way[i]; i++) {
+    pthread_barrier_wait(job->barrier);
+    job->reps = calibrate(job, job->way[i]); // beside the others, as in the measurement
+    pthread_barrier_wait(job->barrier);
+    timed(job, job->way[i], &job->rate[i]);
+  }
   free(job->memory);
   return NULL;
 }
 
-// Units of work a nanosecond, all threads together.
-static double measure(int64_t (*work)(struct job *, int64_t), int threads, size_t bytes, int64_t ms) {
+// Units of work a nanosecond, all threads together, in the best of the ways.
+static double measure(const Work *way, int threads, size_t bytes, int64_t ms) {
   pthread_t ids[MAX_THREADS];
   struct job jobs[MAX_THREADS];
   pthread_barrier_t barrier;
-  double rate = 0;
+  double best = 0;
   pthread_barrier_init(&barrier, NULL, (unsigned)threads);
   for (int i = 0; i < threads; i++) {
-    jobs[i] = (struct job){
-        .work = work, .thread = i, .threads = threads, .bytes = bytes, .reps = ms, .barrier = &barrier};
+    jobs[i] = (struct job){.way = way, .thread = i, .bytes = bytes, .ms = ms, .barrier = &barrier};
     if (pthread_create(&ids[i], NULL, thread_main, &jobs[i])) exit(1);
   }
   for (int i = 0; i < threads; i++) pthread_join(ids[i], NULL);
-  for (int i = 0; i < threads; i++) rate += (double)jobs[i].done / (double)(jobs[i].end - jobs[i].begin);
+  for (int w = 0; way[w]; w++) {
+    double rate = 0;
+    for (int i = 0; i < threads; i++) rate += jobs[i].rate[w];
+    if (rate > best) best = rate;
+  }
   pthread_barrier_destroy(&barrier);
-  return rate;
+  return best;
 }
 
 // The answer to one request, negative if it makes no sense.
 static double answer(const char *line) {
+  static const Work fma[] = {work_fma, NULL}, add[] = {work_clock, NULL}, copy[] = {work_copy, NULL};
+  static const Work read[MAX_WAYS + 1] = {work_read, work_read2, work_read4, work_read8};
   int threads = 1;
   size_t bytes = 0;
   int64_t ms = 0;
-  if (sscanf(line, "clock %" SCNd64, &ms) == 1) return measure(work_clock, 1, 0, ms);
+  if (sscanf(line, "clock %" SCNd64, &ms) == 1) return measure(add, 1, 0, ms);
   if (sscanf(line, "fma %d %" SCNd64, &threads, &ms) == 2 && threads > 0 && threads <= MAX_THREADS)
-    return measure(work_fma, threads, 0, ms);
+    return measure(fma, threads, 0, ms);
   if (sscanf(line, "read %d %zu %" SCNd64, &threads, &bytes, &ms) == 3 && threads > 0 &&
       threads <= MAX_THREADS)
-    return measure(work_read, threads, bytes, ms);
+    return measure(read, threads, bytes, ms);
   if (sscanf(line, "copy %d %zu %" SCNd64, &threads, &bytes, &ms) == 3 && threads > 0 &&
       threads <= MAX_THREADS)
-    return measure(work_copy, threads, bytes, ms);
+    return measure(copy, threads, bytes, ms);
   return -1;
 }
 
