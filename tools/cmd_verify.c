@@ -384,6 +384,27 @@ static bool verify(Verify *v) {
   return verify_level(v, opt);
 }
 
+// The same for each form of --specialize or of the model's own, with inputs of its extents.
+static bool verify_forms(Verify *v) {
+  SpecialBuild *forms;
+  int n;
+  Module *m = driver_load(&v->build, v->file);
+  if (!m || !special_builds(&v->build, m, &forms, &n)) return false;
+  for (int i = 0; i < n && !v->input_args.n; i++) {
+    Verify form = {.build = forms[i].args,
+                   .tool = v->tool,
+                   .file = v->file,
+                   .tolerance = v->tolerance,
+                   .reference = v->reference,
+                   .values = v->values,
+                   .bisect = v->bisect};
+    printf("with %s\n", forms[i].name);
+    if (!verify(&form)) return false;
+    v->departed |= form.departed;
+  }
+  return true;
+}
+
 int cmd_verify(Tool *t, int argc, char **argv) {
   static const struct argp_child children[] = {{&build_argp, 0, NULL, 0}, {0}};
   static const struct argp argp = {
@@ -391,14 +412,16 @@ int cmd_verify(Tool *t, int argc, char **argv) {
       parse,
       "MODEL",
       "Compare compiled code, unoptimised and optimised, with the reference evaluator. Exit code 70 if it "
-      "departs, which is a bug of ours.",
+      "departs, which is a bug of ours. Forms that --specialize or the model asks for are compared, too, "
+      "unless inputs "
+      "are given.",
       children,
       NULL,
       NULL};
   Verify v = {.build = build_args(t), .tool = t, .tolerance = -1};
   int code;
   if (!tool_parse(t, &argp, argc, argv, &v, &code)) return code;
-  bool ran = verify(&v);
+  bool ran = verify(&v) && verify_forms(&v);
   t->bug |= v.departed;
   return ran && !v.departed ? EXIT_FINE : EXIT_INPUT;
 }

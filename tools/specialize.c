@@ -104,18 +104,39 @@ static bool read_all(Wanted *w) {
   return true;
 }
 
+// The options with the form's symbols fixed, as by --dim.
+static BuildArgs fix_symbols(BuildArgs a, const SpecialForm *f) {
+  FrontendOptions plain = a.frontend;
+  a.frontend.dims.data = NULL;
+  a.frontend.dims.n = a.frontend.dims.cap = 0;
+  for (int i = 0; i < f->n; i++)
+    vec_push(a.tool->arena, &a.frontend.dims,
+             tool_printf(a.tool, "%s=%lld", f->sym[i], (long long)f->value[i]));
+  for (int i = 0; i < plain.dims.n; i++) vec_push(a.tool->arena, &a.frontend.dims, plain.dims.data[i]);
+  return a;
+}
+
+bool special_builds(BuildArgs *a, Module *m, SpecialBuild **out, int *n) {
+  Wanted w = {.a = a, .m = m};
+  if (!read_all(&w)) return false;
+  *n = w.forms.n;
+  *out = NEW_ARRAY(a->tool->arena, SpecialBuild, w.forms.n + 1);
+  for (int i = 0; i < w.forms.n; i++) {
+    const SpecialForm *f = &w.forms.data[i];
+    Str name = {.arena = a->tool->arena};
+    for (int k = 0; k < f->n; k++)
+      str_printf(&name, "%s%s=%lld", k ? ", " : "", f->sym[k], (long long)f->value[k]);
+    (*out)[i] = (SpecialBuild){str_text(&name), fix_symbols(*a, f)};
+  }
+  return true;
+}
+
 // As if the symbols were fixed by --dim; dumps go to a folder of their own.
 static Module *compile_special(BuildArgs a, const char *path, const SpecialForm *f, const char *target) {
   Tool *t = a.tool;
   Str label = {.arena = t->arena};
-  FrontendOptions plain = a.frontend;
-  a.frontend.dims.data = NULL;
-  a.frontend.dims.n = a.frontend.dims.cap = 0;
-  for (int i = 0; i < f->n; i++) {
-    str_printf(&label, "-%s=%lld", f->sym[i], (long long)f->value[i]);
-    vec_push(t->arena, &a.frontend.dims, tool_printf(t, "%s=%lld", f->sym[i], (long long)f->value[i]));
-  }
-  for (int i = 0; i < plain.dims.n; i++) vec_push(t->arena, &a.frontend.dims, plain.dims.data[i]);
+  for (int i = 0; i < f->n; i++) str_printf(&label, "-%s=%lld", f->sym[i], (long long)f->value[i]);
+  a = fix_symbols(a, f);
   a.target = target;
   a.is_special = true;
   Module *m = driver_load(&a, path);

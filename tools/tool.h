@@ -100,6 +100,12 @@ bool driver_compile(BuildArgs *a, const char *path, const char *out);
 const char *meta_get(const Module *m, const char *key); // NULL: the module has no such entry
 // specialize.c: compiles the forms for certain extents that the options or the model ask for.
 bool special_forms(BuildArgs *a, const char *path, Form *form);
+// What these forms are and the options that compile each by itself.
+typedef struct SpecialBuild {
+  const char *name; // "B=1, T=128"
+  BuildArgs args;
+} SpecialBuild;
+bool special_builds(BuildArgs *a, Module *m, SpecialBuild **out, int *n);
 // Writes the module as text, large constants into the folder PATH.weights; NULL or "-": all to standard output.
 bool driver_write_ir(Tool *t, const Module *m, const char *path);
 bool driver_make_folder(Tool *t, const char *path); // it may be there already
