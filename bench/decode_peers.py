@@ -1,0 +1,196 @@
+"""Other engines for bench/decode: a GPT-2 small with 512 tokens behind it, by width of weights.
+
+SPDX-License-Identifier: Apache-2.0
+
+ONNX Runtime and OpenVINO run bench/.models/gpt2_step.onnx, whose weights are made smaller by the engines' own tools, once;
+llama.cpp runs a GGUF file of the same shape with random weights. What is not installed is not compared with.
+"""
+
+import os
+import sys
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CACHE = os.path.join(HERE, ".cache")
+STEP = os.path.join(HERE, ".models", "gpt2_step.onnx")
+PAST, CONTEXT, VOCABULARY, WIDTH, BLOCKS, HEADS = 512, 1024, 50257, 768, 12, 12
+GROUP = 32  # weights that share a scale where they have four bits
+
+
+def made(name, make):
+    """The path of a file in the cache, which make(path) writes where it is missing."""
+    path = os.path.join(CACHE, name)
+    if not os.path.exists(path):
+        os.makedirs(CACHE, exist_ok=True)
+        make(path)
+    return path
+
+
+def step_inputs():
+    with np.load(STEP.replace(".onnx", ".npz")) as data:
+        return {k[3:]: np.ascontiguousarray(v) for k, v in data.items() if k.startswith("in.")}
+
+
+class OnnxRuntime:
+    """int8: dynamic quantisation. int4: MatMulNBits with its fastest accuracy level. Both round activations, too."""
+
+    name, widths, cache_bits = "onnxruntime", ("f32", "int8", "int4"), 32
+
+    def __init__(self, width, threads):
+        import onnxruntime as ort
+        options = ort.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+        path = {"f32": lambda: STEP, "int8": self.int8, "int4": self.int4}[width]()
+        self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.binding = self.session.io_binding()
+        self.values = {k: ort.OrtValue.ortvalue_from_numpy(v) for k, v in step_inputs().items()}
+        for name, value in self.values.items():
+            self.binding.bind_ortvalue_input(name, value)
+        for out in self.session.get_outputs():
+            self.binding.bind_output(out.name, "cpu")
+
+    @staticmethod
+    def int8():
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+        return made("gpt2_step_ort_int8.onnx",
+                    lambda path: quantize_dynamic(STEP, path, weight_type=QuantType.QInt8, per_channel=True))
+
+    @staticmethod
+    def int4():
+        def make(path):
+            import onnx
+            from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+            quantizer = MatMulNBitsQuantizer(onnx.load(STEP), block_size=GROUP, is_symmetric=True, accuracy_level=4)
+            quantizer.process()
+            quantizer.model.save_model_to_file(path)
+        return made("gpt2_step_ort_int4.onnx", make)
+
+    def begin_turn(self):
+        pass
+
+    def run(self):
+        self.session.run_with_iobinding(self.binding)
+
+
+class OpenVino:
+    """f16: its compressed files. int8 and int4: weights compressed by NNCF."""
+
+    name, widths, cache_bits = "openvino", ("f32", "f16", "int8", "int4"), 32
+
+    def __init__(self, width, threads):
+        import openvino as ov
+        path = STEP if width == "f32" else made(f"gpt2_step_ov_{width}.xml", lambda to: self.compress(width, to))
+        config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+        self.request = ov.Core().compile_model(path, "CPU", config).create_infer_request()
+        for name, value in step_inputs().items():
+            self.request.set_tensor(name, ov.Tensor(value, shared_memory=True))
+
+    @staticmethod
+    def compress(width, path):
+        import openvino as ov
+        model = ov.Core().read_model(STEP)
+        if width != "f16":
+            import nncf
+            modes = nncf.CompressWeightsMode
+            model = nncf.compress_weights(model, mode=modes.INT8_SYM) if width == "int8" else nncf.compress_weights(
+                model, mode=modes.INT4_SYM, group_size=GROUP, ratio=1.0, all_layers=True)
+        ov.save_model(model, path, compress_to_fp16=width == "f16")
+
+    def begin_turn(self):
+        pass
+
+    def run(self):
+        self.request.infer()
+
+
+class LlamaCpp:
+    """int8 is its q8_0, int4 its q4_0 (groups of 32, and activations rounded to eight bits); its cache holds f16."""
+
+    name, widths, cache_bits = "llama.cpp", ("f32", "f16", "int8", "int4"), 16
+
+    def __init__(self, width, threads):
+        import ctypes
+
+        import llama_cpp as lib
+        self.lib = lib
+        self.silent = lib.llama_log_callback(lambda level, text, data: None)
+        lib.llama_log_set(self.silent, ctypes.c_void_p(0))
+        lib.llama_backend_init()
+        path = made(f"gpt2_small_{width}.gguf", lambda to: write_gguf(to, width))
+        self.model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
+        params = lib.llama_context_default_params()
+        params.n_ctx, params.n_threads, params.n_threads_batch = CONTEXT, threads, threads
+        self.context = lib.llama_init_from_model(self.model, params)
+        self.tokens = (lib.llama_token * PAST)(*(i * 37 % VOCABULARY for i in range(PAST)))
+        self.decode(PAST)
+
+    def decode(self, count):
+        if self.lib.llama_decode(self.context, self.lib.llama_batch_get_one(self.tokens, count)):
+            raise RuntimeError("llama_decode failed")
+
+    def begin_turn(self):
+        self.lib.llama_memory_seq_rm(self.lib.llama_get_memory(self.context), 0, PAST, -1)
+
+    def run(self):
+        self.decode(1)
+
+
+def write_gguf(path, width):
+    """A GPT-2 small with random weights. Vectors stay f32, as llama.cpp's own files have them."""
+    import gguf
+    from gguf import quants
+    kinds = gguf.GGMLQuantizationType
+    kind = {"f32": kinds.F32, "f16": kinds.F16, "int8": kinds.Q8_0, "int4": kinds.Q4_0}[width]
+    rng = np.random.default_rng(1)
+    writer = gguf.GGUFWriter(path, "gpt2")
+    writer.add_context_length(CONTEXT)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(BLOCKS)
+    writer.add_feed_forward_length(4 * WIDTH)
+    writer.add_head_count(HEADS)
+    writer.add_layer_norm_eps(1e-5)
+    writer.add_vocab_size(VOCABULARY)
+    writer.add_tokenizer_model("none")
+
+    def vector(name, size, value):
+        writer.add_tensor(name, np.full(size, value, np.float32))
+
+    def matrix(name, rows, columns, kind=kind):
+        data = quants.quantize(rng.standard_normal((rows, columns), np.float32) * np.float32(0.02), kind)
+        writer.add_tensor(name, data, raw_dtype=kind)
+
+    def linear(name, inputs, outputs):
+        matrix(f"{name}.weight", outputs, inputs)
+        vector(f"{name}.bias", outputs, 0)
+
+    def norm(name):
+        vector(f"{name}.weight", WIDTH, 1)
+        vector(f"{name}.bias", WIDTH, 0)
+
+    matrix("token_embd.weight", VOCABULARY, WIDTH)
+    matrix("position_embd.weight", CONTEXT, WIDTH, kinds.F32)
+    for i in range(BLOCKS):
+        norm(f"blk.{i}.attn_norm")
+        linear(f"blk.{i}.attn_qkv", WIDTH, 3 * WIDTH)
+        linear(f"blk.{i}.attn_output", WIDTH, WIDTH)
+        norm(f"blk.{i}.ffn_norm")
+        linear(f"blk.{i}.ffn_up", WIDTH, 4 * WIDTH)
+        linear(f"blk.{i}.ffn_down", 4 * WIDTH, WIDTH)
+    norm("output_norm")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def peers(widths, threads):
+    """(name, width, bits of the cache, engine) of each engine that is installed and has weights of that width."""
+    for peer in (OnnxRuntime, OpenVino, LlamaCpp):
+        for width in widths:
+            if width not in peer.widths:
+                continue
+            try:
+                yield peer.name, width, peer.cache_bits, peer(width, threads)
+            except Exception as error:  # what does not run is not compared with
+                print(f"{peer.name} {width}: {type(error).__name__}: {error}", file=sys.stderr)
