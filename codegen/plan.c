@@ -108,7 +108,9 @@ static void plan_interface(Plan *p) {
   int nin = 0, nout = 0;
   for (int i = 0; i < g->inputs.n; i++) {
     const Value *v = g->inputs.data[i];
-    if (!state_of_input(g, i)) in[nin++] = describe(p, v->name, v, dtype_bytes(v->type.dtype));
+    if (state_of_input(g, i)) continue;
+    in[nin] = describe(p, v->name, v, dtype_bytes(v->type.dtype));
+    in[nin++].limit = (int32_t)v->limit;
   }
   for (int i = 0; i < g->outputs.n; i++) {
     const Value *v = g->outputs.data[i];

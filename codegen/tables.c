@@ -119,7 +119,7 @@ static LLVMValueRef tensor_row(Tables *t, const struct ingot_tensor_info *x) {
   put_i32(t, &r, x->rank);
   put_i64(t, &r, x->bytes);
   put_i32(t, &r, x->align);
-  put_i32(t, &r, 0);
+  put_i32(t, &r, x->limit);
   return make_struct(t, &r);
 }
 

@@ -216,9 +216,40 @@ static void declare_input(Yaml *y, const YNode *key, const YNode *type) {
   yaml_bind(y, y->frame, key->text, v);
 }
 
+// What a declaration says besides the type: name: type, or name: {type: ..., KEY: ...}. NULL: nothing, or no type, which
+// is reported.
+static YNode *declaration(Yaml *y, const YPair *p, const char *what, const char *key, YNode **type) {
+  *type = p->value;
+  if (p->value->kind != Y_MAP) return NULL;
+  *type = yaml_get(p->value, "type");
+  for (int k = 0; k < p->value->pairs.n; k++) {
+    const YNode *other = p->value->pairs.data[k].key;
+    if (strcmp(other->text, "type") != 0 && strcmp(other->text, key) != 0)
+      yaml_fail(y, other->loc, "%s '%s' has a type and %s, but no '%s'", what, p->key->text, key,
+                other->text);
+  }
+  if (!*type) yaml_fail(y, p->key->loc, "%s '%s' has no type", what, p->key->text);
+  return yaml_get(p->value, key);
+}
+
+// Elements of the input are below the value of an expression.
+static void limit_input(Yaml *y, Value *input, YNode *below) {
+  const XExpr *e = yaml_expr(y->ctx, below);
+  if (!e) return;
+  Val v = yaml_eval(y, e);
+  if (!yaml_int(y, &v, below->loc, "a limit", &input->limit)) return;
+  if (!type_takes_limit(&input->type, input->limit))
+    yaml_fail(y, below->loc, "only inputs of integers have a limit, a number from 1 to %d", INT32_MAX);
+}
+
 static void read_inputs(Yaml *y, YNode *n) {
   if (!expect_map(y, n, "inputs")) return;
-  for (int i = 0; i < n->pairs.n; i++) declare_input(y, n->pairs.data[i].key, n->pairs.data[i].value);
+  for (int i = 0; i < n->pairs.n; i++) {
+    YNode *type, *below = declaration(y, &n->pairs.data[i], "input", "below", &type);
+    int inputs = y->graph->inputs.n;
+    if (type) declare_input(y, n->pairs.data[i].key, type);
+    if (below && y->graph->inputs.n > inputs) limit_input(y, y->graph->inputs.data[inputs], below);
+  }
 }
 
 // ---- states -------------------------------------------------------------------------------------------------------
@@ -229,16 +260,8 @@ static void read_states(Yaml *y, YNode *n) {
   y->least_extent = 0;
   for (int i = 0; i < n->pairs.n; i++) {
     const YPair *p = &n->pairs.data[i];
-    bool whole = p->value->kind == Y_MAP;
-    YNode *type = whole ? yaml_get(p->value, "type") : p->value,
-          *init = whole ? yaml_get(p->value, "init") : NULL;
-    for (int k = 0; whole && k < p->value->pairs.n; k++) {
-      const YNode *key = p->value->pairs.data[k].key;
-      if (strcmp(key->text, "type") != 0 && strcmp(key->text, "init") != 0)
-        yaml_fail(y, key->loc, "a state has a type and an init, but no '%s'", key->text);
-    }
+    YNode *type, *init = declaration(y, p, "state", "init", &type);
     int inputs = y->graph->inputs.n;
-    if (!type) yaml_fail(y, p->key->loc, "state '%s' has no type", p->key->text);
     if (type) declare_input(y, p->key, type);
     if (y->graph->inputs.n > inputs) yaml_state_open(y, p->key->text, inputs, init, p->key->loc);
   }

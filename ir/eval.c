@@ -390,9 +390,21 @@ static bool set_input(Eval *ev, const Value *v, const Tensor *t) {
   return b && eval_set(ev, v, b);
 }
 
+// Whole numbers of an input of the module within its limit.
+static bool check_limit(Eval *ev, const Value *v, const Tensor *t) {
+  for (int64_t i = 0, n = v->limit ? type_elements(&t->type) : 0; i < n; i++) {
+    double x = tensor_get(t, i);
+    if (x >= 0 && x < (double)v->limit) continue;
+    diag_error(ev->ctx->diag, v->loc, "evaluation: element %lld of input '%s' is %.0f, not in 0..%lld",
+               (long long)i, v->name, x, (long long)v->limit - 1);
+    return false;
+  }
+  return true;
+}
+
 static bool set_inputs(Eval *ev, Value *const *v, const Tensor *const *t, int n) {
   for (int i = 0; i < n; i++)
-    if (v[i] && t[i] && !bind_input(ev, v[i], t[i])) return false;
+    if (v[i] && t[i] && (!bind_input(ev, v[i], t[i]) || !check_limit(ev, v[i], t[i]))) return false;
   for (int i = 0; i < n; i++)
     if (v[i] && t[i] && !set_input(ev, v[i], t[i])) return false;
   return true;

@@ -296,6 +296,7 @@ Type type_make(DType t, int rank, const int64_t *dims);
 bool type_equal(const Type *a, const Type *b);
 bool type_is_static(const Type *t);
 bool type_check_size(Ctx *c, Loc loc, const Type *t); // reports if MAX_ELEMENTS would be exceeded
+bool type_takes_limit(const Type *t, int64_t limit);  // see Value
 int64_t type_elements(const Type *t);                 // for the bounds
 int64_t type_bytes(const Type *t);
 char *type_text(Ctx *c, const Type *t); // f32[1,3,224,224], f32[T<=512,64], i64[] for a scalar
@@ -494,6 +495,7 @@ struct Value {
   Space space;
   int64_t offset; // bytes into the arena (SPACE_ARENA), index of the input or output
   Value *base;    // if set: lives inside base's buffer, at `offset` bytes from its start
+  int64_t limit;  // inputs of integers: elements lie in 0 .. limit - 1, or a run is refused; 0: any
   int uses;       // valid after graph_count_uses
   Value *forward; // value that replaces this one, until graph_resolve
   void *info;     // scratch of the running pass

@@ -143,6 +143,7 @@ static void print_inputs(Printer *p, const Graph *g, int indent) {
     if (many) str_puts(p->out, "\n");
     if (many) print_indent(p, indent + 2);
     print_decl(p, g->inputs.data[i]);
+    if (g->inputs.data[i]->limit) str_printf(p->out, " below %lld", (long long)g->inputs.data[i]->limit);
     print_loc(p, g->inputs.data[i]->loc, OWN_PLACE);
   }
   str_puts(p->out, ")");
@@ -364,6 +365,13 @@ static bool parse_node(Parser *p, Graph *g) {
 
 // ---- parsing graphs ---------------------------------------------------------------------------------------
 
+static bool parse_limit(Parser *p, Value *v) {
+  if (!lex_accept(&p->lx, "below")) return true;
+  if (!lex_int(&p->lx, &v->limit)) return false;
+  if (type_takes_limit(&v->type, v->limit)) return true;
+  return lex_error(&p->lx, "only inputs of integers have a limit, a number from 1 to %d", INT32_MAX);
+}
+
 static bool parse_inputs(Parser *p, Graph *g) {
   if (!lex_expect(&p->lx, "(")) return false;
   while (!lex_is(&p->lx, ")")) {
@@ -371,7 +379,7 @@ static bool parse_inputs(Parser *p, Graph *g) {
     if (g->inputs.n == MAX_OPERANDS) return lex_error(&p->lx, "more than %d inputs", MAX_OPERANDS);
     Loc own = p->lx.tok.loc;
     Value *v = parse_decl(p);
-    if (!v || !parse_loc(p, &v->loc, own)) return false;
+    if (!v || !parse_limit(p, v) || !parse_loc(p, &v->loc, own)) return false;
     vec_push(p->ctx->arena, &g->inputs, v);
   }
   lex_next(&p->lx);

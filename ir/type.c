@@ -102,6 +102,10 @@ char *type_text(Ctx *c, const Type *t) {
   return str_text(&s);
 }
 
+bool type_takes_limit(const Type *t, int64_t limit) {
+  return dtype_is_int(t->dtype) && limit > 0 && limit <= INT32_MAX;
+}
+
 static bool is_one(Dim d) {
   return !d.sym && d.n == 1;
 }

@@ -224,15 +224,34 @@ static int run_range(ingot_ctx *c, struct ingot_range range, int depth) {
 
 // ---- a run -------------------------------------------------------------------------------------------
 
-static int prepare(ingot_ctx *c) {
-  if (!c->dirty) {
-    ingot_symbols_start_run(c);
-    return INGOT_OK;
+static int check_limit(ingot_ctx *c, const struct ingot_tensor_info *t, const Binding *b) {
+  int64_t n = 1, size = ingot_dtype_size(t->dtype);
+  for (int32_t d = 0; d < t->rank; d++) n *= b->dims[d];
+  for (int64_t i = 0; i < n; i++) {
+    int64_t x = read_integer((const char *)b->data + i * size, t->dtype);
+    if (x < 0 || x >= t->limit)
+      return ingot_ctx_fail(c, INGOT_E_DATA, "input '%s': element %lld is %lld, the model wants 0 to %d",
+                            t->name, (long long)i, (long long)x, t->limit - 1);
   }
+  return INGOT_OK;
+}
+
+static int prepare_anew(ingot_ctx *c) {
   int code = ingot_bind_inputs(c);
   if (!code) code = ingot_symbols_from_inputs(c);
   if (!code) code = ingot_bind_outputs(c);
   c->dirty = code != INGOT_OK;
+  return code;
+}
+
+static int prepare(ingot_ctx *c) {
+  int code = INGOT_OK;
+  if (c->dirty)
+    code = prepare_anew(c);
+  else
+    ingot_symbols_start_run(c);
+  for (int32_t i = 0; i < c->model->n_inputs && !code; i++)
+    if (c->model->inputs[i].limit > 0) code = check_limit(c, &c->model->inputs[i], &c->in[i]);
   return code;
 }
 

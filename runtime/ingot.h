@@ -73,8 +73,9 @@ struct ingot_tensor_info {
   int32_t dtype; // enum ingot_dtype
   int32_t rank;
   int64_t bytes;
-  int32_t align;    // the address must be a multiple of this; a power of two
-  int32_t reserved; // 0
+  int32_t align; // the address must be a multiple of this; a power of two
+  int32_t
+      limit; // of an input of integers: a run is refused unless all of them lie in 0 .. limit - 1; 0: any will do
 };
 
 // Where the value of a symbol comes from.

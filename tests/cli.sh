@@ -310,6 +310,7 @@ case_specialize() {
   printf '%s\n' 'inputs: {x: "f32[B<=4,T<=64,32]"}' 'graph: {y: x + 1}' 'outputs: y' >make.yaml
   expect 0 compile enc.yaml --fp=strict -o plain.so; silent
   expect 0 compile enc.yaml --fp=strict --specialize=T=1,16 --specialize=B=2:T=7,64 --verify-each -o special.so; silent
+  expect 0 verify enc.yaml --specialize=T=1,16 --specialize=B=2:T=7; prints "with T=1"; prints "with B=2, T=7"; grep -q DEPARTS out && fail "departs"
   grep -q 'with code of its own: B=2,T=64' special.h || fail "the header does not tell"
   expect 0 inspect special.so; prints 'T=1 T=16 B=2,T=7 B=2,T=64'; prints '_linear@B=2,T=7 '
   local at b t

@@ -157,6 +157,88 @@ Test(state, compiled_runs_agree) {
   }
 }
 
+// ---- inputs with a limit ------------------------------------------------------------------------------------------
+
+// The rows of a table that were asked for so far.
+static const char LOOKUP[] = "model: m\n"
+                             "params: {rows: 5}\n"
+                             "symbols: {past: 0..8}\n"
+                             "inputs: {ids: {type: 'i32[1,T<=4]', below: rows}}\n"
+                             "weights: {init: normal(1), seed: 1}\n"
+                             "graph:\n"
+                             "  - all: cache@c(gather(weight('table', [rows, 3]), ids), 1)\n"
+                             "  - y: reduce_sum(all, axes=[1], keepdims=false)\n"
+                             "outputs: y\n";
+
+Test(state, limits_are_read_back_and_evaluated) {
+  Fixture f;
+  open_fixture(&f);
+  Module *m = load(&f, LOOKUP);
+  cr_assert(m, "%s", said(&f));
+  cr_expect(strstr(text_of(&f, m), "%ids: i32[1,T<=4] below 5"), "%s", text_of(&f, m));
+  Module *again = load_text(&f, text_of(&f, m));
+  cr_assert(again, "%s", said(&f));
+  cr_expect_str_eq(plain_text(&f, again), plain_text(&f, m));
+  const int64_t dims[] = {1, 1};
+  Type t = type_make(DT_I32, 2, dims);
+  Tensor *ids = tensor_new(f.c, &t), *out[2];
+  const Tensor *in[] = {ids, numbers(f.c, 3, (int64_t[]){1, 0, 3}, 0)};
+  tensor_set(ids, 0, 4);
+  cr_expect(eval_module(again, in, out), "%s", said(&f));
+  tensor_set(ids, 0, 5);
+  cr_expect(!eval_module(again, in, out));
+  cr_expect(strstr(said(&f), "element 0 of input 'ids' is 5, not in 0..4"), "%s", said(&f));
+  close_fixture(&f);
+}
+
+// Runs with these numbers, of which there are n; the result's first element in *y.
+static int run_lookup(ingot_ctx *c, const int32_t *ids, int64_t n, float *y) {
+  float out[3] = {0};
+  cr_assert_eq(ingot_set_input(c, 0, ids, INGOT_I32, 2, (int64_t[]){1, n}, 4 * (uint64_t)n), INGOT_OK);
+  cr_assert_eq(ingot_set_output(c, 0, out, sizeof out), INGOT_OK);
+  int code = ingot_run(c);
+  *y = out[0];
+  return code;
+}
+
+Test(state, an_input_outside_its_limit_changes_nothing) {
+  Fixture f;
+  open_fixture(&f);
+  char dir[] = "/tmp/ingot-state-XXXXXX", err[200];
+  cr_assert(mkdtemp(dir));
+  char *path = arena_printf(f.c->arena, "%s/libm.so", dir);
+  Module *m = load(&f, LOOKUP);
+  cr_assert(m && run_passes(m, 2, NULL), "%s", said(&f));
+  cr_assert(codegen_write(m, &(CodegenOptions){.emit = EMIT_SHARED, .opt_level = 2}, path), "%s", said(&f));
+  ingot_library *lib;
+  cr_assert_eq(ingot_library_open(path, &lib, err, sizeof err), INGOT_OK, "%s", err);
+  const ingot_model *model = ingot_library_model(lib, NULL);
+  cr_expect_eq(ingot_input_info(model, 0)->limit, 5);
+  ingot_ctx *c, *other;
+  struct ingot_options o = {.size = sizeof o, .threads = 1};
+  cr_assert(ingot_ctx_create(model, &o, &c) == INGOT_OK && ingot_ctx_create(model, &o, &other) == INGOT_OK);
+  static const int32_t good[] = {1, 4}, wrong[][3] = {{0, 2, 5}, {0, -1, 2}};
+  float want, got;
+  cr_assert_eq(run_lookup(c, good, 2, &want), INGOT_OK);
+  cr_assert_eq(run_lookup(other, good, 2, &want), INGOT_OK);
+  cr_assert_eq(run_lookup(other, good, 1, &want), INGOT_OK);
+  for (int i = 0; i < 2; i++) {
+    int64_t past;
+    cr_expect_eq(run_lookup(c, wrong[i], 3, &got), INGOT_E_DATA);
+    cr_expect(strstr(ingot_last_error(c),
+                     i ? "input 'ids': element 1 is -1, the model wants 0 to 4" : "element 2 is 5"),
+              "%s", ingot_last_error(c));
+    cr_expect(ingot_get_symbol(c, ingot_find_symbol(model, "past"), &past) == INGOT_OK && past == 2);
+  }
+  cr_expect_eq(run_lookup(c, good, 1, &got), INGOT_OK);
+  cr_expect_eq(got, want, "the state is as before");
+  ingot_ctx_destroy(c);
+  ingot_ctx_destroy(other);
+  ingot_library_close(lib);
+  cr_expect_eq(system(arena_printf(f.c->arena, "rm -r %s", dir)), 0);
+  close_fixture(&f);
+}
+
 static int copies(const char *text, const char *what) {
   int n = 0;
   for (const char *s = text; (s = strstr(s, what)); s++) n++;
@@ -243,6 +325,12 @@ Test(state, mistakes_in_models) {
                "must be a constant");
   expect_error("inputs: {x: 'f32[2]'}\nsymbols: {1 + 2: 2}\ngraph: {y: relu(x)}\noutputs: y\n",
                "cannot be kept");
+  expect_error("inputs: {x: {type: 'f32[2]', below: 3}}\ngraph: {y: relu(x)}\noutputs: y\n",
+               "only inputs of integers have a limit");
+  expect_error("inputs: {x: {type: 'i32[2]', below: 0}}\ngraph: {y: abs(x)}\noutputs: y\n",
+               "a number from 1 to 2147483647");
+  expect_error("inputs: {x: {type: 'i32[2]', above: 0}}\ngraph: {y: abs(x)}\noutputs: y\n",
+               "input 'x' has a type and below, but no 'above'");
   expect_error("inputs: {x: 'f32[2,3]'}\ngraph: {y: 'cache(x, 1)'}\noutputs: y\n",
                "needs a symbol for its length");
 }

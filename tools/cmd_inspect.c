@@ -41,6 +41,7 @@ static cJSON *tensor_json(Tool *t, const ingot_model *m, bool output, int i) {
   cJSON_AddStringToObject(o, "type", type_text(t->ctx, &type));
   cJSON_AddNumberToObject(o, "bytes", (double)info->bytes);
   cJSON_AddNumberToObject(o, "align", info->align);
+  if (info->limit) cJSON_AddNumberToObject(o, "limit", info->limit);
   return o;
 }
 

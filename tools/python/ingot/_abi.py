@@ -16,7 +16,7 @@ class Dim(c.Structure):
 
 class TensorInfo(c.Structure):
     _fields_ = [("name", c.c_char_p), ("doc", c.c_char_p), ("dims", c.POINTER(Dim)), ("dtype", c.c_int32),
-                ("rank", c.c_int32), ("bytes", c.c_int64), ("align", c.c_int32), ("reserved", c.c_int32)]
+                ("rank", c.c_int32), ("bytes", c.c_int64), ("align", c.c_int32), ("limit", c.c_int32)]
 
 
 class SymbolInfo(c.Structure):
