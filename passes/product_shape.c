@@ -164,6 +164,14 @@ static int lane_dim(const Product *p, const Expr *read, bool *grouped) {
   return -1;
 }
 
+// Panels that are read side by side lie far apart, each behind the one that its stream has read before: memory gives most
+// to few long streams. Their number is made a multiple of the streams', which must not cost much. 1: one after the other.
+static int64_t far_streams(const Tile *t, int64_t lanes) {
+  enum { MOST_PADDING = 32 }; // a part of so many
+  int64_t width = (int64_t)t->nv * t->lanes, all = round_up(lanes, width * t->cols);
+  return t->wide && (all - round_up(lanes, width)) * MOST_PADDING <= lanes ? t->cols : 1;
+}
+
 bool product_pack(const Product *p, const Tile *t, const Expr *r, const Layout **out) {
   if (!r || !const_of(r->value) || r->value->type.rank == 0) return false;
   bool grouped = false, done[MAX_RANK] = {0};
@@ -172,7 +180,9 @@ bool product_pack(const Product *p, const Tile *t, const Expr *r, const Layout *
   if (lane < 0) return false;
   int64_t width = (int64_t)t->nv * t->lanes, group = p->dim[p->lane].extent;
   if (grouped && group % width != 0) width = group;
-  part[n++] = (LayoutPart){.dim = lane, .div = width};
+  int64_t streams = grouped ? 1 : far_streams(t, group);
+  if (streams > 1) part[n++] = (LayoutPart){.dim = lane, .div = width, .mod = streams};
+  part[n++] = (LayoutPart){.dim = lane, .div = width * streams};
   done[lane] = true;
   for (int i = 0; i < r->nargs; i++) { // what no loop over K walks: groups, extents of 1
     bool by_k = false;

@@ -358,8 +358,7 @@ static void choose_streams(const Product *p, Tile *t) {
   int nv = one && t->nv > PANEL ? PANEL : t->nv, cols = STREAMS;
   while (cols > 1 && !tile_streams_fit(p, nv, cols)) cols /= 2;
   int64_t columns = ceil_div(p->dim[p->lane].extent, (int64_t)nv * t->lanes);
-  // Groups of weights that share a scale take longer to unpack than to read.
-  if (lo < 1 || t->cols > 1 || cols < 2 || columns < 2 * cols || !product_plain_read(p->b)) return;
+  if (lo < 1 || t->cols > 1 || cols < 2 || columns < 2 * cols) return;
   t->nv = nv;
   t->cols = cols;
   t->wide = true;

@@ -17,6 +17,7 @@ typedef struct Case {
   int64_t t;        // what T is in this run
   int k, n;
   int nv, cols, wide; // of the schedule; nv 0: as chosen
+  int64_t l2;         // bytes of the second-level cache; 0: the target's
 } Case;
 
 static double number(uint32_t *r) {
@@ -75,7 +76,9 @@ static bool after_pass(void *data, Module *m, const Pass *p, double seconds, boo
 static void check(Case k) {
   Ctx *c = ctx_make();
   Module *plain = parse(c, &k), *m = parse(c, &k);
-  m->target = target_find(c, "x86-64-v3");
+  Target target = *target_find(c, "x86-64-v3");
+  if (k.l2) target.l2 = k.l2;
+  m->target = &target;
   Type t = plain->main->inputs.data[0]->type;
   if (t.dim[0].sym) t.dim[0] = dim_const(k.t);
   Tensor *x = tensor_new(c, &t), *want, *got;
@@ -113,6 +116,14 @@ Test(product, rows_known_at_run_time) {
 
 Test(product, several_rows) {
   check_rows("3", 0);
+}
+
+// Panels that are read side by side lie far apart where that needs little padding.
+Test(product, panels_far_apart) {
+  static const int columns[] = {256, 250, 330};
+  for (int i = 0; i < ARRAY_LEN(columns); i++)
+    for (int64_t t = 1; t <= 9; t += 4)
+      check((Case){"T<=9", t, 48, columns[i], .nv = 0, .cols = 4, .wide = 1, .l2 = 1 << 15});
 }
 
 // Where weights do not stay in the second-level cache, a single row reads four panels at once.

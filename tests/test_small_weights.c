@@ -22,7 +22,7 @@ static Tensor *numbers(Ctx *c, const Type *t, uint32_t seed) {
   return x;
 }
 
-enum { ROWS = 3, K = 64, N = 150 };
+enum { ROWS = 3, K = 64, N = 190 };
 
 // y = x w, rows of the result also taken from a table that is w itself if `tied`.
 static Module *model(Ctx *c, int64_t rows, bool transposed, bool tied) {
