@@ -135,13 +135,12 @@ typedef struct Range {
 } Range;
 
 // Between plain data and physical bytes, of which `physical` are those from `skip` on.
-static void copy_range(Ctx *c, const Layout *l, const Type *type, char *physical, int64_t skip, char *plain,
+static void copy_range(int64_t *const *table, const Type *type, char *physical, int64_t skip, char *plain,
                        bool pack, Range r) {
   if (type_elements(type) == 0 || r.lo >= r.hi) return;
-  int64_t *table[MAX_RANK], index[MAX_RANK] = {0};
+  int64_t index[MAX_RANK] = {0};
   int bytes = dtype_bytes(type->dtype), last = type->rank - 1;
   int64_t first = r.dim == last ? r.lo : 0, row = (r.dim == last ? r.hi : type->dim[last].n) - first;
-  offset_tables(c, l, type, table);
   index[r.dim] = r.lo;
   for (int d = 0; d >= 0;) {
     int64_t base = -skip, at = 0;
@@ -157,10 +156,30 @@ static void copy_range(Ctx *c, const Layout *l, const Type *type, char *physical
   }
 }
 
-// The first physical dimension can be packed piece by piece where its index grows with the logical one.
+// Are the first two physical dimensions made of one logical one, whose blocks go to the first in turns?
+static bool deals_blocks(const Layout *l) {
+  LayoutPart p = l->part[0], q = l->n > 1 ? l->part[1] : p;
+  return p.mod && q.dim == p.dim && !q.mod && q.div == p.div * p.mod && !p.pad && !q.pad;
+}
+
+// The first physical dimension can be packed piece by piece where its index grows with the logical one, and so can the
+// first two where they share out blocks.
 int64_t layout_slices(Ctx *c, const Layout *l, const Type *t) {
-  if (!l || t->rank == 0 || l->part[0].mod) return 1;
-  return part_extent(c, l->part[0], t->dim[l->part[0].dim]).n;
+  if (!l || t->rank == 0) return 1;
+  LayoutPart p = l->part[0];
+  if (deals_blocks(l)) return p.mod * part_extent(c, l->part[1], t->dim[p.dim]).n;
+  return p.mod ? 1 : part_extent(c, p, t->dim[p.dim]).n;
+}
+
+// The logical indices of dimension part[0].dim in slice number i.
+static Range slice_range(const Layout *l, const Type *t, int64_t slices, int64_t i) {
+  LayoutPart p = l->part[0];
+  Range r = {p.dim, 0, t->dim[p.dim].n};
+  int64_t n = r.hi, row = slices / (p.mod ? p.mod : 1), block = p.mod ? i % row * p.mod + i / row : i;
+  if (slices == 1) return r;
+  r.lo = block * p.div - p.pad > 0 ? block * p.div - p.pad : 0;
+  r.hi = (block + 1) * p.div - p.pad < n ? (block + 1) * p.div - p.pad : n;
+  return r;
 }
 
 void layout_pack_slices(Ctx *c, const Layout *l, const Tensor *t, int64_t from, int64_t to, void *out) {
@@ -169,15 +188,15 @@ void layout_pack_slices(Ctx *c, const Layout *l, const Tensor *t, int64_t from, 
     if (t->bytes) memcpy(out, t->data, t->bytes);
     return;
   }
-  LayoutPart p = l->part[0];
-  int64_t n = t->type.dim[p.dim].n, each = layout_bytes(c, l, &t->type) / slices;
-  Range r = {p.dim, 0, n};
-  if (slices > 1) {
-    r.lo = from * p.div - p.pad > 0 ? from * p.div - p.pad : 0;
-    r.hi = to * p.div - p.pad < n ? to * p.div - p.pad : n;
-  }
+  int64_t *table[MAX_RANK], each = layout_bytes(c, l, &t->type) / slices;
+  offset_tables(c, l, &t->type, table);
   memset(out, 0, (size_t)((to - from) * each));
-  copy_range(c, l, &t->type, out, from * each, (char *)t->data, true, r); // which it only reads
+  bool scattered = l->part[0].mod != 0; // slices that follow each other do not hold what does
+  for (int64_t i = from; i < to; i = scattered ? i + 1 : to) {
+    Range r = slice_range(l, &t->type, slices, i);
+    if (!scattered) r.hi = slice_range(l, &t->type, slices, to - 1).hi;
+    copy_range(table, &t->type, out, from * each, (char *)t->data, true, r); // which it only reads
+  }
 }
 
 void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out) {
@@ -186,9 +205,12 @@ void layout_pack(Ctx *c, const Layout *l, const Tensor *t, void *out) {
 
 Tensor *layout_unpack(Ctx *c, const Layout *l, const Type *type, const void *in) {
   Tensor *t = tensor_new(c, type);
-  if (!l || type->rank == 0)
+  if (!l || type->rank == 0) {
     memcpy(tensor_data(t), in, t->bytes);
-  else
-    copy_range(c, l, type, (char *)in, 0, tensor_data(t), false, (Range){0, 0, type->dim[0].n});
+    return t;
+  }
+  int64_t *table[MAX_RANK];
+  offset_tables(c, l, type, table);
+  copy_range(table, type, (char *)in, 0, tensor_data(t), false, (Range){0, 0, type->dim[0].n});
   return t;
 }

@@ -17,6 +17,9 @@ static const LayoutPart NCHW8C[] = {
 static const LayoutPart PADDED[] = {{0, 1, 0, 0, 0, 0}, {1, 1, 0, 1, 2, 0}};
 static const LayoutPart PANELS[] = {{0, 6, 0, 0, 0, 0}, {1, 1, 0, 0, 0, 0}, {0, 1, 6, 0, 0, 0}};
 
+static const LayoutPart DEALT[] = {
+    {1, 4, 3, 0, 0, 0}, {1, 12, 0, 0, 0, 0}, {0, 1, 0, 0, 0, 0}, {1, 1, 4, 0, 0, 0}};
+
 static Tensor *counting(Ctx *c, Type type) {
   Tensor *t = tensor_new(c, &type);
   for (int64_t i = 0; i < type_elements(&type); i++) tensor_set_int(t, i, i + 1);
@@ -84,6 +87,8 @@ Test(layout, packing) {
   check_packing(NCHW8C, ARRAY_LEN(NCHW8C), 4, (int64_t[]){2, 20, 3, 5});
   check_packing(PADDED, ARRAY_LEN(PADDED), 2, (int64_t[]){4, 5});
   check_packing(PANELS, ARRAY_LEN(PANELS), 2, (int64_t[]){13, 9});
+  check_packing(DEALT, ARRAY_LEN(DEALT), 2, (int64_t[]){9, 24});
+  check_packing(DEALT, ARRAY_LEN(DEALT), 2, (int64_t[]){5, 38});
   check_packing(PADDED, ARRAY_LEN(PADDED), 2, (int64_t[]){0, 5});
 }
 
