@@ -154,7 +154,7 @@ Test(yaml_errors, names_and_symbols) {
 
 Test(yaml_errors, states) {
   static const Mistake all[] = {
-      {"state: {s: {type: 'f32[2,4]', int: 0}}\n" X4 Y, "a state has a type and an init, but no 'int'"},
+      {"state: {s: {type: 'f32[2,4]', int: 0}}\n" X4 Y, "state 's' has a type and init, but no 'int'"},
       {"state: {s: {init: 0}}\n" X4 Y, "state 's' has no type"},
       {"state: {s: {type: 'f32[2,4]', init: [1]}}\n" X4 "graph:\n  - s: s + x\n  - y: relu(s)\noutputs: y\n",
        "the initial value of a state is a number or a constant, not a list"},
