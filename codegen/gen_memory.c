@@ -291,7 +291,8 @@ static void check_index(Gen *g, const Slot *slot, const Expr *flat) {
   LLVMBasicBlockRef right = LLVMAppendBasicBlockInContext(g->llvm, g->fn, "inside");
   LLVMBuildCondBr(g->b, bad, wrong, right);
   LLVMPositionBuilderAtEnd(g->b, wrong);
-  LLVMBuildStore(g->b, lane_of(g, index, 0), LLVMBuildGEP2(g->b, i64, g->fault, &one, 1, ""));
+  LLVMValueRef at = LLVMBuildGEP2(g->b, i64, g->fault, &one, 1, "");
+  LLVMBuildStore(g->b, lane_of(g, index, 0), at);
   LLVMBuildStore(g->b, gen_i64(g, slot->number + 2), g->fault);
   LLVMBuildRetVoid(g->b);
   LLVMPositionBuilderAtEnd(g->b, right);
@@ -342,7 +343,8 @@ static void store_each(Gen *g, const Access *a, StoreKind op, LLVMValueRef v) {
   unsigned align = (unsigned)dtype_bytes(a->dtype);
   for (unsigned i = 0; i < g->lanes; i++) {
     LLVMValueRef p = a->form == UNIFORM ? address(g, a, a->base, 0) : lane_address(g, a, &l, i);
-    if (g->mask) p = LLVMBuildSelect(g->b, lane_of(g, g->mask, i), p, sink(g), "");
+    LLVMValueRef nowhere = g->mask ? sink(g) : NULL;
+    if (g->mask) p = LLVMBuildSelect(g->b, lane_of(g, g->mask, i), p, nowhere, "");
     LLVMValueRef one = lane_of(g, v, i);
     if (op != STORE_SET) {
       LLVMValueRef old = gen_loaded(g, plain_load(g, a, a->elem, p, align), a->dtype);

@@ -27,9 +27,12 @@ LLVMValueRef gen_shapes(Worker *w, LLVMModuleRef module, const Plan *p) {
   g->syms = NEW_ARRAY(w->ctx->arena, LLVMValueRef, p->symbols.n);
   for (int i = 0; i < p->m->syms.n; i++) g->syms[i] = LLVMBuildLoad2(g->b, i64, symbol_address(g, i), "");
   Clone k = clone_new(w->ctx, false);
-  for (int i = 0; i < p->symbols.n; i++)
-    if (p->symbol_value.data[i])
-      LLVMBuildStore(g->b, gen_expr(g, clone_expr(&k, p->symbol_value.data[i])), symbol_address(g, i));
+  for (int i = 0; i < p->symbols.n; i++) {
+    if (!p->symbol_value.data[i]) continue;
+    LLVMValueRef at =
+        symbol_address(g, i); // one after the other: C compilers differ in the order of arguments
+    LLVMBuildStore(g->b, gen_expr(g, clone_expr(&k, p->symbol_value.data[i])), at);
+  }
   LLVMBuildRetVoid(g->b);
   LLVMDisposeBuilder(g->b);
   return g->fn;

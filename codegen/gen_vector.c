@@ -58,7 +58,8 @@ static LLVMValueRef half(Gen *g, LLVMValueRef v, unsigned from, unsigned n) {
 static LLVMValueRef reduce_lanes(Gen *g, StoreKind op, DType t, LLVMValueRef v) {
   while (gen_lanes(v) > 1) {
     unsigned n = gen_lanes(v) / 2;
-    v = gen_combine(g, op, t, half(g, v, 0, n), half(g, v, n, n));
+    LLVMValueRef high = half(g, v, n, n);
+    v = gen_combine(g, op, t, half(g, v, 0, n), high);
   }
   return is_vector(v) ? LLVMBuildExtractElement(g->b, v, gen_i64(g, 0), "") : v;
 }
@@ -139,16 +140,19 @@ static LLVMValueRef halves_of(Gen *g, LLVMValueRef x, LLVMValueRef y, unsigned n
 static LLVMValueRef reduce_together(Gen *g, StoreKind op, DType t, LLVMValueRef *v, unsigned n) {
   unsigned lanes = gen_lanes(v[0]), block = 16u / (unsigned)dtype_bytes(t);
   for (; lanes > n; lanes /= 2)
-    for (unsigned i = 0; i < n; i++)
-      v[i] = gen_combine(g, op, t, half(g, v[i], 0, lanes / 2), half(g, v[i], lanes / 2, lanes / 2));
+    for (unsigned i = 0; i < n; i++) {
+      LLVMValueRef high = half(g, v[i], lanes / 2, lanes / 2);
+      v[i] = gen_combine(g, op, t, half(g, v[i], 0, lanes / 2), high);
+    }
   if (block > lanes) block = lanes;
   for (unsigned segment = lanes; n > 1; n /= 2, segment /= 2) {
     bool interleaved =
         segment <= block; // machines shuffle fastest within 16 bytes, and there by interleaving
     unsigned step = (interleaved ? block : segment) / 2;
-    for (unsigned i = 0; i < n / 2; i++)
-      v[i] = gen_combine(g, op, t, halves_of(g, v[i], v[i + n / 2], lanes, step, 0, interleaved),
-                         halves_of(g, v[i], v[i + n / 2], lanes, step, step, interleaved));
+    for (unsigned i = 0; i < n / 2; i++) {
+      LLVMValueRef high = halves_of(g, v[i], v[i + n / 2], lanes, step, step, interleaved);
+      v[i] = gen_combine(g, op, t, halves_of(g, v[i], v[i + n / 2], lanes, step, 0, interleaved), high);
+    }
   }
   return v[0];
 }

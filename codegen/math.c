@@ -93,7 +93,10 @@ LLVMValueRef m_power_of_two(Gen *g, LLVMValueRef n, LLVMValueRef like) {
 LLVMValueRef m_nearest_of(Gen *g, LLVMValueRef x, double factor, LLVMValueRef *n) {
   LLVMValueRef magic = num(x, math_format(x)->round);
   LLVMValueRef sum = factor == 1 ? m_add(g, x, magic) : m_fma_num(g, x, factor, magic);
-  if (n) *n = LLVMBuildSub(g->b, m_bits(g, sum), m_bits(g, magic), "");
+  if (n) {
+    LLVMValueRef from = m_bits(g, magic);
+    *n = LLVMBuildSub(g->b, m_bits(g, sum), from, "");
+  }
   return m_sub(g, sum, magic);
 }
 
@@ -188,10 +191,10 @@ LLVMValueRef math_round(Gen *g, ExprOp op, LLVMValueRef x) {
 // (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
 static LLVMValueRef fma_f32_by_f64(Gen *g, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
   LLVMTypeRef f64 = gen_type_with(a, LLVMDoubleTypeInContext(g->llvm));
-  LLVMValueRef p = m_mul(g, LLVMBuildFPExt(g->b, a, f64, ""), LLVMBuildFPExt(g->b, b, f64, ""));
+  LLVMValueRef bd = LLVMBuildFPExt(g->b, b, f64, ""), p = m_mul(g, LLVMBuildFPExt(g->b, a, f64, ""), bd);
   LLVMValueRef d = LLVMBuildFPExt(g->b, c, f64, "");
   LLVMValueRef s = m_add(g, p, d), back = m_sub(g, s, p);
-  LLVMValueRef err = m_add(g, m_sub(g, p, m_sub(g, s, back)), m_sub(g, d, back));
+  LLVMValueRef rest = m_sub(g, d, back), err = m_add(g, m_sub(g, p, m_sub(g, s, back)), rest);
   LLVMValueRef bits = m_bits(g, s);
   LLVMValueRef even =
       LLVMBuildICmp(g->b, LLVMIntEQ, LLVMBuildAnd(g->b, bits, gen_int(bits, 1), ""), gen_int(bits, 0), "");
@@ -219,13 +222,14 @@ static LLVMValueRef rem_f32(Gen *g, LLVMValueRef x, LLVMValueRef y) {
   LLVMValueRef q = m_div(g, a, b);
   LLVMValueRef whole = math_round(g, E_TRUNC, q);
   LLVMValueRef r = m_sub(g, a, m_mul(g, whole, b));
-  r = m_select(g, m_compare(g, LLVMRealOLT, r, 0), m_add(g, r, b), r);
+  LLVMValueRef up = m_add(g, r, b);
+  r = m_select(g, m_compare(g, LLVMRealOLT, r, 0), up, r);
   LLVMValueRef finite = m_compare(g, LLVMRealOLT, a, __builtin_inf());
   LLVMValueRef infinite = LLVMBuildAnd(g->b, finite, m_compare(g, LLVMRealOEQ, b, __builtin_inf()), "");
   r = m_select(g, infinite, a, r);
   LLVMValueRef fast = m_sign_of(g, LLVMBuildFPTrunc(g->b, r, LLVMTypeOf(x), ""), x);
-  LLVMValueRef large = LLVMBuildAnd(g->b, m_compare(g, LLVMRealOGE, q, 0x1p28),
-                                    m_compare(g, LLVMRealOLT, q, __builtin_inf()), "");
+  LLVMValueRef bounded = m_compare(g, LLVMRealOLT, q, __builtin_inf());
+  LLVMValueRef large = LLVMBuildAnd(g->b, m_compare(g, LLVMRealOGE, q, 0x1p28), bounded, "");
   return m_or_libm(g, large, fast, "fmod", x, y);
 }
 
@@ -247,12 +251,12 @@ static LLVMValueRef pow_f32(Gen *g, LLVMValueRef x, LLVMValueRef y) {
   LLVMValueRef even = LLVMBuildFCmp(g->b, LLVMRealOEQ, math_round(g, E_TRUNC, half), half, "");
   LLVMValueRef odd = LLVMBuildAnd(g->b, whole, LLVMBuildNot(g->b, even, ""), "");
   r = m_select(g, odd, m_sign_of(g, r, xd), r);
-  LLVMValueRef negative = LLVMBuildAnd(g->b, m_compare(g, LLVMRealOLT, xd, 0),
-                                       m_compare(g, LLVMRealOGT, xd, -__builtin_inf()), "");
+  LLVMValueRef finite = m_compare(g, LLVMRealOGT, xd, -__builtin_inf());
+  LLVMValueRef negative = LLVMBuildAnd(g->b, m_compare(g, LLVMRealOLT, xd, 0), finite, "");
   LLVMValueRef undefined = LLVMBuildAnd(g->b, negative, LLVMBuildNot(g->b, whole, ""), "");
   r = m_select(g, undefined, num(r, __builtin_nan("")), r);
-  LLVMValueRef one =
-      LLVMBuildOr(g->b, m_compare(g, LLVMRealOEQ, xd, 1), m_compare(g, LLVMRealOEQ, yd, 0), "");
+  LLVMValueRef y_is_0 = m_compare(g, LLVMRealOEQ, yd, 0);
+  LLVMValueRef one = LLVMBuildOr(g->b, m_compare(g, LLVMRealOEQ, xd, 1), y_is_0, "");
   r = m_select(g, one, num(r, 1), r);
   return LLVMBuildFPTrunc(g->b, r, LLVMTypeOf(x), "");
 }

@@ -77,20 +77,22 @@ static LLVMValueRef large_half_exp(Gen *g, LLVMValueRef a) {
 LLVMValueRef math_sinh(Gen *g, LLVMValueRef x) {
   LLVMValueRef a = m_abs(g, x), t = math_expm1(g, a);
   LLVMValueRef s = m_mul(g, m_add(g, t, m_div(g, t, m_add(g, t, num(x, 1)))), num(x, 0.5));
-  s = m_select(g, m_compare(g, LLVMRealOGT, a, 22), large_half_exp(g, a), s);
+  LLVMValueRef large = large_half_exp(g, a);
+  s = m_select(g, m_compare(g, LLVMRealOGT, a, 22), large, s);
   return m_sign_of(g, s, x);
 }
 
 LLVMValueRef math_cosh(Gen *g, LLVMValueRef x) {
   LLVMValueRef a = m_abs(g, x), e = math_exp(g, a);
-  LLVMValueRef c = m_add(g, m_mul(g, e, num(x, 0.5)), m_div(g, num(x, 0.5), e));
-  return m_select(g, m_compare(g, LLVMRealOGT, a, 22), large_half_exp(g, a), c);
+  LLVMValueRef falling = m_div(g, num(x, 0.5), e), c = m_add(g, m_mul(g, e, num(x, 0.5)), falling);
+  LLVMValueRef large = large_half_exp(g, a);
+  return m_select(g, m_compare(g, LLVMRealOGT, a, 22), large, c);
 }
 
 // Small arguments by a polynomial (f32) or expm1 (f64); 1 - 2 / (exp(2|x|) + 1) loses nothing beyond.
 static LLVMValueRef tanh_f32_magnitude(Gen *g, LLVMValueRef x, LLVMValueRef a) {
   LLVMValueRef z = m_mul(g, x, x);
-  LLVMValueRef small = m_fma(g, m_mul(g, z, a), M_POLY(g, z, tanh_f32), a);
+  LLVMValueRef poly = M_POLY(g, z, tanh_f32), small = m_fma(g, m_mul(g, z, a), poly, a);
   LLVMValueRef top = m_select(g, m_compare(g, LLVMRealOGT, a, 10), num(a, 10), a);
   LLVMValueRef e = exp_normal(g, m_add(g, top, top));
   LLVMValueRef large = m_sub(g, num(x, 1), m_div(g, num(x, 2), m_add(g, e, num(x, 1))));

@@ -26,10 +26,11 @@ static LLVMValueRef log_of(Gen *g, LLVMValueRef f, LLVMValueRef k) {
   LLVMValueRef h = m_mul(g, m_mul(g, f, f), num(f, 0.5)), tail;
   if (is_f64(f)) {
     LLVMValueRef s = m_div(g, f, m_add(g, f, num(f, 2))), z = m_mul(g, s, s);
-    LLVMValueRef r = m_mul(g, m_add(g, z, z), M_POLY(g, z, atanh_f64));
+    LLVMValueRef poly = M_POLY(g, z, atanh_f64), r = m_mul(g, m_add(g, z, z), poly);
     tail = m_mul(g, s, m_add(g, h, r));
   } else {
-    tail = m_mul(g, m_mul(g, f, m_mul(g, f, f)), M_POLY(g, f, log_f32));
+    LLVMValueRef poly = M_POLY(g, f, log_f32);
+    tail = m_mul(g, m_mul(g, f, m_mul(g, f, f)), poly);
   }
   tail = m_fma_num(g, e, fmt->ln2_lo, tail);
   LLVMValueRef rest = m_sub(g, f, m_sub(g, h, tail));
@@ -89,6 +90,6 @@ LLVMValueRef math_acosh(Gen *g, LLVMValueRef x) {
 // log1p(2a / (1 - a)) / 2
 LLVMValueRef math_atanh(Gen *g, LLVMValueRef x) {
   LLVMValueRef a = m_abs(g, x);
-  LLVMValueRef q = m_div(g, m_add(g, a, a), m_sub(g, num(x, 1), a));
+  LLVMValueRef below = m_sub(g, num(x, 1), a), q = m_div(g, m_add(g, a, a), below);
   return m_sign_of(g, m_mul(g, math_log1p(g, q), num(x, 0.5)), x);
 }

@@ -45,13 +45,15 @@ static LLVMValueRef sine(Gen *g, LLVMValueRef x, int quarter, bool precise) {
   LLVMValueRef n = quarter ? LLVMBuildAdd(g->b, a.n, gen_int(a.n, quarter), "") : a.n;
   LLVMValueRef s = sin_of(g, a.r, precise), c = cos_of(g, a.r, precise);
   LLVMValueRef v = m_select(g, bit_set(g, n, 1), c, s);
-  return m_select(g, bit_set(g, n, 2), m_neg(g, v), v);
+  LLVMValueRef negative = m_neg(g, v);
+  return m_select(g, bit_set(g, n, 2), negative, v);
 }
 
 static LLVMValueRef tangent(Gen *g, LLVMValueRef x, bool precise) {
   Angle a = reduce(g, x);
   LLVMValueRef s = sin_of(g, a.r, precise), c = cos_of(g, a.r, precise), odd = bit_set(g, a.n, 1);
-  return m_div(g, m_select(g, odd, m_neg(g, c), s), m_select(g, odd, s, c));
+  LLVMValueRef below = m_select(g, odd, s, c);
+  return m_div(g, m_select(g, odd, m_neg(g, c), s), below);
 }
 
 typedef enum Trig { TRIG_SIN, TRIG_COS, TRIG_TAN } Trig;
@@ -86,7 +88,8 @@ static const double pi_2 = 0x1.921fb54442d18p+0, pi_2_lo = 0x1.1a62633145c07p-54
 
 // asin(t) for 0 <= t <= 1/2, z = t^2.
 static LLVMValueRef asin_small(Gen *g, LLVMValueRef t, LLVMValueRef z) {
-  return m_fma(g, m_mul(g, z, t), M_POLY(g, z, asin_f64), t);
+  LLVMValueRef poly = M_POLY(g, z, asin_f64);
+  return m_fma(g, m_mul(g, z, t), poly, t);
 }
 
 // Beyond 1/2 by asin(a) = pi/2 - 2 asin(sqrt((1 - a) / 2)).
@@ -123,12 +126,13 @@ static LLVMValueRef atan_ratio(Gen *g, LLVMValueRef top, LLVMValueRef bottom) {
   static const double tan_pi_8 = 0x1.a827999fcef32p-2, tan_3pi_8 = 0x1.3504f333f9de6p+1;
   LLVMValueRef mid = LLVMBuildFCmp(g->b, LLVMRealOGT, top, m_mul(g, bottom, num(top, tan_pi_8)), "");
   LLVMValueRef big = LLVMBuildFCmp(g->b, LLVMRealOGT, top, m_mul(g, bottom, num(top, tan_3pi_8)), "");
-  LLVMValueRef a = m_select(g, big, m_neg(g, bottom), m_select(g, mid, m_sub(g, top, bottom), top));
+  LLVMValueRef small = m_select(g, mid, m_sub(g, top, bottom), top);
+  LLVMValueRef a = m_select(g, big, m_neg(g, bottom), small);
   LLVMValueRef b = m_select(g, big, top, m_select(g, mid, m_add(g, top, bottom), bottom));
   LLVMValueRef t = m_div(g, a, b), z = m_mul(g, t, t), zero = num(t, 0);
   LLVMValueRef base = m_select(g, big, num(t, pi_2), m_select(g, mid, num(t, pi_2 / 2), zero));
   LLVMValueRef low = m_select(g, big, num(t, pi_2_lo), m_select(g, mid, num(t, pi_2_lo / 2), zero));
-  LLVMValueRef tail = m_fma(g, m_mul(g, z, t), M_POLY(g, z, atan_f64), low);
+  LLVMValueRef poly = M_POLY(g, z, atan_f64), tail = m_fma(g, m_mul(g, z, t), poly, low);
   return m_add(g, base, m_add(g, t, tail));
 }
 
@@ -146,14 +150,14 @@ static LLVMValueRef atan2_f64(Gen *g, LLVMValueRef y, LLVMValueRef x) {
   LLVMValueRef any_inf = LLVMBuildOr(g->b, a_inf, b_inf, "");
   LLVMValueRef top = m_select(g, any_inf, m_select(g, a_inf, one, zero), a);
   LLVMValueRef bottom = m_select(g, any_inf, m_select(g, b_inf, one, zero), b);
-  LLVMValueRef large = LLVMBuildOr(g->b, m_compare(g, LLVMRealOGT, top, 0x1p1000),
-                                   m_compare(g, LLVMRealOGT, bottom, 0x1p1000), "");
+  LLVMValueRef bottom_large = m_compare(g, LLVMRealOGT, bottom, 0x1p1000);
+  LLVMValueRef large = LLVMBuildOr(g->b, m_compare(g, LLVMRealOGT, top, 0x1p1000), bottom_large, "");
   LLVMValueRef by = m_select(g, large, num(x, 0x1p-60), one);
-  LLVMValueRef tiny = LLVMBuildAnd(g->b, m_compare(g, LLVMRealOLT, top, 0x1p-900),
-                                   m_compare(g, LLVMRealOLT, bottom, 0x1p-900), "");
+  LLVMValueRef bottom_tiny = m_compare(g, LLVMRealOLT, bottom, 0x1p-900);
+  LLVMValueRef tiny = LLVMBuildAnd(g->b, m_compare(g, LLVMRealOLT, top, 0x1p-900), bottom_tiny, "");
   by = m_select(g, tiny, num(x, 0x1p100), by);
-  LLVMValueRef both0 =
-      LLVMBuildAnd(g->b, m_compare(g, LLVMRealOEQ, a, 0), m_compare(g, LLVMRealOEQ, b, 0), "");
+  LLVMValueRef b_is_0 = m_compare(g, LLVMRealOEQ, b, 0);
+  LLVMValueRef both0 = LLVMBuildAnd(g->b, m_compare(g, LLVMRealOEQ, a, 0), b_is_0, "");
   bottom = m_select(g, both0, one, m_mul(g, bottom, by));
   LLVMValueRef r = atan_ratio(g, m_mul(g, top, by), bottom);
   LLVMValueRef bits = m_bits(g, x);
@@ -167,6 +171,7 @@ static LLVMValueRef atan2_f64(Gen *g, LLVMValueRef y, LLVMValueRef x) {
 LLVMValueRef math_atan2(Gen *g, DType t, LLVMValueRef y, LLVMValueRef x) {
   if (t == DT_F64) return atan2_f64(g, y, x);
   LLVMTypeRef f64 = gen_type_with(x, LLVMDoubleTypeInContext(g->llvm));
-  LLVMValueRef r = atan2_f64(g, LLVMBuildFPExt(g->b, y, f64, ""), LLVMBuildFPExt(g->b, x, f64, ""));
+  LLVMValueRef xd = LLVMBuildFPExt(g->b, x, f64, "");
+  LLVMValueRef r = atan2_f64(g, LLVMBuildFPExt(g->b, y, f64, ""), xd);
   return LLVMBuildFPTrunc(g->b, r, LLVMTypeOf(x), "");
 }

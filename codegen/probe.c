@@ -93,8 +93,9 @@ static void around_copy(Probe *k, int64_t unit) {
   LLVMValueRef n =
       LLVMBuildMul(k->b, LLVMBuildSub(k->b, LLVMGetParam(k->fn, 3), lo, ""), number(k, unit), "");
   LLVMValueRef at = LLVMBuildMul(k->b, lo, number(k, unit), "");
-  LLVMBuildMemMove(k->b, LLVMBuildInBoundsGEP2(k->b, k->i8, to, &at, 1, ""), 1,
-                   LLVMBuildInBoundsGEP2(k->b, k->i8, from, &at, 1, ""), 1, n);
+  from = LLVMBuildInBoundsGEP2(k->b, k->i8, from, &at, 1, "");
+  to = LLVMBuildInBoundsGEP2(k->b, k->i8, to, &at, 1, "");
+  LLVMBuildMemMove(k->b, to, 1, from, 1, n);
   note(k, LLVMGetParam(k->fn, 4), begin);
   LLVMBuildRetVoid(k->b);
 }

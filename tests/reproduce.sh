@@ -78,6 +78,7 @@ for arg; do
   esac
 done
 [ ${#models[@]} -gt 0 ] || models=("$source/models/resnet_fashion.yaml")
+[ ${#foreign[@]} -eq 0 ] || models+=("$source/tests/cli/functions.yaml") # whose compilers order arguments otherwise
 mkdir "$work/tmp" && chmod 777 "$work/tmp"
 
 for model in "${models[@]}"; do
@@ -96,6 +97,8 @@ for model in "${models[@]}"; do
   done
   for other in "${foreign[@]}"; do
     all_kinds "$work/build2" some "$model" 2 "$other"
+    # What goes with IR and assembly holds this machine's executor.
+    for kind in llvm bitcode assembly; do cp "$work/plain/$kind/net.data.o" "$work/build2/$kind/"; done
     same "made by $other, another C compiler's: $(basename "$model")" "$work/build2"
   done
   # Constants are folded by code that is compiled for the processor here; this one lacks what it usually is compiled for.
