@@ -244,7 +244,8 @@ static void print_constants(const Plan *p, FILE *out, const Param *list, int n) 
     long long value;
   } row[] = {{"ARENA_BYTES", "working memory", worst(p, arena_bytes)},
              {"CTX_BYTES", "memory of a context of one thread, arena included", worst(p, context_bytes)},
-             {"STATE_BYTES", "a copy of what is kept from run to run, as ingot_state_save writes it", worst(p, state_bytes)},
+             {"STATE_BYTES", "a copy of what is kept from run to run, as ingot_state_save writes it",
+              worst(p, state_bytes)},
              {"STACK_BYTES", "at most, of the calling thread", worst(p, stack_bytes)},
              {"WEIGHT_BYTES", "constants", p->model.weights.bytes},
              {"FLOPS", "of a run, at the bounds", p->model.flops}};
