@@ -64,7 +64,7 @@ static void list_order(const Around *a, int n_outer, int64_t rows, int64_t cols,
   t.cols = (int)(cols < a->columns ? cols : a->columns);
   t.kc = (int)kc;
   t.wide = false;
-  t.ahead = n_outer ? tile_ahead(a->p, &t) : 0;
+  t.ahead = tile_prefetch(a->p, &t);
   list(a->p, &t, a->out);
 }
 

@@ -91,9 +91,11 @@ Tile tile_with(const Product *p, int mr, int nv); // everything else is chosen
 // The tile of a schedule; where that has no tile, or nothing but its size, the rest is chosen. false: it does not fit
 // the product.
 bool tile_wanted(const Product *p, const Schedule *s, Tile *t);
-// How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while the tiles of
-// this one are computed. 0 where so few rows use a panel that there is no time for it.
-int tile_ahead(const Product *p, const Tile *t);
+// How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while `tiles` tiles
+// are computed from this one. 0 where so few use a panel that there is no time for it.
+int tile_ahead(const Product *p, const Tile *t, int64_t tiles);
+// The same for the tile's order of loops; 0, too, where the next panel is near anyway.
+int tile_prefetch(const Product *p, const Tile *t);
 // Lanes for whose elements of the read value there is room: more than the extent where blocks are rounded up.
 int64_t product_lane_room(const Product *p, const Expr *read);
 void tile_candidates(const Product *p, const Tile *chosen, Str *out); // what else there was, for remarks

@@ -278,7 +278,7 @@ static void emit_parallel(Emit *s) {
     }
     if (pass == 0 && s->tile.n_outer) group = take_index(c, &left, groups);
   }
-  s->ahead.first = s->tile.cols > 1 ? ex_idx(c, 0) : tiles_before(s, block);
+  s->ahead.first = s->tile.cols > 1 || !s->tile.n_outer ? ex_idx(c, 0) : tiles_before(s, block);
   emit_group(s, group, block);
   emit_end(s, &loop);
 }

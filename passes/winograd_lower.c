@@ -465,7 +465,8 @@ bool winograd_lower(Lower *l) {
   make_product(&w, u, w.co, w.ci, idx(&w, 0), &stage, &q);
   w.tile = tile_choose(&q);
   if (!w.stored) fit_columns(&w);
-  w.tile.ahead = w.stored && type_bytes(&u->type) > l->target->l2 / 2 ? tile_ahead(&q, &w.tile) : 0;
+  bool far = w.stored && type_bytes(&u->type) > l->target->l2 / 2;
+  w.tile.ahead = far ? tile_ahead(&q, &w.tile, ceil_div(w.block, w.tile.mr)) : 0;
   w.splits = schedule_get(l->k, "splits", w.block == w.tiles ? 2 : 1);
   if (w.splits < 1 || w.splits > column_count(&w)) w.splits = 1;
   const Var *task = var_new(c, "task", idx(&w, blocks * w.splits));

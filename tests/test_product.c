@@ -145,26 +145,61 @@ Test(product, streams_of_large_models) {
   }
 }
 
-// Several images do not stay in the caches while the panels of weights pass by: each image meets all panels.
-Test(product, images_one_after_the_other) {
-  Ctx *c = ctx_make();
+// The schedules of a model with caches of these sizes, one behind the other. In the text of its graph `$6` is a constant of
+// six numbers.
+static const char *schedules(Ctx *c, const char *graph, int64_t l2, int64_t l3) {
   uint32_t r = 5;
   Str text = {.arena = c->arena}, s = {.arena = c->arena};
-  str_printf(&text,
-             "ingot 1 graph\nmodule m\ngraph main(%%x: f32[8,64,16,16]) {\n  %%w: f32[128,64,1,1] = const [");
-  for (int i = 0; i < 128 * 64; i++) str_printf(&text, "%s%.3f", i ? "," : "", number(&r));
-  str_printf(&text, "]\n  %%y: f32[8,128,16,16] = conv(%%x, %%w)\n  return y=%%y\n}\n");
+  str_printf(&text, "ingot 1 graph\nmodule m\n");
+  for (const char *p = graph; *p; p++) {
+    if (*p != '$') {
+      str_printf(&text, "%c", *p);
+      continue;
+    }
+    char *end;
+    long count = strtol(p + 1, &end, 10);
+    str_printf(&text, "const [");
+    for (long i = 0; i < count; i++) str_printf(&text, "%s%.3f", i ? "," : "", number(&r));
+    str_printf(&text, "]");
+    p = end - 1;
+  }
   Module *m = module_parse(c, source_from_text(c->arena, "case", str_text(&text)));
   cr_assert(m);
   Target target = *target_find(c, "x86-64-v3");
-  target.l2 = 1 << 15;
-  target.l3 = 1 << 20;
+  target.l2 = l2;
+  target.l3 = l3;
   m->target = &target;
   PassOptions o = {.opt_level = 2};
   cr_assert(passes_run(m, &o, NULL, "schedule", NULL));
   for (const Node *n = m->main->first; n; n = n->next)
     if (n->kernel) schedule_print(&s, &n->kernel->schedule);
-  cr_assert(strstr(str_text(&s), "cols="), "%s", str_text(&s));
+  return str_text(&s);
+}
+
+// Several images do not stay in the caches while the panels of weights pass by: each image meets all panels.
+Test(product, images_one_after_the_other) {
+  Ctx *c = ctx_make();
+  const char *got = schedules(c,
+                              "graph main(%x: f32[8,64,16,16]) {\n  %w: f32[128,64,1,1] = $8192\n"
+                              "  %y: f32[8,128,16,16] = conv(%x, %w)\n  return y=%y\n}\n",
+                              1 << 15, 1 << 20);
+  cr_assert(strstr(got, "cols="), "%s", got);
+  arena_free(c->arena);
+}
+
+// Windows over single channels go through a block of channels row by row, in tiles that do not fill the registers.
+// Weights that the second-level cache holds are fetched ahead, so that the first rows do not wait for them.
+Test(product, windows_and_points) {
+  Ctx *c = ctx_make();
+  const char *got = schedules(
+      c,
+      "graph main(%x: f32[1,128,14,14]) {\n  %w: f32[128,128,1,1] = $16384\n  %d: f32[128,1,3,3] = $1152\n"
+      "  %a: f32[1,128,14,14] = conv(%x, %w)\n  %b: f32[1,128,14,14] = relu(%a)\n"
+      "  %e: f32[1,128,14,14] = conv(%b, %d) pads=[1,1,1,1] groups=128\n  %f: f32[1,128,14,14] = relu(%e)\n"
+      "  %y: f32[1,128,14,14] = conv(%f, %w)\n  return y=%y\n}\n",
+      1 << 19, 1 << 25);
+  cr_expect(strstr(got, "mr=8, nv=1, rows=0, n_outer=1)"), "%s", got);
+  cr_expect(strstr(got, "n_outer=0, ahead="), "%s", got);
   arena_free(c->arena);
 }
 
