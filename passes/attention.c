@@ -6,6 +6,7 @@
 enum {
   MIN_QUERIES = 4,          // fewer are done one by one
   MAX_KEYS = 24,            // of one register tile
+  MAX_QUERY_VECTORS = 6,    // of one
   MAX_HEADS = 16,           // done together, of single queries
   SCORE_BYTES = 128 * 1024, // of one block of scores, if
   SCORE_PART = 4,           // no more of the second-level cache than its part: keys and values are beside it
@@ -30,7 +31,7 @@ static double score_cycles(const Target *t, const Attention *a, int keys, int nv
 static void choose_scores(const Target *t, const Attention *a, AttentionTile *r) {
   double best = 0;
   int lanes = t->vector_bytes / dtype_bytes(DT_F32);
-  for (int nv = 1; nv <= 4; nv++)
+  for (int nv = 1; nv <= MAX_QUERY_VECTORS; nv++)
     for (int keys = 1; keys <= MAX_KEYS && tile_fits(t, keys, nv, false); keys++) {
       double cycles = score_cycles(t, a, keys, nv);
       if (best > 0 && cycles >= best) continue;
@@ -40,7 +41,7 @@ static void choose_scores(const Target *t, const Attention *a, AttentionTile *r)
     }
 }
 
-// The block's queries in equal tiles, the elements of a value too.
+// The block's queries in equal tiles, the elements of a value too. All keys' values pass by for each tile.
 static void choose_values(const Target *t, const Attention *a, AttentionTile *r) {
   int64_t cols = extent_of(a, a->col), vectors = cols / attention_lanes(t, cols);
   double best = 0;
@@ -48,7 +49,7 @@ static void choose_values(const Target *t, const Attention *a, AttentionTile *r)
     if (vectors % nv) continue;
     for (int rows = 1; rows <= 12 && tile_fits(t, rows, nv, false); rows++) {
       if (r->queries % rows) continue;
-      double cycles = tile_cycles(t, rows, nv, false, 1) / (rows * nv);
+      double cycles = tile_cycles(t, rows, nv, false, extent_of(a, a->key)) / (rows * nv);
       if (best > 0 && cycles >= best) continue;
       best = cycles;
       r->rows = rows;
@@ -201,7 +202,7 @@ static void list(Ctx *c, const AttentionTile *t, ScheduleList *out) {
 // The tallest tiles of scores for each width.
 static void list_scores(const Target *target, Ctx *c, AttentionTile t, ScheduleList *out) {
   int lanes = target->vector_bytes / dtype_bytes(DT_F32), block = t.block;
-  for (int nv = 1; nv <= 4; nv++)
+  for (int nv = 1; nv <= MAX_QUERY_VECTORS; nv++)
     for (int keys = MAX_KEYS, n = 0; keys > 1 && n < 3; keys--) {
       if (!tile_fits(target, keys, nv, false)) continue;
       t.queries = nv * lanes;

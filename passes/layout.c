@@ -1,7 +1,9 @@
 // layout.c: gives values memory layouts: image-like values [n, c, ...] lie in blocks of channels where the
 // kernels that make and read them can walk channels as vector lanes; a value that one product reads as its
-// vector operand along a dimension that is not the last (the keys of attention) has that dimension last.
+// vector operand along a dimension that is not the last (the keys of attention) has that dimension last; what attention
+// reads head by head lies head by head.
 // SPDX-License-Identifier: Apache-2.0
+#include "passes/attention_impl.h"
 #include "passes/product_impl.h"
 
 static int64_t lanes_of(const Module *m) {
@@ -40,11 +42,30 @@ static const Layout *dim_last(Ctx *c, const Type *t, int last) {
   return layout_new(c, part, n);
 }
 
+// Dim `dim` in blocks of `size`, which lie one behind the other, outside dim `row`.
+static const Layout *heads_apart(Ctx *c, const Type *t, int dim, int64_t size, int row) {
+  LayoutPart part[MAX_RANK + 1];
+  int n = 0;
+  for (int i = 0; i < t->rank; i++) {
+    if (i == row) part[n++] = (LayoutPart){.dim = dim, .div = size};
+    if (i != dim) part[n++] = (LayoutPart){.dim = i, .div = 1};
+  }
+  part[n++] = (LayoutPart){.dim = dim, .div = 1, .mod = size};
+  return layout_new(c, part, n);
+}
+
 // ---- who may be blocked -------------------------------------------------------------------------------------
 
 typedef struct LayoutPass {
   Module *m;
 } LayoutPass;
+
+// A value that attention reads head by head: element `size` of each of them along `dim`, queries or keys along `row`.
+typedef struct Heads {
+  int reads; // by attention that agrees on the rest; -1: it does not agree
+  int dim, row;
+  int64_t size;
+} Heads;
 
 // What the pass knows of a value (value->info).
 typedef struct Blocking {
@@ -52,7 +73,8 @@ typedef struct Blocking {
   int64_t least;   // below which no block goes
   bool on;         // is blocked
   int lanes;       // 1 + the dim that products' lanes walk; 0: none, -1: different ones
-  int others;      // reads that want the plain order
+  int others;      // reads that want the plain order, or that of heads
+  Heads heads;     // how attention reads it
   bool vector;     // read by a product along its lanes: blocked only where a product makes it in blocks
   const char *why; // the plain layout was asked for; for remarks
 } Blocking;
@@ -212,6 +234,38 @@ static void check_stages(LayoutPass *l, const Kernel *k) {
   }
 }
 
+// What attention reads as queries, keys or values: `row` numbers them, `element` walks the elements of a head's.
+static void check_heads(Ctx *c, const Expr *operand, const Var *row, const Var *element) {
+  const Expr **reads, *rest;
+  if (expr_read_list(c, operand, &reads) != 1 || !reads[0]->value->info) return;
+  const Expr *r = reads[0];
+  Blocking *b = blocking_of(r->value);
+  int64_t size, coeff;
+  Heads h = {.reads = b->heads.reads + 1, .dim = -1, .row = -1};
+  if (!expr_is_const_int(element->extent, &size)) return;
+  for (int i = 0; i < r->nargs; i++) {
+    if (expr_uses_var(c, r->args[i], row)) h.row = i;
+    if (expr_affine(c, r->args[i], element, &coeff, &rest) && coeff == 1 &&
+        is_multiple(c, rest, ex_idx(c, size)))
+      h.dim = i;
+  }
+  const Dim *d = h.dim < 0 ? NULL : &r->value->type.dim[h.dim];
+  if (!d || d->sym || d->n % size || d->n == size || h.row < 0 || h.row >= h.dim) return;
+  h.size = size;
+  bool agrees = b->heads.reads == 0 || (b->heads.reads > 0 && b->heads.dim == h.dim &&
+                                        b->heads.row == h.row && b->heads.size == size);
+  if (!agrees) h.reads = -1;
+  b->heads = h;
+}
+
+static void check_attention(Ctx *c, const Kernel *k) {
+  Attention a;
+  if (!attention_match(c, k, &a) || a.row < 0) return;
+  check_heads(c, a.q, a.lead[a.row], a.size);
+  check_heads(c, a.k, a.key, a.size);
+  check_heads(c, a.v, a.key, a.col);
+}
+
 static void check_kernel(LayoutPass *l, Node *n) {
   Kernel *k = n->kernel;
   Product p;
@@ -219,6 +273,7 @@ static void check_kernel(LayoutPass *l, Node *n) {
     check_product(&p);
   } else if (!k->routine) {
     check_stages(l, k);
+    check_attention(l->m->ctx, k);
   } else {
     for (int i = 0; i < n->nin; i++) must_be_plain(n->in[i]);
     for (int i = 0; i < n->nout; i++) must_be_plain(n->out[i]);
@@ -320,6 +375,8 @@ static void explain(Module *m, const Value *v, const Blocking *b) {
   if (b->on && b->block)
     remark(m, "layout", v, "%s: blocks of %lld channels, which products walk as vector lanes",
            layout_text(m->ctx, v->layout), (long long)b->block);
+  else if (v->layout && b->lanes == 0)
+    remark(m, "layout", v, "%s: attention reads it head by head", layout_text(m->ctx, v->layout));
   else if (v->layout)
     remark(m, "layout", v, "%s: the products that read it walk dimension %d with their lanes",
            layout_text(m->ctx, v->layout), b->lanes - 1);
@@ -330,6 +387,14 @@ static void explain(Module *m, const Value *v, const Blocking *b) {
                                  : "not an image, or its channels do not come in whole vectors");
 }
 
+// Is everything that reads the value attention, and can the product that makes it store vectors of a head?
+static bool lies_by_heads(Module *m, const Value *v, const Blocking *b) {
+  Product p;
+  return b->heads.reads > 0 && b->heads.reads == b->others && b->lanes == 0 &&
+         b->heads.size % lanes_of(m) == 0 && product_match(m, v->def->kernel, &p) && !p.depthwise &&
+         p.dim[p.lane].out_dim == b->heads.dim;
+}
+
 static void settle(Module *m, Value *v) {
   const Blocking *b = blocking_of(v);
   if (!b || v->layout) return;
@@ -337,6 +402,8 @@ static void settle(Module *m, Value *v) {
     v->layout = blocked_layout(m->ctx, &v->type, b->block);
   else if (b->lanes > 0 && b->lanes < v->type.rank && b->others == 0)
     v->layout = dim_last(m->ctx, &v->type, b->lanes - 1);
+  else if (lies_by_heads(m, v, b))
+    v->layout = heads_apart(m->ctx, &v->type, b->heads.dim, b->heads.size, b->heads.row);
   explain(m, v, b);
 }
 

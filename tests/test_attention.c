@@ -23,6 +23,7 @@ typedef struct Case {
   int64_t t, l;       // what the symbols T and L are in this run
   Param param[6];     // of the schedule, in place of what was chosen
   bool serial;        // no attention is to be found
+  int by_heads;       // values of which heads of 16 elements lie one behind the other
 } Case;
 
 static Module *parse(Ctx *c, const Case *k) {
@@ -93,6 +94,11 @@ static void check_on(const Case *k, const char *target) {
   PassOptions o = {.opt_level = 2};
   cr_assert(passes_run(m, &o, NULL, NULL, &hooks), "%s", k->ops);
   cr_assert_eq(h.found && is_scheduled(m), !k->serial, "%s", k->ops);
+  int by_heads = 0;
+  for (const Node *n = m->main->first; n; n = n->next)
+    for (int i = 0; i < n->nout; i++)
+      by_heads += n->out[i]->layout && strstr(layout_text(c, n->out[i]->layout), "%16>") != NULL;
+  cr_assert_eq(by_heads, k->by_heads, "%s: %d", k->ops, by_heads);
   Tensor *want, *got;
   cr_assert(eval_module(plain, in, &want) && eval_module(m, in, &got));
   for (int64_t i = 0; i < type_elements(&want->type); i++) {
@@ -158,6 +164,28 @@ Test(attention, shared_heads_and_packed_operands) {
                 .inputs = "%q: f32[1,9,32], %k: f32[1,11,8], %v: f32[1,11,8]"});
   check(&(Case){.ops = "%y: f32[2,4,1,8] = attention(%q, %k, %v)\n",
                 .inputs = "%q: f32[2,4,1,8], %k: f32[2,2,37,8], %v: f32[2,2,37,8]"});
+}
+
+// What products make for attention alone lies head by head; what something else reads, too, stays plain.
+Test(attention, products_store_heads_apart) {
+#define PRODUCTS                                                                                             \
+  "  %p: f32[2,9,96] = matmul(%x, %w)\n  %a: f32[2,9,32] = slice(%p) starts=[0] ends=[32] axes=[2]\n"        \
+  "  %b: f32[2,9,32] = slice(%p) starts=[32] ends=[64] axes=[2]\n"                                           \
+  "  %c: f32[2,9,32] = slice(%p) starts=[64] ends=[96] axes=[2]\n"
+#define INPUTS "%x: f32[2,9,12], %w: f32[12,96]"
+  check(&(Case){.ops = PRODUCTS "  %y: f32[2,9,32] = attention(%a, %b, %c) heads=2\n",
+                .inputs = INPUTS,
+                .by_heads = 1});
+  check(&(Case){.ops = PRODUCTS "  %z: f32[2,9,32] = attention(%a, %b, %c) heads=2\n"
+                                "  %n: f32[2,9,32] = slice(%p) starts=[8] ends=[40] axes=[2]\n"
+                                "  %y: f32[2,9,32] = add(%z, %n)\n",
+                .inputs = INPUTS});
+  for (int64_t t = 1; t <= 40; t += 13)
+    check(&(Case){.ops = "  %a: f32[1,T<=40,32] = matmul(%x, %w)\n  %b: f32[1,T<=40,32] = matmul(%x, %u)\n"
+                         "  %y: f32[1,T<=40,32] = attention(%a, %b, %b) heads=2 causal=true scale=0.02\n",
+                  .inputs = "%x: f32[1,T<=40,12], %w: f32[12,32], %u: f32[12,32]",
+                  .t = t,
+                  .by_heads = 2});
 }
 
 Test(attention, lengths_known_at_run_time) {
