@@ -53,6 +53,20 @@ const Expr *expr_rewrite(Ctx *c, const Expr *e, ExprFn fn, void *data) {
   return r;
 }
 
+typedef struct Replace {
+  const Expr *what, *by;
+} Replace;
+
+static const Expr *replace_node(Ctx *c, const Expr *e, void *data) {
+  (void)c;
+  const Replace *r = data;
+  return e == r->what ? r->by : e;
+}
+
+const Expr *expr_replace(Ctx *c, const Expr *e, const Expr *what, const Expr *by) {
+  return expr_rewrite(c, e, replace_node, &(Replace){what, by});
+}
+
 // ---- substitution ---------------------------------------------------------------------------------------
 
 typedef struct Subst {

@@ -252,6 +252,9 @@ bool expr_is_const(const Expr *e);
 // returns its replacement (or the node itself).
 typedef const Expr *(*ExprFn)(Ctx *c, const Expr *e, void *data);
 const Expr *expr_rewrite(Ctx *c, const Expr *e, ExprFn fn, void *data);
+// e with every place of the expression `what` in it taken by `by`. Not looked for in what it becomes, nor in extents
+// of reductions.
+const Expr *expr_replace(Ctx *c, const Expr *e, const Expr *what, const Expr *by);
 // Replaces variables: vars[i] by with[i], everywhere including reads' indices.
 const Expr *expr_subst(Ctx *c, const Expr *e, const Var *const *vars, const Expr *const *with, int n);
 // Gives every reduction in e fresh variables, so that two copies can stand in one kernel.

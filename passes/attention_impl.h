@@ -41,8 +41,6 @@ KeyRange attention_range(const Attention *a, const Expr *row0, const Expr *row1)
 int attention_lanes(const Target *t, int64_t n);
 // e with variable v as `by`.
 const Expr *attention_put(Ctx *c, const Expr *e, const Var *v, const Expr *by);
-// e with node `what` as `by`.
-const Expr *attention_swap(Ctx *c, const Expr *e, const Expr *what, const Expr *by);
 
 // ---- schedules ------------------------------------------------------------------------------------------------
 

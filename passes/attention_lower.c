@@ -178,7 +178,7 @@ static void score_tile(Emit *s, const Expr *key0, const Expr *first) {
   for (int r = 0; r < s->t.keys; r++) {
     LowerMark mark;
     const Expr *v = begin_n(s, &mark, "v", LOOP_VECTOR, s->t.queries);
-    const Expr *e = attention_swap(s->c, s->a->score, s->a->dot, load(s, acc, idx(s, r), v));
+    const Expr *e = expr_replace(s->c, s->a->score, s->a->dot, load(s, acc, idx(s, r), v));
     e = place(s, attention_put(s->c, e, s->a->key, key[r]), ex_add(s->c, s->row0, v));
     e = lower_let(s->l, "s", e);
     store(s, s->s, ex_add(s->c, first, idx(s, r)), v, e);
@@ -260,8 +260,8 @@ static void store_result(Emit *s, const Expr *row, const Expr *col, const Expr *
   Ctx *c = s->c;
   LowerMark mask;
   const Expr *query = ex_add(c, s->row0, row), *index[MAX_RANK], *at[MAX_PHYS_RANK], *with[MAX_RANK];
-  const Expr *norm = attention_swap(c, a->norm, a->total, load(s, s->total, row, NULL));
-  const Expr *value = attention_swap(c, a->value, a->sum, ex_binary(c, E_DIV, sum, norm));
+  const Expr *norm = expr_replace(c, a->norm, a->total, load(s, s->total, row, NULL));
+  const Expr *value = expr_replace(c, a->value, a->sum, ex_binary(c, E_DIV, sum, norm));
   value = place(s, attention_put(c, value, a->col, col), query);
   Value *out = a->last->out;
   for (int i = 0; i < a->nlead; i++) with[i] = i == a->row ? query : s->at[i];

@@ -8,21 +8,6 @@ const Expr *attention_put(Ctx *c, const Expr *e, const Var *v, const Expr *by) {
   return expr_subst(c, e, &v, &by, 1);
 }
 
-typedef struct Swap {
-  const Expr *what, *by;
-} Swap;
-
-static const Expr *swap_node(Ctx *c, const Expr *e, void *data) {
-  (void)c;
-  const Swap *s = data;
-  return e == s->what ? s->by : e;
-}
-
-const Expr *attention_swap(Ctx *c, const Expr *e, const Expr *what, const Expr *by) {
-  Swap s = {what, by};
-  return expr_rewrite(c, e, swap_node, &s);
-}
-
 int attention_lanes(const Target *t, int64_t n) {
   int lanes = t->vector_bytes / dtype_bytes(DT_F32);
   while (lanes > 1 && n % lanes) lanes /= 2;
@@ -168,7 +153,7 @@ static bool match_score(Match *x, const Expr *t) {
   def = resolve(x, def);
   a->dot = only_reduction(a->c, def);
   if (!a->dot || a->dot->args[0]->op != E_MUL || a->dot->dtype != DT_F32) return false;
-  a->score = attention_swap(a->c, t, s, def);
+  a->score = expr_replace(a->c, t, s, def);
   a->size = a->dot->reduce.vars[0];
   a->q = a->dot->args[0]->args[0];
   a->k = a->dot->args[0]->args[1];

@@ -166,7 +166,7 @@ static void score_vector(Emit *s, const Expr *at, bool last) {
   dot_products(s, g, dots, key);
   const Expr *v = begin_vector(s, &vec, s->width), *i = ex_add(c, at, v), *real = i;
   if (last) real = ex_binary(c, E_MIN, i, final);
-  const Expr *e = attention_swap(c, s->score, s->a->dot, load(s, dots, idx(s, 0), v));
+  const Expr *e = expr_replace(c, s->score, s->a->dot, load(s, dots, idx(s, 0), v));
   e = place(s, attention_put(c, e, s->a->key, ex_add(c, s->first, real)));
   if (last) e = ex_select(c, ex_binary(c, E_LT, i, s->count), e, ex_num(c, DT_F32, -INFINITY));
   e = lower_let(s->l, "s", e);
@@ -229,8 +229,8 @@ static void store_result(Emit *s, const Expr *g, Value *acc, const Expr *row) {
   Ctx *c = s->c;
   LowerMark mark;
   const Expr *v = begin_vector(s, &mark, s->cols), *index[MAX_RANK], *at[MAX_PHYS_RANK];
-  const Expr *norm = attention_swap(c, a->norm, a->total, load(s, s->total, g, idx(s, 0)));
-  const Expr *value = attention_swap(c, a->value, a->sum, ex_binary(c, E_DIV, load(s, acc, row, v), norm));
+  const Expr *norm = expr_replace(c, a->norm, a->total, load(s, s->total, g, idx(s, 0)));
+  const Expr *value = expr_replace(c, a->value, a->sum, ex_binary(c, E_DIV, load(s, acc, row, v), norm));
   Value *out = a->last->out;
   for (int i = 0; i < out->type.rank; i++) {
     const Expr *e = a->last->index ? a->last->index[i] : ex_var(c, a->last->dims[i]);

@@ -69,16 +69,6 @@ static const Layout *rows_layout(Ctx *c, int rank, int64_t block) {
   return layout_new(c, part, rank + 1);
 }
 
-typedef struct Swap {
-  const Expr *from, *to;
-} Swap;
-
-static const Expr *swap_read(Ctx *c, const Expr *e, void *data) {
-  (void)c;
-  const Swap *s = data;
-  return e == s->from ? s->to : e;
-}
-
 typedef struct NameSearch {
   const char *name;
   bool taken;
@@ -132,9 +122,8 @@ static void gather(Module *m, Node *n, Product *p) {
   k->bytes = 2 * type_bytes(&t);
   k->parallel = 1;
   build_kernel(&b, k, &in, 1, &copy, 1);
-  Swap swap = {read, ex_read(c, copy, at, t.rank)};
   Stage *product = &n->kernel->stages.data[0];
-  product->value = expr_rewrite(c, product->value, swap_read, &swap);
+  product->value = expr_replace(c, product->value, read, ex_read(c, copy, at, t.rank));
   for (int i = 0; i < n->nin; i++)
     if (n->in[i] == in) n->in[i] = copy;
   remark(m, "layout", n->out[0], "the rows that it reads lie scattered: %s copies them in blocks first",

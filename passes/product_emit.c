@@ -416,16 +416,6 @@ static void k_loops(Emit *s, const TileAt *t, int level, const Expr *step, unsig
 
 // ---- epilogue -------------------------------------------------------------------------------------------------
 
-typedef struct SumSwap {
-  const Expr *sum, *acc;
-} SumSwap;
-
-static const Expr *swap_sum(Ctx *c, const Expr *e, void *data) {
-  (void)c;
-  const SumSwap *w = data;
-  return e == w->sum ? w->acc : e;
-}
-
 // Blocks narrower than the vectors are stored one by one.
 static TileAt by_blocks(Emit *s, const TileAt *t) {
   TileAt narrow = *t;
@@ -471,9 +461,8 @@ static void store_tile(Emit *s, const TileAt *whole) {
   enter_column(s, t, &x);
   emit_if(s, &mask, t->masked ? ex_binary(s->c, E_LT, s->at[p->lane], ex_idx(s->c, room)) : NULL);
   const Expr *index[] = {x.i, x.col}, *logical[MAX_RANK], *physical[MAX_PHYS_RANK];
-  SumSwap swap = {p->sum, ex_read(s->c, t->acc, index, 2)};
   MaskReads reads = {s, t};
-  const Expr *value = expr_rewrite(s->c, p->value, swap_sum, &swap);
+  const Expr *value = expr_replace(s->c, p->value, p->sum, ex_read(s->c, t->acc, index, 2));
   if (t->masked && room > p->dim[p->lane].extent) value = expr_rewrite(s->c, value, mask_read, &reads);
   value = place_reads(s, value);
   Value *out = p->stage->out;

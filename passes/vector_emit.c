@@ -34,21 +34,6 @@ static Outermost outermost(Ctx *c, const Expr *e) {
   return o;
 }
 
-typedef struct Replace {
-  const Expr *what, *by;
-} Replace;
-
-static const Expr *replace_node(Ctx *c, const Expr *e, void *data) {
-  (void)c;
-  const Replace *r = data;
-  return e == r->what ? r->by : e;
-}
-
-static const Expr *replace(Ctx *c, const Expr *e, const Expr *what, const Expr *by) {
-  Replace r = {what, by};
-  return expr_rewrite(c, e, replace_node, &r);
-}
-
 // ---- one scalar from a reduction ----------------------------------------------------------------------------
 
 static const Expr *at_lane(Ctx *c, const Expr *e, const Var *lane, const Expr *index) {
@@ -168,7 +153,7 @@ static void hoist_invariants(Nest *n) {
   Outermost o = outermost(n->c, n->value);
   if (o.guarded) return;
   for (int i = 0; i < o.n; i++)
-    if (is_invariant(n, o.e[i])) n->value = replace(n->c, n->value, o.e[i], scalar_reduction(n, o.e[i]));
+    if (is_invariant(n, o.e[i])) n->value = expr_replace(n->c, n->value, o.e[i], scalar_reduction(n, o.e[i]));
 }
 
 // ---- blocks of lanes ----------------------------------------------------------------------------------------
@@ -217,7 +202,8 @@ static void emit_block(Nest *n, const Expr *from, int64_t count) {
   const Var *v = lower_var(l, "v", count);
   const Expr *lane = ex_var(c, v), *at = ex_add(c, from, lane), *value = n->value;
   Outermost o = outermost(c, value);
-  for (int i = 0; i < o.n; i++) value = replace(c, value, o.e[i], reduce_block(n, o.e[i], from, count, lane));
+  for (int i = 0; i < o.n; i++)
+    value = expr_replace(c, value, o.e[i], reduce_block(n, o.e[i], from, count, lane));
   LowerMark mark;
   lower_for(l, v, LOOP_VECTOR, &mark);
   store_nest(n, n->lane, at, at_lane(c, value, n->lane, at));

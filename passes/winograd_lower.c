@@ -176,16 +176,6 @@ static Value *scratch_tiles(Winograd *w, const char *name, int64_t channels, int
 
 // ---- output transform ----------------------------------------------------------------------------------------------
 
-typedef struct SumSwap {
-  const Expr *sum, *by;
-} SumSwap;
-
-static const Expr *swap_sum(Ctx *c, const Expr *e, void *data) {
-  (void)c;
-  const SumSwap *s = data;
-  return e == s->sum ? s->by : e;
-}
-
 // Epilogue and store of output (i, j) of the tile.
 static void store_output(Winograd *w, const TilePlace *t, const Expr *ch, int i, int j, const Expr *y,
                          bool whole) {
@@ -199,12 +189,11 @@ static void store_output(Winograd *w, const TilePlace *t, const Expr *ch, int i,
              ex_binary(c, E_AND, ex_binary(c, E_LT, row, idx(w, w->height)),
                        ex_binary(c, E_LT, col, idx(w, w->width))),
              &mark);
-  SumSwap swap = {p->sum, y};
   const Var *vars[] = {p->dim[w->oh].var, p->dim[w->ow].var, p->dim[p->lane].var,
                        w->n < 0 ? NULL : p->dim[w->n].var};
   const Expr *with[] = {row, col, ch, t->n}, *logical[MAX_RANK], *at[MAX_PHYS_RANK];
   int nvars = w->n < 0 ? 3 : 4;
-  const Expr *value = expr_subst(c, expr_rewrite(c, p->value, swap_sum, &swap), vars, with, nvars);
+  const Expr *value = expr_subst(c, expr_replace(c, p->value, p->sum, y), vars, with, nvars);
   Value *out = p->stage->out;
   for (int k = 0; k < out->type.rank; k++) logical[k] = expr_subst(c, p->index[k], vars, with, nvars);
   int n = lower_index(w->l, out, logical, at);
