@@ -115,11 +115,53 @@ static void add_term_facts(Ctx *c, Assume *a, const Expr *form, Range r) {
   }
 }
 
+// What is known of the form here and outside.
+static Range fact_range(const Assume *a, const Expr *form) {
+  Range r = {INT64_MIN, INT64_MAX};
+  for (; a; a = a->outer)
+    for (int i = 0; i < a->facts.n; i++) {
+      Range f = a->facts.data[i].range;
+      if (a->facts.data[i].form != form) continue;
+      if (f.lo > r.lo) r.lo = f.lo;
+      if (f.hi < r.hi) r.hi = f.hi;
+    }
+  return r;
+}
+
+// x is in `r`, where nothing is known of its range, as of an index that comes from memory: x + 1 may wrap around, and
+// is a fact by itself until both its ends are known.
+static bool add_unknown_fact(Ctx *c, Assume *a, const Expr *x, Range r) {
+  Linear l;
+  if (range_known(expr_range(c, x)) || !linear_of(x, &l) || l.n != 1 || l.term[0].coeff != 1) return false;
+  add_fact(c, a, x, r);
+  r = fact_range(a, x);
+  bool known = !__builtin_sub_overflow(r.lo, l.constant, &r.lo) &&
+               !__builtin_sub_overflow(r.hi, l.constant, &r.hi) && r.lo <= r.hi;
+  if (l.constant && known) add_fact(c, a, l.term[0].atom, r);
+  return true;
+}
+
+// The same for x beside a constant: no difference is taken, which might wrap around.
+static bool add_plain_fact(Ctx *c, Assume *a, const Expr *x, const Expr *y, Range r) {
+  int64_t k, v;
+  Range f = {INT64_MIN, INT64_MAX};
+  if (expr_is_const_int(y, &k)) {
+    if (r.lo != INT64_MIN && add_ok(r.lo, k, &v)) f.lo = v;
+    if (r.hi != INT64_MAX && add_ok(r.hi, k, &v)) f.hi = v;
+    return add_unknown_fact(c, a, x, f);
+  }
+  if (!expr_is_const_int(x, &k)) return false;
+  if (r.hi != INT64_MAX && !__builtin_sub_overflow(k, r.hi, &v)) f.lo = v;
+  if (r.lo != INT64_MIN && !__builtin_sub_overflow(k, r.lo, &v)) f.hi = v;
+  return add_unknown_fact(c, a, y, f);
+}
+
 // x - y is in `r` (which may be open at one end). The difference cannot wrap if both ranges are known.
 static void add_difference(Ctx *c, Assume *a, const Expr *x, const Expr *y, Range r) {
   const Expr *form;
   int64_t k, constant, v;
-  if (!range_known(expr_range(c, x)) || !range_known(expr_range(c, y))) return;
+  if (add_plain_fact(c, a, x, y, r) || !range_known(expr_range(c, x)) || !range_known(expr_range(c, y)))
+    return;
   Linear l;
   if (!linear_of(ex_sub(c, x, y), &l) || !linear_key(c, l, &form, &k, &constant)) return;
   Range f = {INT64_MIN, INT64_MAX};
@@ -220,26 +262,52 @@ static Range narrow_by_part(Ctx *c, const Linear *l, Range r, const Fact *f, int
   return intersect(r, add_ranges(scale_fact(f->range, k, 0), others));
 }
 
-// rest + y // d is (d * rest + y) // d, of which more may be known than of the two by themselves.
+// Term i of l, k * (y // d), with what k divides: l = k * (*all // d) + *others. false if that is nothing more.
+static bool take_quotient(const Linear *l, int i, int64_t *d, Linear *all, Linear *others) {
+  const Expr *e = l->term[i].atom;
+  int64_t k = l->term[i].coeff, v;
+  if (e->op != E_FDIV || k < 1 || !expr_is_const_int(e->args[1], d) || *d <= 0) return false;
+  if (!linear_of(e->args[0], all) || !mul_ok(floor_div(l->constant, k), *d, &v)) return false;
+  bool more = v != 0;
+  if (!add_ok(all->constant, v, &all->constant)) return false;
+  *others = (Linear){.constant = floor_mod(l->constant, k)};
+  for (int j = 0; j < l->n; j++) {
+    Linear one = {.n = 1, .term = {{l->term[j].atom, 1}}};
+    if (j == i) continue;
+    if (l->term[j].coeff % k) {
+      others->term[others->n++] = l->term[j];
+      continue;
+    }
+    more = true;
+    if (!mul_ok(l->term[j].coeff / k, *d, &v) || !linear_add(all, &one, v)) return false;
+  }
+  return more;
+}
+
+// k*m + k*(y // d) is k * ((d*m + y) // d), of which more may be known than of the two by themselves.
 static Range narrow_by_division(Ctx *c, const Linear *l, Range r, int depth) {
   for (int i = 0; i < l->n; i++) {
-    const Expr *e = l->term[i].atom;
-    Linear all, rest = *l;
+    Linear all, others;
     int64_t d;
-    if (e->op != E_FDIV || l->term[i].coeff != 1 || !expr_is_const_int(e->args[1], &d) || d <= 0) continue;
-    rest.term[i] = rest.term[--rest.n];
-    if (!linear_of(e->args[0], &all) || !linear_add(&all, &rest, d)) continue;
+    if (!take_quotient(l, i, &d, &all, &others)) continue;
     Range a = narrow_linear(c, &all, linear_range(c, &all), depth - 1);
-    if (range_known(a)) r = intersect(r, (Range){floor_div(a.lo, d), floor_div(a.hi, d)});
+    if (!range_known(a)) continue;
+    Range q = scale_fact((Range){floor_div(a.lo, d), floor_div(a.hi, d)}, l->term[i].coeff, 0);
+    r = intersect(r, add_ranges(q, linear_range(c, &others)));
   }
   return r;
+}
+
+static bool is_plain(const Linear *l) {
+  return l->n == 1 && l->term[0].coeff == 1 && l->constant == 0;
 }
 
 static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth) {
   const Expr *form;
   int64_t k, constant;
   const Assume *a = c->exprs->assume;
-  if (!any_facts(a) || !range_known(r) || !linear_key(c, *l, &form, &k, &constant)) return r;
+  bool known = range_known(r) || is_plain(l); // else the sum might wrap
+  if (!any_facts(a) || !known || !linear_key(c, *l, &form, &k, &constant)) return r;
   for (; a; a = a->outer)
     for (int i = 0; i < a->facts.n; i++) {
       const Fact *f = &a->facts.data[i];

@@ -302,10 +302,31 @@ Test(expr, assumptions) {
   SAME(expr_assume(x, MOD(i, I(4)), LT(i, I(4))), i);
   SAME(expr_assume(x, LT(ADD(i, j), I(9)), LT(ADD(i, j), I(5))), ex_bool(x, true));
   SAME(expr_assume(x, ex_binary(x, E_MAX, i, j), LE(i, j)), j);
+  const Expr *task = LOOP("task", I(8)), *group = QUO(task, I(2));
+  const Expr *place = ADD(MUL(j, I(64)), MUL(QUO(ADD(i, group), I(8)), I(64)));
+  int64_t lo, hi;
+  cr_expect(expr_bounds(x, place, LE(ADD(MUL(j, I(8)), i), I(8)), &lo, &hi) && lo == 0 && hi == 64);
   Value *v = value_new(x, "v", type_make(DT_F32, 1, (int64_t[]){8}), NO_LOC);
   const Expr *z = ex_float(x, DT_F32, 0), *m = MOD(i, I(4)), *p = LT(i, I(4));
   const Expr *guarded = ex_guard(x, p, ex_read(x, v, &m, 1), z);
   SAME(expr_assume(x, guarded, NULL), ex_guard(x, p, ex_read(x, v, &i, 1), z));
+}
+
+// Of an index that comes from memory only conditions tell anything, and sums of it may wrap around.
+Test(expr, assumptions_on_the_unknown) {
+  Ctx *x = new_ctx();
+  const Expr *r = ex_read(x, value_new(x, "r", (Type){.dtype = DT_I64}, NO_LOC), NULL, 0);
+  const Expr *next = ADD(r, I(1)), *last = ADD(r, I(-1));
+  int64_t lo, hi;
+  cr_expect(expr_bounds(x, r, AND(LE(I(0), r), LT(r, I(5))), &lo, &hi) && lo == 0 && hi == 4);
+  cr_expect(expr_bounds(x, last, AND(LE(I(1), r), LT(r, I(5))), &lo, &hi) && lo == 0 && hi == 3);
+  cr_expect(expr_bounds(x, r, AND(LE(I(1), next), LT(next, I(5))), &lo, &hi) && lo == 0 && hi == 3);
+  cr_expect(expr_bounds(x, next, AND(LE(I(0), r), LT(r, I(5))), &lo, &hi) && lo == 1 && hi == 5);
+  expr_bounds(x, r, LT(next, I(5)), &lo, &hi);
+  cr_expect_eq(hi, INT64_MAX, "the greatest number, too, has a successor below 5");
+  expr_bounds(x, r, LT(r, I(5)), &lo, &hi);
+  cr_expect(lo == INT64_MIN && hi == 4);
+  SAME(expr_assume(x, LT(r, I(7)), AND(LE(I(0), r), LT(r, I(5)))), ex_bool(x, true));
 }
 
 Test(expr, affine) {
