@@ -283,7 +283,8 @@ static bool eval_kernel(Eval *ev, const Node *n) {
   if (k->routine) return eval_routine(ev, k->routine_node, k->routine, n->in, n->out);
   for (int i = 0; i < n->nout; i++)
     if (!eval_need(ev, n->out[i])) return false;
-  bool ok = ev->physical && k->body ? eval_body(ev, k, n->loc) : eval_stages(ev, k);
+  bool ok = ev->physical ? eval_body(ev, k, n->loc)
+                         : eval_stages(ev, k); // loops that only copied onto themselves are gone
   for (int i = 0; i < k->locals.n; i++) eval_drop(ev, k->locals.data[i]);
   return ok;
 }
