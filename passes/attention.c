@@ -114,7 +114,7 @@ static int largest_divisor(int64_t n, int64_t most) {
 // Do the keys that are seen depend on the head?
 static bool range_varies(const Attention *a) {
   const Expr *row = a->row < 0 ? ex_idx(a->c, 0) : ex_var(a->c, a->lead[a->row]);
-  KeyRange r = attention_range(a, row, row);
+  KeyRange r = attention_range(a, (Queries){row, row, false});
   for (int i = 0; i < a->nlead; i++) {
     if (i == a->row) continue;
     if (r.first && expr_uses_var(a->c, r.first, a->lead[i])) return true;

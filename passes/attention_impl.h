@@ -34,8 +34,13 @@ typedef struct KeyRange {
   const Expr
       *score; // within the range: for one query, without the conditions that made the range, if all did
 } KeyRange;
-// For the queries row0 .. row1 (expressions), the range outside of which every weight is 0.
-KeyRange attention_range(const Attention *a, const Expr *row0, const Expr *row1);
+// The queries row0 .. row1 (expressions), at their leading dims or, `heads`, at all values of the others.
+typedef struct Queries {
+  const Expr *row0, *row1;
+  bool heads;
+} Queries;
+// The range outside of which every weight of these queries is 0.
+KeyRange attention_range(const Attention *a, Queries of);
 
 // Most lanes of one vector that divide n.
 int attention_lanes(const Target *t, int64_t n);

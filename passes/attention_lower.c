@@ -359,7 +359,7 @@ static KeyRange key_range(Emit *s) {
   const Attention *a = s->a;
   const Expr *row1 = ex_add(c, s->row0, idx(s, s->t.queries - 1)), *with[MAX_RANK];
   if (is_partial(s)) row1 = ex_binary(c, E_MIN, row1, ex_sub(c, queries(s), idx(s, 1)));
-  KeyRange r = attention_range(a, s->row0, row1);
+  KeyRange r = attention_range(a, (Queries){s->row0, row1, false});
   for (int i = 0; i < a->nlead; i++) with[i] = i == a->row ? s->row0 : s->at[i];
   if (r.first) r.first = expr_subst(c, r.first, a->lead, with, a->nlead);
   if (r.end) r.end = expr_subst(c, r.end, a->lead, with, a->nlead);

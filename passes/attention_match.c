@@ -219,29 +219,58 @@ bool attention_match(Ctx *c, const Kernel *k, Attention *a) {
 
 enum { MAX_CONDITIONS = 8 };
 
-// The smallest or greatest value of e for the queries row0 .. row1; NULL if it is not linear in the query.
-static const Expr *at_end(const Attention *a, const Expr *e, const Expr *row0, const Expr *row1, bool high) {
-  int64_t k;
-  const Expr *rest;
-  if (expr_has(a->c, e, E_READ)) return NULL;
-  if (a->row < 0 || !expr_uses_var(a->c, e, a->lead[a->row])) return e;
-  if (!expr_affine(a->c, e, a->lead[a->row], &k, &rest)) return NULL;
-  return attention_put(a->c, e, a->lead[a->row], (k > 0) == high ? row1 : row0);
+// Is e another thing for other heads, of which there are several?
+static bool varies(const Attention *a, const Expr *e, Queries of) {
+  for (int i = 0; of.heads && i < a->nlead; i++)
+    if (i != a->row && expr_uses_var(a->c, e, a->lead[i])) return true;
+  return false;
 }
 
-// false: the condition gave nothing.
-static bool narrow(const Attention *a, const Expr *cond, const Expr *row0, const Expr *row1, KeyRange *r) {
+// The smallest or greatest value of e for the queries; NULL if it is not linear in what they differ in.
+static const Expr *at_end(const Attention *a, const Expr *e, Queries of, bool high) {
   Ctx *c = a->c;
   int64_t k;
   const Expr *rest;
+  if (expr_has(c, e, E_READ)) return NULL;
+  for (int i = 0; i < a->nlead; i++) {
+    const Var *v = a->lead[i];
+    if (!expr_uses_var(c, e, v) || (i != a->row && !of.heads)) continue;
+    if (!expr_affine(c, e, v, &k, &rest)) return NULL;
+    const Expr *first = i == a->row ? of.row0 : ex_idx(c, 0);
+    const Expr *last = i == a->row ? of.row1 : ex_sub(c, v->extent, ex_idx(c, 1));
+    e = attention_put(c, e, v, (k > 0) == high ? last : first);
+  }
+  return e;
+}
+
+// A range and the least end that one of its queries has.
+typedef struct Ends {
+  KeyRange range;
+  const Expr *least;
+} Ends;
+
+static const Expr *lesser(Ctx *c, const Expr *a, const Expr *b) {
+  return a ? ex_binary(c, E_MIN, a, b) : b;
+}
+
+// false: the condition gave nothing.
+static bool narrow(const Attention *a, const Expr *cond, Queries of, Ends *to) {
+  Ctx *c = a->c;
+  KeyRange *r = &to->range;
+  int64_t k;
+  const Expr *rest, *end = NULL, *first = NULL;
   if ((cond->op != E_LE && cond->op != E_LT) || cond->args[0]->dtype != DT_I64) return false;
   const Expr *diff = ex_sub(c, cond->args[0], cond->args[1]); // <= 0 or < 0
   if (!expr_affine(c, diff, a->key, &k, &rest) || (k != 1 && k != -1)) return false;
   const Expr *minus = ex_sub(c, ex_idx(c, 0), rest), *strict = ex_idx(c, cond->op == E_LT ? 0 : 1);
-  const Expr *end = k == 1 ? at_end(a, ex_add(c, minus, strict), row0, row1, true) : NULL;
-  const Expr *first =
-      k == -1 ? at_end(a, ex_add(c, rest, ex_sub(c, ex_idx(c, 1), strict)), row0, row1, false) : NULL;
-  if (end) r->end = r->end ? ex_binary(c, E_MIN, r->end, end) : end;
+  if (k == 1) {
+    const Expr *of_one = ex_add(c, minus, strict);
+    end = at_end(a, of_one, of, true);
+    if (end) to->least = lesser(c, to->least, at_end(a, of_one, of, false));
+  } else {
+    first = at_end(a, ex_add(c, rest, ex_sub(c, ex_idx(c, 1), strict)), of, false);
+  }
+  if (end) r->end = lesser(c, r->end, end);
   if (first) r->first = r->first ? ex_binary(c, E_MAX, r->first, first) : first;
   return first || end;
 }
@@ -253,20 +282,20 @@ static bool is_hidden(const Expr *e, bool *finite) {
   return true;
 }
 
-KeyRange attention_range(const Attention *a, const Expr *row0, const Expr *row1) {
-  KeyRange r = {.score = a->score};
-  bool finite = false, all = row0 == row1;
+KeyRange attention_range(const Attention *a, Queries of) {
+  Ends ends = {.range.score = a->score};
+  bool finite = false, all = of.row0 == of.row1;
   int64_t lo, hi;
   const Expr *e = a->score, *cond[MAX_CONDITIONS];
   while (e->op == E_SELECT && is_hidden(e->args[2], &finite)) {
     int n = expr_conjuncts(e->args[0], cond, MAX_CONDITIONS);
-    for (int i = 0; i < n; i++) all &= narrow(a, cond[i], row0, row1, &r);
+    for (int i = 0; i < n; i++) all &= narrow(a, cond[i], of, &ends) && !varies(a, cond[i], of);
     all &= n > 0;
     e = e->args[1];
   }
   // A query that sees nothing weighs all keys alike where hiding is finite.
-  bool sees = !r.first && r.end && expr_bounds(a->c, r.end, NULL, &lo, &hi) && lo >= 1;
+  bool sees = !ends.range.first && ends.least && expr_bounds(a->c, ends.least, NULL, &lo, &hi) && lo >= 1;
   if (finite && !sees) return (KeyRange){.score = a->score};
-  if (all) r.score = e;
-  return r;
+  if (all) ends.range.score = e;
+  return ends.range;
 }

@@ -44,15 +44,20 @@ static const Expr *begin_vector(Emit *s, LowerMark *mark, int64_t lanes) {
   return begin(s, mark, "v", LOOP_VECTOR, idx(s, lanes));
 }
 
-// A loop over the heads; the leading dims are at that one until its end.
-static const Expr *begin_heads(Emit *s, LowerMark *mark, LoopKind kind) {
+// Puts the leading dims at a head.
+static void go_to_head(Emit *s, const Expr *head) {
   const Attention *a = s->a;
-  const Expr *g = begin(s, mark, "head", kind, idx(s, s->heads)), *left = ex_add(s->c, s->head0, g);
   for (int i = a->nlead - 1; i >= 0; i--) {
     if (i == a->row) continue;
-    s->at[i] = ex_binary(s->c, E_MOD, left, a->lead[i]->extent);
-    left = ex_binary(s->c, E_FDIV, left, a->lead[i]->extent);
+    s->at[i] = ex_binary(s->c, E_MOD, head, a->lead[i]->extent);
+    head = ex_binary(s->c, E_FDIV, head, a->lead[i]->extent);
   }
+}
+
+// A loop over the heads; the leading dims are at that one until its end.
+static const Expr *begin_heads(Emit *s, LowerMark *mark, LoopKind kind) {
+  const Expr *g = begin(s, mark, "head", kind, idx(s, s->heads));
+  go_to_head(s, ex_add(s->c, s->head0, g));
   return g;
 }
 
@@ -97,15 +102,20 @@ static void copy(Emit *s, Value *to, const Expr *row, Value *from, const Expr *f
 
 // ---- which keys ----------------------------------------------------------------------------------------------
 
+// Several heads together go through the keys that any of them sees.
 static void find_keys(Emit *s) {
   const Attention *a = s->a;
   Ctx *c = s->c;
   int64_t lo, hi;
   const Expr *row = a->row < 0 ? idx(s, 0) : s->at[a->row], *last = row, *end = a->key->extent;
   if (a->row >= 0) last = ex_sub(c, a->lead[a->row]->extent, idx(s, 1));
-  KeyRange r = attention_range(a, row, row), most = attention_range(a, last, last);
+  KeyRange r = attention_range(a, (Queries){row, row, s->heads > 1}),
+           most = attention_range(a, (Queries){idx(s, 0), last, true});
   if (most.end) most.end = ex_sub(c, end, most.end);
   bool inside = most.end && expr_bounds(c, most.end, NULL, &lo, &hi) && lo >= 0;
+  go_to_head(s, s->head0);
+  if (r.first) r.first = expr_subst(c, r.first, a->lead, s->at, a->nlead);
+  if (r.end) r.end = expr_subst(c, r.end, a->lead, s->at, a->nlead);
   if (r.end) end = inside ? r.end : ex_binary(c, E_MIN, r.end, end);
   s->first = r.first ? lower_let(s->l, "first", ex_binary(c, E_MAX, r.first, idx(s, 0))) : idx(s, 0);
   s->count = ex_sub(c, end, s->first);

@@ -242,6 +242,42 @@ Test(attention, heads_together) {
                     .param = P({"queries", 1}, {"heads", heads})});
 }
 
+// The heads that share a key are more than the queries, and are what the blocks are of: which keys are seen depends on
+// another dimension then, and differs among heads that go together.
+Test(attention, more_heads_than_queries) {
+  static const char *const ops[] = {
+      "%y: f32[2,8,3,8] = attention(%q, %k, %v) causal=true offset=[4]\n",
+      "%y: f32[2,8,3,8] = attention(%q, %k, %v) causal=true offset=[4] left=2\n",
+  };
+  for (int i = 0; i < ARRAY_LEN(ops); i++)
+    for (int heads = 1; heads <= 6; heads++)
+      check(&(Case){.ops = ops[i],
+                    .inputs = "%q: f32[2,8,3,8], %k: f32[2,2,7,8], %v: f32[2,2,7,8]",
+                    .param = P({"queries", 1}, {"heads", heads})});
+}
+
+// Hidden by a number, not by an infinity: who sees nothing weighs all keys alike, whatever others of the block see.
+Test(attention, first_query_sees_nothing) {
+  Case k = {
+      .ops = "%i: i64[T + 8<=48,1] = iota() shape=[T + 8<=48,1] axis=0\n"
+             "%j: i64[1,T + 8<=48] = iota() shape=[1,T + 8<=48] axis=1\n"
+             "%see: bool[T + 8<=48,T + 8<=48] = less(%j, %i)\n"
+             "%low: f32[] = const [-1e38]\n"
+             "%s: f32[1,2,T + 8<=48,T + 8<=48] = matmul(%q, %kt)\n"
+             "%t: f32[1,2,T + 8<=48,T + 8<=48] = where(%see, %s, %low)\n"
+             "%w: f32[1,2,T + 8<=48,T + 8<=48] = softmax(%t) axis=-1\n"
+             "%y: f32[1,2,T + 8<=48,8] = matmul(%w, %v)\n",
+      .inputs =
+          "%z: u8[T<=40], %q: f32[1,2,T + 8<=48,8], %kt: f32[1,2,8,T + 8<=48], %v: f32[1,2,T + 8<=48,8]",
+      .t = 11,
+      .l = 19};
+  check(&k);
+  k.param[0] = (Param){"queries", 8};
+  k.param[1] = (Param){"keys", 4};
+  k.param[2] = (Param){"block", 8};
+  check(&k);
+}
+
 // As exporters write it: scale on both sides, transposed keys, a mask of numbers, softmax.
 Test(attention, spelled_out) {
   check(&(Case){.ops = "%ks: f32[1,2,8,21] = transpose(%k) perm=[0,1,3,2]\n"
