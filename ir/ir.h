@@ -583,6 +583,7 @@ struct Module {
   int64_t arena_bytes;      // after the memory plan
   int64_t state_bytes;      // the same
   int unproved;             // loops that lowering threw away because they could not be proved
+  const char *unproved_why; // of the last of them
   Vec(const char *) passes; // names of the passes that ran
   bool wants_remarks;
   bool wants_work;     // origins say how much their ops do, for profiles

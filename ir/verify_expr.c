@@ -8,9 +8,11 @@
 
 static bool report_access(Verify *v, const Value *x, const Expr *index, Dim extent, int k, Loc loc) {
   char *text = expr_text(v->ctx, verify_without_lets(v, index));
-  verify_fail(v, loc, "index %d of %%%s, %s, is not known to lie in 0..%s", k, x->name, text,
-              expr_text(v->ctx, dim_to_expr(v->ctx, extent)));
-  if (v->assume && !v->quiet) diag_note(v->ctx->diag, loc, "assuming %s", expr_text(v->ctx, v->assume));
+  const char *assuming = v->assume ? expr_text(v->ctx, v->assume) : NULL;
+  verify_fail(v, loc, "index %d of %%%s, %s, is not known to lie in 0..%s%s%s", k, x->name, text,
+              expr_text(v->ctx, dim_to_expr(v->ctx, extent)), v->quiet && assuming ? ", assuming " : "",
+              v->quiet && assuming ? assuming : "");
+  if (assuming && !v->quiet) diag_note(v->ctx->diag, loc, "assuming %s", assuming);
   return false;
 }
 

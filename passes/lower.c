@@ -42,7 +42,9 @@ static bool lower_kernel(LowerAll *all, Node *n) {
   for (; i < schedule_class_count() && diag_errors(d) == errors; i++)
     for (int careful = 0; careful < 2; careful++) {
       if (lower_by(all, n, schedule_class_at(i), careful)) return true;
-      if (!careful && all->why) all->m->unproved++;
+      if (careful || !all->why) continue;
+      all->m->unproved++;
+      all->m->unproved_why = all->why;
     }
   if (diag_errors(d) == errors)
     diag_error(d, n->loc, "internal error: kernel '%s' cannot be lowered: %s", n->kernel->name,

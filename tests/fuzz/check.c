@@ -309,7 +309,8 @@ static bool after_pass(void *data, Module *m, const Pass *p, double seconds, boo
   if (!changed && !last) return true;
   stage(k, "O%d verify after %s", h->opt, p->name);
   // What cannot be proved is lowered again in a slower way, which would hide that it was wrong.
-  if (m->unproved && !k->has_syms) return fail(k, h->world, "%d loops are thrown away unproved", m->unproved);
+  if (m->unproved && !k->has_syms)
+    return fail(k, h->world, "%d loops are thrown away unproved: %s", m->unproved, m->unproved_why);
   if (!module_verify(m, p->name)) return fail(k, h->world, "does not verify");
   if (h->every || index == h->printed) {
     stage(k, "O%d text after %s", h->opt, p->name);
