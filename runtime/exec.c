@@ -8,6 +8,8 @@
 // measured at 0.15 to 0.7 us between spinning threads, as the processors lie; the rest is for data that lies in
 // the other processor's cache.
 enum { PART_PS = 1000000 };
+// Parts are shared in units of at least this.
+enum { UNIT_PS = 2000000 };
 
 // ---- splitting ---------------------------------------------------------------------------------------
 
@@ -47,6 +49,8 @@ typedef struct Job {
   const struct ingot_step *steps;
   int32_t n_steps, parts;
   atomic_int code; // of the first routine that failed
+  int32_t units;   // of each part; 1: parts are not shared
+  Shares shares;
 } Job;
 
 static void copy(void *const *buf, int64_t unit, Span span) {
@@ -72,12 +76,31 @@ static int run_span(ingot_ctx *c, const struct ingot_step *s, Span span, void *s
   }
 }
 
+// How many units each part of a kernel has; 1 where its iterations are better not cut any further. Steps of a chain
+// depend on each other part by part, and of instrumented steps each part counts as one call.
+static int32_t units_for(const ingot_ctx *c, const struct ingot_step *s, int32_t n_steps, int32_t parts) {
+  int64_t trip = trip_count(c, s), most = (trip / s->grain + (trip % s->grain != 0)) / parts, total;
+  if (n_steps > 1 || s->kind != INGOT_STEP_KERNEL || parts > MAX_SHARES || s->cost <= 0) return 1;
+  if (c->model->flags & INGOT_MODEL_PROBES) return 1;
+  if (!__builtin_mul_overflow(trip, s->cost, &total) && total / parts / UNIT_PS < most)
+    most = total / parts / UNIT_PS;
+  return most < 1 ? 1 : most < MAX_UNITS ? (int32_t)most : MAX_UNITS;
+}
+
+static void run_units(Job *job, int32_t part, void *scratch) {
+  const struct ingot_step *s = job->steps;
+  int64_t trip = trip_count(job->c, s);
+  for (int32_t unit; ingot_shares_take(&job->shares, part, &unit);)
+    run_span(job->c, s, split(trip, s->grain, job->parts * job->units, unit), scratch);
+}
+
 static void run_part(void *arg, int32_t part) {
   Job *job = arg;
   ingot_ctx *c = job->c;
   uint64_t mode = ingot_fpenv_enter(c->model->flags & INGOT_MODEL_FLUSH_DENORMALS);
   void *scratch = c->scratch + (uint64_t)part * c->scratch_stride;
-  for (int32_t i = 0; i < job->n_steps; i++) {
+  if (job->units > 1) run_units(job, part, scratch);
+  for (int32_t i = 0; i < job->n_steps && job->units == 1; i++) {
     const struct ingot_step *s = &job->steps[i];
     int code = run_span(c, s, split(trip_count(c, s), s->grain, job->parts, part), scratch);
     int none = INGOT_OK;
@@ -102,7 +125,11 @@ static int run_parallel(ingot_ctx *c, const struct ingot_step *steps, int32_t n)
     if (want > parts) parts = want;
   }
   if (parts == 1) return run_serial(c, steps, n);
-  Job job = {.c = c, .steps = steps, .n_steps = n, .parts = parts};
+  Job job;
+  job.c = c, job.steps = steps, job.n_steps = n, job.parts = parts;
+  atomic_init(&job.code, INGOT_OK);
+  job.units = units_for(c, steps, n, parts);
+  if (job.units > 1) ingot_shares_init(&job.shares, parts, job.units);
   if (c->options.parallel_for)
     c->options.parallel_for(c->options.parallel_user, parts, run_part, &job);
   else

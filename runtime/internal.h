@@ -32,6 +32,22 @@ void ingot_pool_run(Pool *p, int32_t n, PoolFn fn, void *arg);
 void ingot_pool_begin(Pool *p);
 void ingot_pool_end(Pool *p);
 
+// ---- shares.c: who does what of a parallel loop --------------------------------------------------------
+
+enum { MAX_SHARES = 32, MAX_UNITS = 8 }; // threads that share, units of one of them
+
+typedef struct Shares {
+  int32_t parts;
+  struct {
+    _Alignas(64) atomic_uint units; // next and end, 16 bits each
+  } share[MAX_SHARES];
+} Shares;
+
+// Units 0 .. parts * units - 1, `units` of them for each part.
+void ingot_shares_init(Shares *s, int32_t parts, int32_t units);
+// The next unit for a part: of its own share, or of another's; false: nothing is left that nobody is at.
+bool ingot_shares_take(Shares *s, int32_t part, int32_t *unit);
+
 // ---- fpenv.c: the same arithmetic on every thread ----------------------------------------------------
 
 // Rounding to nearest, denormals kept (or flushed to zero); returns what to give to ingot_fpenv_leave.

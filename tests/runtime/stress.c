@@ -3,7 +3,7 @@
 //
 //     runtime_stress ROUNDS             # every check, so many rounds
 //     runtime_stress ROUNDS SECONDS     # again and again for so long; memory, threads and files must not grow
-#include "runtime/ingot_abi.h"
+#include "runtime/internal.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -250,12 +250,62 @@ static void check_cancel(int rounds) {
 
 // ---- all, and for long ---------------------------------------------------------------------------------
 
+// ---- shares: every unit is done once, whoever comes when --------------------------------------------
+
+enum { PARTS = 5 };
+
+typedef struct Taking {
+  Shares shares;
+  atomic_int next_part, ready, times[PARTS * MAX_UNITS];
+} Taking;
+
+static void take_all(Taking *t, int32_t part) {
+  for (int32_t unit; ingot_shares_take(&t->shares, part, &unit);) atomic_fetch_add(&t->times[unit], 1);
+}
+
+static void *take(void *arg) {
+  Taking *t = arg;
+  int32_t part = atomic_fetch_add(&t->next_part, 1);
+  atomic_fetch_add(&t->ready, 1);
+  while (atomic_load(&t->ready) < PARTS) sched_yield();
+  take_all(t, part);
+  return NULL;
+}
+
+static void begin_shares(Taking *t, int32_t units) {
+  memset(t, 0, sizeof *t);
+  ingot_shares_init(&t->shares, PARTS, units);
+}
+
+static void check_taken(const Taking *t, int32_t units) {
+  for (int32_t u = 0; u < PARTS * MAX_UNITS; u++)
+    expect(atomic_load(&t->times[u]) == (u < PARTS * units), "a unit that is not done once");
+}
+
+static void check_shares(int rounds) {
+  static Taking t;
+  for (int r = 0; r < rounds; r++) {
+    int32_t units = 1 + r % MAX_UNITS;
+    begin_shares(&t, units);
+    pthread_t thread[PARTS];
+    for (int i = 0; i < PARTS; i++) expect(pthread_create(&thread[i], NULL, take, &t) == 0, "pthread_create");
+    for (int i = 0; i < PARTS; i++) pthread_join(thread[i], NULL);
+    check_taken(&t, units);
+    begin_shares(&t, units); // one part alone, as a caller's parallel_for may run them
+    take_all(&t, r % PARTS);
+    check_taken(&t, units);
+    for (int p = 0; p < PARTS; p++) take_all(&t, p);
+    check_taken(&t, units);
+  }
+}
+
 static void everything(int rounds) {
   check_parallel_for();
   if (!UNDER_TSAN) check_fork(); // TSan does not follow a fork of a program with threads
   in_threads(churn, 4, rounds);
   in_threads(simple, 4, rounds * 10);
   check_shared(rounds);
+  check_shares(rounds);
   check_cancel(rounds / 4 + 1);
   if (!UNDER_TSAN) check_signals(rounds / 4 + 1); // TSan holds signals back
 }
