@@ -102,7 +102,7 @@ bool map_put(Map *m, const char *key, void *value); // false if the key was ther
 // The key of `keys` nearest to `word` by edit distance, if near enough to be worth suggesting, else NULL.
 const char *nearest_word(const char *word, const char *const *keys, int n);
 
-// ---- diag.c: sources and diagnostics --------------------------------------------------------------------
+// ---- diag.c: sources, diagnostics, and the files read ----------------------------------------------------
 
 // A file the user gave us. For binary files `text` is NULL and positions name things instead of lines.
 typedef struct Source {
@@ -131,6 +131,9 @@ void diag_warn(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_remark(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int diag_errors(const Diag *d); // errors so far, including those not printed
+// Files that were opened for reading, in order; NULL after the last.
+const char *diag_file(const Diag *d, int i);
+void diag_add_file(Diag *d, const char *path);
 // Prints "N errors, not all shown" if some were suppressed.
 void diag_finish(Diag *d);
 

@@ -15,6 +15,7 @@ struct Diag {
   bool color;
   bool quiet; // the last error or warning was not printed, so its notes are not either
   int errors, warnings;
+  Vec(const char *) files;
 };
 
 typedef struct Kind {
@@ -35,6 +36,16 @@ Diag *diag_new(Arena *a, FILE *out, bool color) {
 
 int diag_errors(const Diag *d) {
   return d->errors;
+}
+
+const char *diag_file(const Diag *d, int i) {
+  return i < d->files.n ? d->files.data[i] : NULL;
+}
+
+void diag_add_file(Diag *d, const char *path) {
+  for (int i = 0; i < d->files.n; i++)
+    if (strcmp(d->files.data[i], path) == 0) return;
+  vec_push(d->arena, &d->files, arena_strdup(d->arena, path));
 }
 
 static void paint(const Diag *d, const char *code) {

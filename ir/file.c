@@ -65,6 +65,7 @@ bool file_map(Arena *a, Diag *d, Loc loc, const char *path, const uint8_t **data
     if (!ok) diag_error(d, loc, "cannot map '%s': %s", path, strerror(errno));
   }
   close(fd);
+  if (ok) diag_add_file(d, path);
   if (!ok || st.st_size == 0) return ok;
   arena_defer(a, unmap, m);
   *data = m->p;
@@ -116,6 +117,7 @@ Source *source_read(Arena *a, Diag *d, const char *path) {
     diag_error(d, NO_LOC, "'%s' is not a text file: it has NUL bytes", path);
     return NULL;
   }
+  diag_add_file(d, path);
   return src;
 }
 

@@ -8,9 +8,9 @@ build=$1 source=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cmake --install "$build" --prefix "$work/prefix" >"$work/log"
-cp "$source/tests/cli/small.yaml" "$work/"
+cp "$source/tests/cli/small.yaml" "$source"/models/lenet_fashion.* "$source/models/fashion_labels.txt" "$work/"
 cmake -G Ninja -S "$source/tests/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$work/prefix" \
-  -DMODEL="$work/small.yaml" >"$work/log"
+  -DMODEL="$work/small.yaml" -DWEIGHTED="$work/lenet_fashion.yaml" >"$work/log"
 cmake --build "$work/consumer" >"$work/log" || { cat "$work/log"; exit 1; }
 
 "$work/consumer/linked" >"$work/linked"
@@ -27,7 +27,7 @@ LD_LIBRARY_PATH=$(pkg-config --variable=libdir ingot) "$work/opened2" "$work/con
   cmp - "$work/linked"
 if command -v c++ >/dev/null; then
   # shellcheck disable=SC2046
-  c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$source/tests/consumer/plus.cpp" $(pkg-config --cflags --libs ingot) -o "$work/plus"
+  c++ -std=c++17 -pthread -Wall -Wextra -Wpedantic -Werror "$source/tests/consumer/plus.cpp" $(pkg-config --cflags --libs ingot) -o "$work/plus"
   LD_LIBRARY_PATH=$(pkg-config --variable=libdir ingot) "$work/plus" "$work/consumer/tiny.ingot/libtiny.so" |
     cmp - "$work/linked"
 fi
@@ -37,6 +37,11 @@ before=$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")
 touch "$work/small.yaml"
 cmake --build "$work/consumer" >"$work/log"
 [ "$before" != "$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")" ] || { echo "the model was not compiled again"; exit 1; }
+weighted=$work/consumer/weighted.ingot/libweighted.so
+before=$(stat -c %y "$weighted")
+touch "$work/lenet_fashion.npz"
+cmake --build "$work/consumer" >"$work/log"
+[ "$before" != "$(stat -c %y "$weighted")" ] || { echo "not compiled again for its weights"; exit 1; }
 before=$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")
 cmake --build "$work/consumer" >"$work/log"
 [ "$before" = "$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")" ] || { echo "compiled again without need"; exit 1; }

@@ -9,6 +9,7 @@
 enum {
   OPT_EMIT = 512,
   OPT_HEADER,
+  OPT_DEPFILE,
   OPT_DRY_RUN,
   OPT_FREESTANDING,
   OPT_WEIGHTS_FILE,
@@ -42,6 +43,7 @@ static const struct argp_option options[] = {
     {"dry-run", OPT_DRY_RUN, NULL, 0,
      "tell what would come of it: kernels, memory, size, time; write nothing", 0},
     {"header", OPT_HEADER, "FILE", 0, "the C header (default: beside the artefact, libX.so has X.h)", 0},
+    {"depfile", OPT_DEPFILE, "FILE", 0, "write which files were read, as a rule for make and ninja", 0},
     {0},
 };
 
@@ -114,6 +116,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case 'o': a->out = arg; return 0;
   case OPT_DRY_RUN: a->dry_run = true; return 0;
   case OPT_EMIT: set_emit(a, arg, state); return 0;
+  case OPT_DEPFILE: a->build.depfile = arg; return 0;
   case OPT_HEADER: a->build.codegen.header_path = arg; return 0;
   case OPT_FREESTANDING: a->build.codegen.freestanding = true; return 0;
   case OPT_MAX_ARENA: return bytes_option(arg, &a->build.codegen.max_arena, state);

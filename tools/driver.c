@@ -228,8 +228,33 @@ static bool write_debug_dump(BuildArgs *a, Module *m, const char *out) {
   return true;
 }
 
+// A name in a rule of make or ninja.
+static void put_rule_name(FILE *f, const char *name) {
+  for (; *name; name++) {
+    if (strchr(" #\\", *name)) fputc('\\', f);
+    if (*name == '$') fputc('$', f);
+    fputc(*name, f);
+  }
+}
+
+// A rule that says what `out` was made of, for build programs.
+static bool write_depfile(const Tool *t, const char *path, const char *out) {
+  OutFile *file = file_create(t->arena, t->diag, path);
+  if (!file) return false;
+  FILE *f = file_stream(file);
+  put_rule_name(f, out);
+  fputc(':', f);
+  for (int i = 0; diag_file(t->diag, i); i++) {
+    fputs(" \\\n  ", f);
+    put_rule_name(f, diag_file(t->diag, i));
+  }
+  fputc('\n', f);
+  return file_commit(file);
+}
+
 bool driver_emit(BuildArgs *a, const Form *forms, int n, const char *out) {
   Module *m = forms[0].module;
+  if (a->depfile && !write_depfile(a->tool, a->depfile, out)) return false;
   if (a->codegen.debug_info && !write_debug_dump(a, m, out)) return false;
   PassRun r = {.args = a, .module = m};
   progress(&r, "generating code");

@@ -67,9 +67,10 @@ typedef struct BuildArgs {
   Vec(const char *) specialize; // "T=1,128" or "B=1:T=1,128"; none: what the model says
   bool is_special;              // the form at hand is one of those
   bool verbose;
-  bool quiet;         // not even what --weights tells without it
-  const char *tune;   // --tune=: file of the database that pass.tuning is read from
-  uint64_t tune_hash; // of its content
+  bool quiet;          // not even what --weights tells without it
+  const char *depfile; // --depfile=: gets the names of all files that were read; NULL: none
+  const char *tune;    // --tune=: file of the database that pass.tuning is read from
+  uint64_t tune_hash;  // of its content
 } BuildArgs;
 
 // argp child for the options above; its input is a BuildArgs made by build_args.
