@@ -29,12 +29,14 @@ static bool find_operands(Call *c) {
   return ok;
 }
 
-// Values are called as in the model; what a translator made on the way keeps its own names.
+// Values are called as in the model, within functions by the path of the calls; what a translator made on the way keeps
+// its own names. What a function gives back has the name that its caller has for it.
 static void name_results(Call *c, int first_node) {
   for (int i = 0; i < c->nout; i++) {
     Val *v = c->out[i];
-    if (!v || v->kind != VAL_TENSOR || !v->v->def || v->v->def->id < first_node) continue;
-    v->v->name = v->name;
+    if (!v || v->kind != VAL_TENSOR || !v->v->def || v->v->def->id < first_node || !wants(c, i)) continue;
+    const char *name = c->node->out[i], *path = c->scope->path;
+    v->v->name = *path ? arena_printf(c->im->ctx->arena, "%s%s", path, name) : name;
   }
 }
 
@@ -132,7 +134,9 @@ static void import_node(Import *im, const OnnxNode *n) {
   c->failed = !find_operands(c);
   const OnnxFunction *f = c->failed ? NULL : find_function(im, n);
   if (f) {
+    int first_node = im->ctx->next_node;
     c->failed |= !call_function(c, f);
+    if (!c->failed) name_results(c, first_node);
   } else if (!c->failed) {
     translate(c);
   }
@@ -191,6 +195,7 @@ static bool call_function(Call *c, const OnnxFunction *f) {
   if (im->depth >= ONNX_CALL_DEPTH) return call_fail(c, "functions call each other too deeply (recursion?)");
   Scope *s = scope_new(im, NULL), *outer = im->scope;
   s->is_function = true;
+  s->path = scope_call_path(im, c->node);
   s->opsets = f->opsets;
   s->nopsets = f->nopsets;
   bind_attrs(c, f, s);

@@ -18,6 +18,7 @@ enum {
   ONNX_KNOWN_ELEMENTS = 1024,   // integer tensors up to this size are tracked as expressions
   ONNX_UNROLL_MAX = 4096,       // iterations of a loop that is unrolled
   ONNX_CALL_DEPTH = 64,         // functions in functions
+  ONNX_PATH = 256,              // bytes of the calls' names that the names of nodes within begin with
   ONNX_IMPORT_NODES = 1 << 19,  // translated in all: functions that call others twice grow without end
   ONNX_OUTPUTS = 1 << 16,       // of the module: items of sequences count
 };

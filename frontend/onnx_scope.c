@@ -12,6 +12,7 @@ Scope *scope_new(Import *im, Scope *parent) {
   Scope *s = NEW(im->ctx->arena, Scope);
   s->parent = parent;
   s->names = map_new(im->ctx->arena);
+  s->path = parent ? parent->path : "";
   if (parent) {
     s->opsets = parent->opsets;
     s->nopsets = parent->nopsets;
@@ -93,9 +94,23 @@ int scope_version(const Scope *s, const char *domain) {
   return s->nopsets == 0 || !same_domain(domain, "") ? 1 : 0;
 }
 
+static const char *node_name(const OnnxNode *n) {
+  return n->name[0] ? n->name : n->nout ? n->out[0] : "";
+}
+
+static const char *path_of(const Import *im) {
+  return im->scope ? im->scope->path : "";
+}
+
+const char *scope_call_path(Import *im, const OnnxNode *n) {
+  // Every node within repeats it: calls of calls with long names leave out the first.
+  bool fits = strlen(path_of(im)) + strlen(node_name(n)) <= ONNX_PATH;
+  return arena_printf(im->ctx->arena, "%s%.*s/", fits ? path_of(im) : ".../", ONNX_PATH, node_name(n));
+}
+
 Loc node_loc(Import *im, const OnnxNode *n) {
-  const char *name = n->name[0] ? n->name : n->nout ? n->out[0] : "";
-  return (Loc){.src = im->model->src, .what = arena_printf(im->ctx->arena, "node '%s' (%s)", name, n->op)};
+  const char *what = arena_printf(im->ctx->arena, "node '%s%s' (%s)", path_of(im), node_name(n), n->op);
+  return (Loc){.src = im->model->src, .what = what};
 }
 
 // ---- order of nodes -------------------------------------------------------------------------------------------

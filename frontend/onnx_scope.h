@@ -13,11 +13,14 @@ struct Scope {
   const OnnxOpset *opsets;
   int64_t nopsets;
   bool is_function;
+  const char *path;      // of the calls around, each with a '/'; "" in the main graph
   const OnnxAttr *attrs; // function: its attributes' values
   int nattrs;
 };
 
 Scope *scope_new(Import *im, Scope *parent);
+// The path within a function that this node calls.
+const char *scope_call_path(Import *im, const OnnxNode *n);
 // Declares the initialisers of a graph; reports names that are taken.
 bool scope_add_initialisers(Import *im, Scope *s, const OnnxGraph *g);
 bool scope_bind(Import *im, Scope *s, Loc loc, Val *v);  // by v->name; reports if taken
@@ -31,7 +34,7 @@ int scope_version(const Scope *s, const char *domain); // operator set in force;
 // in the file. Reports doubly defined names and cycles; -1 then. `order` has room for all nodes.
 int order_nodes(Import *im, const OnnxNode *nodes, int64_t n, const char *const *outputs, int64_t noutputs,
                 int *order);
-Loc node_loc(Import *im, const OnnxNode *n);
+Loc node_loc(Import *im, const OnnxNode *n); // with the path of the calls that led to it
 
 // onnx_inputs.c: makes the main graph's inputs.
 bool import_inputs(Import *im, const OnnxGraph *g);

@@ -89,6 +89,7 @@ const OnnxFunction *find_function(const Import *im, const OnnxNode *n) {
 // An operator that cannot be translated, with the first node that uses it.
 typedef struct Missing {
   const OnnxNode *node;
+  Loc loc;
   const char *why;
   int count, version;
 } Missing;
@@ -122,18 +123,25 @@ static void note_missing(Check *k, const OnnxNode *n, const char *why, const Sco
     return;
   }
   m = NEW(a, Missing);
-  *m = (Missing){.node = n, .why = why, .count = 1, .version = scope_version(scope, n->domain)};
+  *m = (Missing){.node = n,
+                 .loc = node_loc(k->im, n),
+                 .why = why,
+                 .count = 1,
+                 .version = scope_version(scope, n->domain)};
   map_put(k->missing, key, m);
   vec_push(a, &k->list, m);
 }
 
-// A function is checked once, wherever it is called from.
+// A function is checked once, wherever it is called from: its own name is the path.
 static void check_function(Check *k, const OnnxFunction *f) {
   Arena *a = k->im->ctx->arena;
   const char *key = arena_printf(a, "%s:%s:%s", f->domain, f->name, f->overload);
   if (!map_put(k->functions, key, k)) return;
-  Scope scope = {.opsets = f->opsets, .nopsets = f->nopsets};
+  Scope scope = {.opsets = f->opsets, .nopsets = f->nopsets, .path = arena_printf(a, "%s/", f->name)};
+  Scope *outer = k->im->scope;
+  k->im->scope = &scope;
   check_nodes(k, f->nodes, f->nnodes, f->out, f->nout, &scope);
+  k->im->scope = outer;
 }
 
 static void check_node(Check *k, const OnnxNode *n, const Scope *scope) {
@@ -164,8 +172,8 @@ static void report(Check *k, const Missing *m) {
   const char *domain = plain_domain(m->node->domain);
   const char *where = domain[0] ? arena_printf(a, " of domain '%s'", domain) : "";
   const char *users = m->count > 1 ? arena_printf(a, " (and %d more nodes)", m->count - 1) : "";
-  diag_error(d, node_loc(k->im, m->node), "the operator %s%s, version %d, is not supported%s", m->node->op,
-             where, m->version, users);
+  diag_error(d, m->loc, "the operator %s%s, version %d, is not supported%s", m->node->op, where, m->version,
+             users);
   if (m->why) {
     diag_note(d, NO_LOC, "%s", m->why);
     return;

@@ -202,6 +202,31 @@ Test(onnx, local_functions_are_inlined) {
   bench_free(f.b);
 }
 
+// Nodes, and the values they make, have the path of the calls before their names; what a call gives is its caller's.
+Test(onnx, nodes_of_functions_say_which_call_they_are_of) {
+  Fixture f = begin();
+  Str inner = function(f.a, "Inner", "Neg", false), outer = function(f.a, "Mine", "Inner", true);
+  Str model = function_model(f.a, &outer);
+  pb_message(&model, 25, &inner);
+  Module *m = import(&f, &model);
+  cr_assert_not_null(m, "%s", said(f.b));
+  const Value *y = m->main->outputs.data[0];
+  cr_assert_str_eq(y->def->loc.what, "node 'n_y/n_out/n_out' (Neg)");
+  cr_assert_str_eq(y->name, "y");
+  bench_free(f.b);
+}
+
+Test(onnx, what_is_wrong_in_a_function_says_where) {
+  Fixture f = begin();
+  Str fn = function(f.a, "Mine", "Negg", false), model = function_model(f.a, &fn);
+  cr_assert_null(import(&f, &model));
+  cr_assert_not_null(strstr(said(f.b), "node 'Mine/n_out' (Negg)"), "%s", said(f.b));
+  fn = function(f.a, "Mine", "Einsum", false), model = function_model(f.a, &fn); // without its equation
+  cr_assert_null(import(&f, &model));
+  cr_assert_not_null(strstr(said(f.b), "node 'n_y/n_out' (Einsum)"), "%s", said(f.b));
+  bench_free(f.b);
+}
+
 Test(onnx, recursive_functions_are_refused) {
   Fixture f = begin();
   Str fn = function(f.a, "Mine", "Mine", true), model = function_model(f.a, &fn);

@@ -142,6 +142,7 @@ static bool explain(ExplainArgs *a) {
   printf("%s", x.origin);
   if (n->loc.src) printf(", %s", n->loc.src->path);
   if (n->loc.line) printf(":%d:%d", n->loc.line, n->loc.col);
+  if (n->loc.what) printf(", %s", n->loc.what);
   printf("\n%s", str_text(&text));
   x.last = str_text(&text);
   return driver_passes_with(&a->build, m, after_pass, &x);
