@@ -349,7 +349,8 @@ INGOT_API int ingot_output_shape(const ingot_ctx *c, int32_t i, int64_t *dims) {
 INGOT_API void *ingot_output_data(const ingot_ctx *c, int32_t i) {
   return INGOT_C(c)->output_data(c, i);
 }
-// What went wrong in the last call on this context that failed; "" if none did.
+// What went wrong in the last call on this context that failed; "" if none did. INGOT_E_BUSY leaves the text alone,
+// which is the other thread's: ingot_error_text tells what it means.
 INGOT_API const char *ingot_last_error(const ingot_ctx *c) {
   return INGOT_C(c)->last_error(c);
 }

@@ -40,6 +40,8 @@ template <> constexpr int32_t dtype_of<double>() { return INGOT_F64; }
 class Context {
   ingot_ctx *c_ = nullptr;
   void check(int code) const {
+    // A context that another thread is using is left alone, its text too.
+    if (code == INGOT_E_BUSY) throw Error(code, ingot_error_text(ingot_ctx_model(c_), code));
     if (code) throw Error(code, ingot_last_error(c_));
   }
 

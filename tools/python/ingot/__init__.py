@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections import namedtuple
 from pathlib import Path
 
@@ -153,13 +154,13 @@ class Context:
         code = _lib().ingot_ctx_create(model._model, ctypes.byref(options), ctypes.byref(self._ctx))
         if code:
             raise Error(text.value.decode() or _lib().ingot_error_text(model._model, code).decode())
-        self._bound, self._library = {}, model._library
+        self._bound, self._library, self._lock = {}, model._library, threading.Lock()
         self._library.users += 1
 
     def _check(self, code):
-        if code:
-            raise Error(_lib().ingot_last_error(self._ctx).decode() or
-                        _lib().ingot_error_text(self.model._model, code).decode())
+        if code:  # a context that another thread is using is left alone, its text too
+            text = b"" if code == _abi.E_BUSY else _lib().ingot_last_error(self._ctx)
+            raise Error((text or _lib().ingot_error_text(self.model._model, code)).decode())
 
     def _bind(self, i, array):
         info = _lib().ingot_input_info(self.model._model, i).contents
@@ -170,9 +171,9 @@ class Context:
         array = np.ascontiguousarray(array).reshape(array.shape)  # a copy only if it is not contiguous
         if array.ctypes.data % info.align:
             array = array.copy()
-        self._bound[i] = array  # must live until the run
         dims = (ctypes.c_int64 * max(1, array.ndim))(*array.shape)
         self._check(_lib().ingot_set_input(self._ctx, i, array.ctypes.data, info.dtype, array.ndim, dims, array.nbytes))
+        self._bound[i] = array  # must live until the run; one before it until the context has this one
 
     def _allocate(self, i):
         info = _lib().ingot_output_info(self.model._model, i).contents
@@ -188,6 +189,15 @@ class Context:
     def run(self, *arrays, out=None, **named):
         """Inputs in order or by name; returns outputs by name. `out` may give arrays for outputs, by name, contiguous
         and large enough for the bounds or the extents of the run."""
+        # Binding and running belong together: a second thread would have its arrays written by the first one's run.
+        if not self._lock.acquire(blocking=False):
+            raise Error("the context is in use by another thread; Model.context() makes one for each")
+        try:
+            return self._run(arrays, out, named)
+        finally:
+            self._lock.release()
+
+    def _run(self, arrays, out, named):
         names = [t.name for t in self.model.inputs]
         given = dict(enumerate(arrays))
         for name, array in named.items():
