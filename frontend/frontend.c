@@ -89,6 +89,7 @@ static Module *load_any(Ctx *c, const char *path, const FrontendOptions *o) {
   const uint8_t *data;
   size_t size;
   if (!file_map(c->arena, c->diag, NO_LOC, path, &data, &size)) return NULL;
+  if (size == 0) return diag_error(c->diag, NO_LOC, "'%s' is empty", path), NULL;
   if (is_foreign(c, path, data, size)) return NULL;
   bool text = is_text(data, size);
   if (text && is_ir_text(data, size)) return load_text(c, path, o, true);

@@ -195,6 +195,32 @@ case_weights_file() {
   expect 1 compile "$trained" --weights-file -o x.ll; says "--weights-file"
 }
 
+# What a user may get wrong with a library: each is said in words, and nothing runs.
+case_wrong_use() {
+  local trained=$source/models/lenet_fashion.yaml image=$source/models/images/bag_18.png bytes at
+  expect 0 compile "$trained" -o net.so
+  bytes=$(stat -c %s net.so)
+  : >cut.so; expect 1 run cut.so -i "$image"; says "'cut.so' is empty"
+  for at in 100 4096 $((bytes / 2)) $((bytes - 1)); do
+    head -c $at net.so >cut.so; expect 1 run cut.so -i "$image"; says "cut.so: truncated"
+    expect 1 inspect cut.so; says "cut.so: truncated"
+  done
+  local own other; own=$(uname -m) other=aarch64
+  [ "$own" != aarch64 ] || other=x86-64
+  expect 0 compile "$trained" --target=$other -o far.so
+  expect 1 run far.so -i "$image"; says "far.so: made for $other, 64 bits, this program runs on"
+  # The word of the versions, behind the first magic number that has the descriptor's size after it.
+  at=$(LC_ALL=C grep -obUaP 'INGO\x01\x00[\x00-\xff]{2}\x20\x00\x00\x00' net.so | head -n 1 | cut -d: -f 1)
+  cp net.so new.so; printf '\143' | dd of=new.so bs=1 seek=$((at + 4)) conv=notrunc status=none
+  expect 1 run new.so -i "$image"; says "new.so: has ABI 99."; says "newer than this loader"
+  npy() { printf '\223NUMPY\1\0v\0%-117s\n' "{'descr': '$1', 'fortran_order': False, 'shape': ($2), }"; head -c "$3" /dev/zero; }
+  npy '<f4' 1,1,28,27 3024 >x.npy; expect 1 run net.so -i x.npy
+  says "input 'image': extent 3 is 27, the model wants 28; shape given [1, 1, 28, 27], wanted [N<=64, 1, 28, 28]"
+  npy '<f4' 28,28 3136 >x.npy; expect 1 run net.so -i x.npy; says "rank is 2, the model wants 4"
+  npy '<f4' 65,1,28,28 203840 >x.npy; expect 1 run net.so -i x.npy; says "extent 0 is 65, the model wants at most 64"
+  npy '<f8' 1,1,28,28 6272 >x.npy; expect 1 run net.so -i x.npy; says "input 'image': element type is f64, the model wants f32"
+}
+
 # The classifier's library without its weights stays small.
 case_small_artefact() {
   expect 0 compile "$source/models/mobilenetv2.yaml" --target=x86-64-v3 --weights-file -o m.so; silent
@@ -367,7 +393,7 @@ case_specialize_state() {
 case_compile_bad_input() {
   expect 1 compile missing.yaml; says "missing.yaml"; only
   expect 1 compile .; only
-  : >empty.yaml; expect 1 compile empty.yaml; says "error:"; only empty.yaml
+  : >empty.yaml; expect 1 compile empty.yaml; says "'empty.yaml' is empty"; only empty.yaml
   head -c 3000 /dev/urandom >noise.onnx; expect 1 compile noise.onnx; says "error:"; only empty.yaml noise.onnx
   printf 'inputs: {x: "f32[2]"\n' >bad.yaml; expect 1 compile bad.yaml; says "bad.yaml:"; says "error:"
   expect 1 compile "$model" --target=pdp11 -o x.so; says "unknown target 'pdp11'"
@@ -494,6 +520,20 @@ case_dump_views() {
   expect 0 compile "$model" --emit=graph; prints 'ingot 1 graph'
   expect 0 compile "$model" --emit=kernels; prints 'ingot 1 kernels'
   expect 0 compile "$model" --emit=loops -o l.ing; silent; expect 0 compile l.ing -o l.so; same x.so l.so
+}
+
+# What was read, as a rule that make understands.
+case_depfile() {
+  mkdir "a b"; cp "$source"/models/lenet_fashion.* "$source/models/fashion_labels.txt" "a b/"
+  expect 0 compile "a b/lenet_fashion.yaml" -o net.so --depfile=net.d; silent
+  grep -q '^net.so:' net.d || fail "no rule"
+  local f; for f in yaml npz; do grep -qF "a\\ b/lenet_fashion.$f" net.d || fail "the rule lacks the $f"; done
+  grep -q '\.o\b\|tmp' net.d && fail "the rule has temporary files"
+  command -v make >/dev/null || skip "there is no make"
+  printf 'net.so:\n\ttouch net.so\n-include net.d\n' >Makefile
+  make -q net.so || fail "make thinks that it is old"
+  touch "a b/lenet_fashion.npz"; make -q net.so && fail "make does not see the weights"
+  expect 1 compile "$model" -o net.so --depfile=no/such; says "no/such"
 }
 
 case_explain() {
