@@ -1,5 +1,6 @@
 #!/bin/bash
-# dumps.sh: every dump of a model parses back to the same text, and goes on to the same bytes.
+# dumps.sh: every dump of a model parses back to the same text, and goes on to the same bytes; builds for debuggers and
+# with probes compute the same bits.
 # SPDX-License-Identifier: Apache-2.0
 #
 #     tests/dumps.sh INGOT MODEL...            # files, or names of models/; "all": every one there (13 GB of disk)
@@ -17,6 +18,14 @@ trap 'rm -rf "$work"' EXIT
 # A constant may be a part of another one's file: its hash says what it is, not the place.
 content() { sed 's/file("[^"]*", [0-9]*, /file(/'; }
 fail() { echo "FAILED: $model: $*"; exit 1; }
+
+# run LIBRARY FOLDER: its outputs of random inputs.
+run() {
+  local inputs
+  inputs=$("$ingot" inspect "$1" | awk '/^outputs /{exit} sub(/^inputs /, "") {on = 1} on && NF {print "-i" $1 "=random:7"}')
+  # shellcheck disable=SC2086
+  "$ingot" run "$1" $inputs --output-dir="$2" || fail "$1 does not run"
+}
 
 for model in "$@"; do
   cd "$start"
@@ -51,5 +60,14 @@ for model in "$@"; do
     rm part.so
   done
   case $ended in *graph*kernels*loops*) ;; *) fail "not every level has a dump" ;; esac
+  run ./whole.so plain
+  for option in -g --instrument; do
+    # shellcheck disable=SC2086
+    "$ingot" compile ${OPTIONS:-} "$option" "$file" -o other.so || fail "does not compile with $option"
+    ! cmp -s whole.so other.so || fail "$option does nothing"
+    run ./other.so "with$option"
+    diff -r plain "with$option" || fail "$option changes results"
+    rm -rf other.*
+  done
   echo "$(basename "$model"): $(ls d/[0-9]*.ing | wc -l) dumps, $(stat -c %s whole.so) bytes"
 done
