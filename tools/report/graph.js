@@ -29,7 +29,14 @@ class GraphView {
     this.y = (b.y0 + b.y1) / 2;
     // A long chain is read from its start, at a size that can be read.
     if (this.scale < 0.3 && b.x1 - b.x0 < (b.y1 - b.y0) / 3) {
-      this.scale = Math.min(0.8, (0.9 * r.w) / (b.x1 - b.x0 + 40));
+      // What is seen of it decides where the middle is: such chains wander from side to side.
+      this.scale = 0.8;
+      for (let k = 0; k < 2; k++) {
+        const xs = this.graph.nodes.filter((n) => n.p[1] < b.y0 + r.h / this.scale).map((n) => n.p[0]);
+        const left = Math.min(...xs), right = Math.max(...xs);
+        this.x = (left + right) / 2;
+        this.scale = Math.min(this.scale, (0.9 * r.w) / (right - left + 200));
+      }
       this.y = b.y0 + (0.46 * r.h) / this.scale;
     }
     this.draw();
