@@ -4,6 +4,7 @@
 #include "codegen/codegen.h"
 #include "passes/passes.h"
 #include "runtime/ingot_abi.h"
+#include "tests/folder.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -18,18 +19,17 @@ static jmp_buf oom; // never set: running out of memory crashes the test
 
 typedef struct Fix {
   Ctx *c;
-  char dir[64];
+  const char *dir;
   FILE *said;
   char *text;
   size_t size;
 } Fix;
 
 static void fix_make(Fix *f) {
-  *f = (Fix){.dir = "/tmp/ingot-artifact-XXXXXX"};
+  *f = (Fix){.dir = test_folder()};
   Arena *a = arena_new(&oom);
   f->said = open_memstream(&f->text, &f->size);
   f->c = ctx_new(a, diag_new(a, f->said, false));
-  cr_assert(mkdtemp(f->dir));
 }
 
 static char *in_dir(Fix *f, const char *name) {
@@ -50,7 +50,6 @@ static int files_in(const char *dir) {
 }
 
 static void fix_free(Fix *f) {
-  cr_expect_eq(system(arena_printf(f->c->arena, "rm -r %s", f->dir)), 0);
   arena_free(f->c->arena);
 }
 

@@ -1,6 +1,7 @@
 // test_base.c: arena, vectors, text, maps, spelling, diagnostics and files.
 // SPDX-License-Identifier: Apache-2.0
 #include "ir/base.h"
+#include "tests/folder.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -236,12 +237,6 @@ Test(base, diag_cuts_long_lines) {
 
 // ---- files ----
 
-static char *temp_dir(Arena *a) {
-  char *dir = arena_strdup(a, "/tmp/ingot_base_XXXXXX");
-  cr_assert_not_null(mkdtemp(dir));
-  return dir;
-}
-
 static int files_in(Arena *a, const char *dir) {
   FILE *p = popen(arena_printf(a, "ls -A %s | wc -l", dir), "r");
   int n = -1;
@@ -254,12 +249,12 @@ Test(base, file_map_reads_and_reports) {
   Arena *a = new_arena();
   Said s;
   Diag *d = said_diag(a, &s);
-  char *path = arena_printf(a, "%s/x", temp_dir(a));
+  char *path = arena_printf(a, "%s/x", test_folder());
   const uint8_t *data;
   size_t size;
   cr_assert(!file_map(a, d, NO_LOC, path, &data, &size));
   cr_assert_not_null(strstr(said(&s), "No such file"));
-  cr_assert(!file_map(a, d, NO_LOC, "/tmp", &data, &size));
+  cr_assert(!file_map(a, d, NO_LOC, test_folder(), &data, &size));
   cr_assert(!file_map(a, d, NO_LOC, "/dev/null", &data, &size));
   FILE *f = fopen(path, "w");
   fclose(f);
@@ -280,7 +275,7 @@ Test(base, source_read_refuses_binary) {
   Arena *a = new_arena();
   Said s;
   Diag *d = said_diag(a, &s);
-  char *path = arena_printf(a, "%s/x", temp_dir(a));
+  char *path = arena_printf(a, "%s/x", test_folder());
   FILE *f = fopen(path, "w");
   fwrite("a\0b", 1, 3, f);
   fclose(f);
@@ -300,7 +295,7 @@ Test(base, source_read_refuses_binary) {
 Test(base, output_appears_whole) {
   Arena *a = new_arena();
   Diag *d = diag_new(a, NULL, false);
-  char *dir = temp_dir(a), *path = arena_printf(a, "%s/out", dir);
+  const char *dir = test_folder(), *path = arena_printf(a, "%s/out", dir);
   OutFile *f = file_create(a, d, path);
   fputs("data", file_stream(f));
   cr_assert_neq(access(path, F_OK), 0);
@@ -315,7 +310,7 @@ Test(base, output_appears_whole) {
 Test(base, output_leaves_nothing_when_aborted) {
   Arena *a = new_arena();
   Diag *d = diag_new(a, NULL, false);
-  char *dir = temp_dir(a), *path = arena_printf(a, "%s/out", dir);
+  const char *dir = test_folder(), *path = arena_printf(a, "%s/out", dir);
   file_abort(file_create(a, d, path));
   cr_assert_eq(files_in(a, dir), 0);
   Arena *b = arena_new(&oom); // freed while the output is open
@@ -334,7 +329,7 @@ Test(base, output_faults_are_reported) {
   Said s;
   Diag *d = said_diag(a, &s);
   cr_assert_null(file_create(a, d, "/nonexistent/dir/out"));
-  cr_assert_null(file_create(a, d, "/tmp"));
+  cr_assert_null(file_create(a, d, test_folder()));
   OutFile *full = file_create(a, d, "/dev/full");
   for (int i = 0; i < 100000; i++) fputs("fill", file_stream(full));
   cr_assert(!file_commit(full));
@@ -351,7 +346,8 @@ Test(base, output_faults_are_reported) {
 Test(base, output_follows_links) {
   Arena *a = new_arena();
   Diag *d = diag_new(a, NULL, false);
-  char *dir = temp_dir(a), *path = arena_printf(a, "%s/real", dir), *link = arena_printf(a, "%s/link", dir);
+  const char *dir = test_folder(), *path = arena_printf(a, "%s/real", dir),
+             *link = arena_printf(a, "%s/link", dir);
   fclose(fopen(path, "w"));
   cr_assert_eq(symlink(path, link), 0);
   OutFile *f = file_create(a, d, link);

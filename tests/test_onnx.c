@@ -1,5 +1,6 @@
 // test_onnx.c: the ONNX importer: graphs, scopes, functions, dimensions, constants, and what it refuses.
 // SPDX-License-Identifier: Apache-2.0
+#include "tests/folder.h"
 #include "tests/onnx_fixture.h"
 
 #include <stdlib.h>
@@ -293,8 +294,7 @@ static Str external(Arena *a, const char *location, const char *offset, const ch
 
 // A folder with the data of a model, 20 bytes of floats 0 to 4, and a link that leads out of it.
 static const char *data_folder(Arena *a) {
-  char *dir = arena_strdup(a, "/tmp/ingot_onnx_XXXXXX");
-  cr_assert_not_null(mkdtemp(dir));
+  const char *dir = test_folder();
   FILE *f = fopen(arena_printf(a, "%s/w.bin", dir), "wb");
   fwrite((float[]){0, 1, 2, 3, 4}, 4, 5, f);
   fclose(f);

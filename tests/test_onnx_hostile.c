@@ -2,9 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is wrong with single bytes is in test_onnx_wire.c; what libFuzzer finds is in fuzz_onnx/found.
+#include "tests/folder.h"
 #include "tests/onnx_fixture.h"
-
-#include <unistd.h>
 
 static void expect_refusal(Fixture *f, Str *model, const char *what, const char *message) {
   cr_expect_null(import(f, model), "%s was taken", what);
@@ -243,8 +242,7 @@ Test(onnx_hostile, overlapping_external_data) {
   } cases[] = {{"0", false}, {"12", false}, {"4", true}, {"8", true}};
   for (int i = 0; i < ARRAY_LEN(cases); i++) {
     Fixture f = begin();
-    char *dir = arena_strdup(f.a, "/tmp/ingot_onnx_XXXXXX");
-    cr_assert_not_null(mkdtemp(dir));
+    const char *dir = test_folder();
     SRC.path = arena_printf(f.a, "%s/m.onnx", dir);
     const char *data = arena_printf(f.a, "%s/w.bin", dir);
     FILE *file = fopen(data, "wb");
@@ -258,7 +256,6 @@ Test(onnx_hostile, overlapping_external_data) {
     Str model = pb_model(f.a, &g, 17);
     cr_expect_not_null(import(&f, &model), "%s", said(f.b));
     cr_expect_eq(strstr(said(f.b), "overlaps") != NULL, cases[i].told, "case %d: said: %s", i, said(f.b));
-    unlink(data), rmdir(dir);
     bench_free(f.b);
   }
 }

@@ -1,6 +1,7 @@
 // test_runtime.c: contexts, binding, control flow, state, weights and the loader, on hand-written artefacts.
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/internal.h"
+#include "tests/folder.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -513,10 +514,10 @@ static int make_aside(const char *dir, uint32_t flags, const void *weights, char
 
 Test(runtime, weights_in_a_file) {
   static const _Alignas(64) float good[4] = {1, 2, 3, 4}, bad[4] = {1, 2, 3, 5};
-  char dir[] = "/tmp/ingot_weights_XXXXXX", path[100], err[256];
+  const char *dir = test_folder();
+  char path[256], err[256];
   uint64_t hash = ingot_hash(good, 16);
   ingot_ctx *c;
-  cr_assert_not_null(mkdtemp(dir));
   snprintf(path, sizeof path, "%s/fake.weights", dir);
   cr_assert_eq(make_aside(dir, 0, NULL, err, &c), INGOT_E_WEIGHTS);
   cr_assert(has(err, path) && has(err, "No such file"), "%s", err);
@@ -536,7 +537,6 @@ Test(runtime, weights_in_a_file) {
   write_weights(path, 16, hash, good, 3);
   cr_assert_eq(make_aside(dir, 0, NULL, err, &c), INGOT_E_WEIGHTS);
   cr_assert(has(err, "truncated"), "%s", err);
-  unlink(path), rmdir(dir);
   cr_assert_eq(make_aside(NULL, 0, good, err, &c), INGOT_OK); // mapped by the caller
   cr_assert_eq(ingot_run(c), INGOT_OK);
   cr_assert_eq(((float *)ingot_output_data(c, 0))[3], 4);
@@ -567,8 +567,9 @@ static void copy_fake(const char *path, double keep, long at, unsigned char byte
 }
 
 Test(runtime, the_loader_refuses_what_it_cannot_run) {
-  char path[] = "/tmp/ingot_loader_XXXXXX", err[300];
-  int fd = mkstemp(path);
+  const char *path = test_path("loader.so");
+  char err[300];
+  int fd = open(path, O_RDWR | O_CREAT, 0600);
   cr_assert_geq(fd, 0);
   cr_assert_eq(open_error(path, err, sizeof err), INGOT_E_FORMAT);
   cr_assert(has(err, "not a shared library"), "%s", err);
@@ -591,7 +592,7 @@ Test(runtime, the_loader_refuses_what_it_cannot_run) {
   cr_assert_eq(open_error(path, err, sizeof err), INGOT_E_FORMAT);
   unlink(path);
   cr_assert_eq(open_error(path, err, sizeof err), INGOT_E_FILE);
-  cr_assert_eq(open_error("/tmp", err, sizeof err), INGOT_E_FILE);
+  cr_assert_eq(open_error(test_folder(), err, sizeof err), INGOT_E_FILE);
   cr_assert_eq(open_error(LIB("fake_plain"), err, sizeof err), INGOT_E_FORMAT);
   cr_assert(has(err, "not one that ingot made"), "%s", err);
   cr_assert_eq(open_error(LIB("fake_future"), err, sizeof err), INGOT_E_ABI);

@@ -3,10 +3,10 @@
 #include "frontend/frontend.h"
 #include "passes/passes.h"
 #include "tests/fixture.h"
+#include "tests/folder.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static Module *parse(Bench *b, const char *text) {
   return module_parse(b->ctx, source_from_text(b->arena, "test.ing", text));
@@ -319,8 +319,7 @@ Test(text, names_are_made_unique) {
 // ---- large constants ----
 
 Test(text, large_constants_go_to_files) {
-  char folder[] = "/tmp/ingot_text_XXXXXX";
-  cr_assert_not_null(mkdtemp(folder));
+  const char *folder = test_folder();
   Bench *b = bench_new();
   Module *m = module_new(b->ctx, "m");
   Type t = type_make(DT_F32, 1, (int64_t[]){1000});
@@ -346,13 +345,12 @@ Test(text, large_constants_go_to_files) {
   cr_assert_str_eq(str_text(&again), s.s);
   bench_free(b2);
   bench_free(b);
-  cr_assert_eq(system(strcat(strcpy((char[64]){0}, "rm -r "), folder)), 0);
 }
 
 // ---- every pass on real models ----
 
 typedef struct Trip {
-  char folder[32];
+  const char *folder;
   int passes;
 } Trip;
 
@@ -379,8 +377,7 @@ static bool check_trip(void *data, Module *m, const Pass *p, double seconds, boo
 }
 
 static void check_model(const char *name) {
-  Trip t = {.folder = "/tmp/ingot_trip_XXXXXX"};
-  cr_assert_not_null(mkdtemp(t.folder));
+  Trip t = {.folder = test_folder()};
   Bench *b = bench_new();
   Module *m = frontend_load(b->ctx, arena_printf(b->arena, SOURCE_DIR "/models/%s.yaml", name), NULL);
   cr_assert_not_null(m, "%s", said(b));
@@ -389,7 +386,6 @@ static void check_model(const char *name) {
   cr_assert(passes_run(m, &o, NULL, NULL, &hooks), "%s", said(b));
   cr_assert_geq(t.passes, 8);
   bench_free(b);
-  cr_assert_eq(system(strcat(strcpy((char[64]){0}, "rm -r "), t.folder)), 0);
 }
 
 Test(text, lenet_reads_back_after_every_pass) {

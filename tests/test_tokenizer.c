@@ -4,9 +4,9 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "runtime/ingot_sample.h"
+#include "tests/folder.h"
 #include "tools/tokenizer.h"
 
 static jmp_buf oom; // never set: running out of memory crashes the test
@@ -61,13 +61,10 @@ Test(tokenizer, pairs_of_characters) {
 }
 
 static Tokenizer *open_bytes(Arena *a, const void *data, size_t n) {
-  char path[] = "/tmp/ingot-tokenizer-XXXXXX";
-  int fd = mkstemp(path);
-  cr_assert(fd >= 0 && write(fd, data, n) == (ssize_t)n);
-  close(fd);
-  Tokenizer *t = tokenizer_open(a, diag_new(a, fopen("/dev/null", "w"), false), path);
-  unlink(path);
-  return t;
+  const char *path = test_path("tokenizer");
+  FILE *f = fopen(path, "wb");
+  cr_assert(f && fwrite(data, 1, n, f) == n && fclose(f) == 0);
+  return tokenizer_open(a, diag_new(a, fopen("/dev/null", "w"), false), path);
 }
 
 // A llama2.c tokenizer: the bytes, then the pieces given.

@@ -3,9 +3,8 @@
 #include "codegen/codegen.h"
 #include "passes/passes.h"
 #include "tests/fixture.h"
+#include "tests/folder.h"
 #include "tools/compare.h"
-
-#include <unistd.h>
 
 // ---- the database -------------------------------------------------------------------------------------------------
 
@@ -16,13 +15,10 @@ static const char ONE[] =
 static const char TWO[] = "k0123456789abcdef \"x86-64-v3\" threads 4 winograd(m=4) us 1.0 of 2.0 \"x\"\n";
 
 static Tuning *read_text(Bench *b, const char *text) {
-  char path[] = "/tmp/ingot-tuning-XXXXXX";
-  int fd = mkstemp(path);
-  cr_assert(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-  close(fd);
-  Tuning *t = tuning_read(b->ctx, path);
-  unlink(path);
-  return t;
+  const char *path = test_path("tuning");
+  FILE *f = fopen(path, "w");
+  cr_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
+  return tuning_read(b->ctx, path);
 }
 
 Test(tuning, round_trip) {

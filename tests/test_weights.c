@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/weights.h"
 #include "tests/fixture.h"
+#include "tests/folder.h"
 
-#include <unistd.h>
 #include <zlib.h>
 
 typedef struct Fixture {
@@ -15,9 +15,7 @@ typedef struct Fixture {
 
 static Fixture begin(void) {
   Bench *b = bench_new();
-  char *dir = arena_strdup(b->arena, "/tmp/ingot_weights_XXXXXX");
-  cr_assert_not_null(mkdtemp(dir));
-  return (Fixture){b, b->ctx, b->arena, dir};
+  return (Fixture){b, b->ctx, b->arena, test_folder()};
 }
 
 static const char *write_file(Fixture *f, const char *name, const void *p, size_t n) {

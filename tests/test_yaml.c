@@ -2,10 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/yaml.h"
 #include "tests/fixture.h"
+#include "tests/folder.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static Module *load_with(Bench *b, const char *text, const FrontendOptions *o) {
   return yaml_load(b->ctx, source_from_text(b->arena, "m.yaml", text), o);
@@ -277,30 +277,14 @@ Test(yaml, initial_weights_are_reproducible) {
   bench_free(b);
 }
 
-typedef struct Folder {
-  char path[32];
-} Folder;
-
-static Folder folder_new(void) {
-  Folder f = {"/tmp/ingot_yaml_XXXXXX"};
-  cr_assert_not_null(mkdtemp(f.path));
-  return f;
-}
-
-static void folder_free(Folder *f) {
-  char command[64];
-  snprintf(command, sizeof command, "rm -r %s", f->path);
-  cr_assert_eq(system(command), 0);
-}
-
 // A model in the folder whose weights are w.npz: l.weight f32[3,4], l.bias f64[3].
-static const char *write_model(Bench *b, const Folder *f, const char *text) {
+static const char *write_model(Bench *b, const char *folder, const char *text) {
   Type t = type_make(DT_F32, 2, (int64_t[]){3, 4}), u = type_make(DT_F64, 1, (int64_t[]){3});
   Tensor *w = tensor_new(b->ctx, &t), *v = tensor_new(b->ctx, &u);
   for (int i = 0; i < 12; i++) tensor_set(w, i, i);
-  cr_assert(npz_save(b->ctx, arena_printf(b->arena, "%s/w.npz", f->path),
+  cr_assert(npz_save(b->ctx, arena_printf(b->arena, "%s/w.npz", folder),
                      (const char *const[]){"l.weight", "l.bias"}, (const Tensor *const[]){w, v}, 2));
-  const char *path = arena_printf(b->arena, "%s/m.yaml", f->path);
+  const char *path = arena_printf(b->arena, "%s/m.yaml", folder);
   FILE *out = fopen(path, "w");
   fputs(text, out);
   fclose(out);
@@ -308,9 +292,8 @@ static const char *write_model(Bench *b, const Folder *f, const char *text) {
 }
 
 static void check_weight_file(const char *text, const char *expect) {
-  Folder f = folder_new();
   Bench *b = bench_new();
-  Module *m = frontend_load(b->ctx, write_model(b, &f, text), NULL);
+  Module *m = frontend_load(b->ctx, write_model(b, test_folder(), text), NULL);
   if (expect) {
     cr_assert_null(m);
     cr_assert(strstr(said(b), expect), "expected '%s' in\n%s", expect, said(b));
@@ -319,7 +302,6 @@ static void check_weight_file(const char *text, const char *expect) {
     cr_assert_eq(tensor_get(m->main->consts.data[0]->data, 11), 11);
   }
   bench_free(b);
-  folder_free(&f);
 }
 
 Test(yaml, weights_come_from_files_by_name) {
