@@ -32,11 +32,26 @@ static bool lower_by(LowerAll *all, Node *n, const ScheduleClass *cls, bool care
   return false;
 }
 
+// Results without elements need no loops. Over nothing they would not run, but a read that does not vary in them would
+// stand outside, of an operand that may have no elements either.
+static bool is_empty(const Node *n) {
+  for (int i = 0; i < n->nout; i++)
+    if (type_elements(&n->out[i]->type) > 0) return false;
+  return true;
+}
+
+static bool lower_nothing(Kernel *k) {
+  k->schedule.kind = "serial";
+  k->parallel = 1;
+  return true;
+}
+
 // Tries the kernel's class and those after it in the table; the last takes everything and can be proved always.
 static bool lower_kernel(LowerAll *all, Node *n) {
   Diag *d = all->m->ctx->diag;
   const ScheduleClass *first = schedule_class_find(n->kernel->schedule.kind);
   int i = 0, errors = diag_errors(d);
+  if (is_empty(n)) return lower_nothing(n->kernel);
   while (first && schedule_class_at(i) != first) i++;
   all->why = NULL;
   for (; i < schedule_class_count() && diag_errors(d) == errors; i++)

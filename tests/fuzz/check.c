@@ -324,9 +324,9 @@ static bool after_pass(void *data, Module *m, const Pass *p, double seconds, boo
 }
 
 // Convolutions by Winograd and transposed ones by phases make NaN of more than the definition does where an input
-// is infinite (docs/numerics.md).
-static bool spreads_nan(const Check *k) {
-  return strstr(k->text, "%s") && strstr(k->text, "= conv");
+// is infinite, attention of less (docs/numerics.md).
+static bool moves_nan(const Check *k) {
+  return strstr(k->text, "%s") && (strstr(k->text, "= conv") || strstr(k->text, "= attention"));
 }
 
 static PassOptions pass_options(Check *k, int opt) {
@@ -334,7 +334,7 @@ static PassOptions pass_options(Check *k, int opt) {
   PassOptions o = {.opt_level = opt, .winograd = rng_chance(&r, 50) ? "auto" : "off"};
   o.threads = (int)rng_below(&r, 4);
   o.fp_strict =
-      rng_chance(&r, k->any_exact ? 50 : 15) || spreads_nan(k); // compared bit by bit, which shows the most
+      rng_chance(&r, k->any_exact ? 50 : 15) || moves_nan(k); // compared bit by bit, which shows the most
   k->strict = o.fp_strict;
   k->scale = strcmp(o.winograd, "auto") == 0 && opt == 2 ? 64 : 1;
   return o;
