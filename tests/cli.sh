@@ -806,6 +806,24 @@ case_bench() {
   expect 0 bench s.so --seconds=0 --runs=3; prints median
   expect 0 bench s.so --seconds=0 --runs=3 --profile; prints step
   expect 1 bench missing.so; says missing.so
+  expect 1 bench s.so --at=past=3; says "no state that grows by a symbol 'past'"
+  cat >grow.yaml <<'Y'
+symbols: {past: 0..7}
+inputs: {ids: {type: 'i32[1,1]', below: 3}}
+weights: {init: normal(0.5), seed: 1}
+graph:
+  - x: gather(weight('table', [3, 4]), ids)
+  - y: reduce_sum(cache@seen(x, 1), axes=[1])
+outputs: y
+Y
+  expect 0 compile grow.yaml -o grow.so
+  expect 0 bench grow.so --seconds=0 --runs=20; prints "20 runs"
+  expect 0 bench grow.so --seconds=0 --runs=20 --at=past=6 --profile; prints "20 runs"
+  expect 1 bench grow.so --at=past=7; says "past"
+  expect 1 bench grow.so --at=past=8; says "'past' lies between 0 and 7; 8 does not"
+  expect 1 bench grow.so --at=6; says "--at wants NAME=EXTENT"
+  expect 0 run grow.so --input ids=random:2
+  expect 0 verify grow.yaml; prints "same bits"
 }
 
 case_tune() {

@@ -1,16 +1,17 @@
 // cmd_bench.c: `ingot bench LIB`: how long a run takes, and each of its steps.
 // SPDX-License-Identifier: Apache-2.0
 #include <cjson/cJSON.h>
+#include <ctype.h>
 #include <stdlib.h>
 
 #include "tools/profile.h"
 
-enum { OPT_JSON = 512, OPT_RUNS, OPT_SECONDS, OPT_INPUT, OPT_PROFILE, OPT_TRACE };
+enum { OPT_JSON = 512, OPT_RUNS, OPT_SECONDS, OPT_INPUT, OPT_PROFILE, OPT_TRACE, OPT_AT };
 
 typedef struct BenchArgs {
   BuildArgs build;
   const char *file;
-  Vec(const char *) inputs;
+  Vec(const char *) inputs, at;
   bool json, profile;
   const char *trace;
   int runs;
@@ -19,6 +20,8 @@ typedef struct BenchArgs {
 
 static const struct argp_option options[] = {
     {"input", 'i', "NAME=SOURCE", 0, "as for `ingot run`; inputs not given are random", 0},
+    {"at", OPT_AT, "NAME=EXTENT", 0,
+     "runs begin with a state that has grown so far, as a cache of EXTENT tokens; default: empty", 0},
     {"json", OPT_JSON, NULL, 0, "print one JSON object", 0},
     {"runs", OPT_RUNS, "N", 0, "at least so many timed runs (default 10)", 0},
     {"seconds", OPT_SECONDS, "S", 0, "measure for at least so long (default 2)", 0},
@@ -33,6 +36,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   switch (key) {
   case ARGP_KEY_INIT: state->child_inputs[0] = &a->build; return 0;
   case 'i': vec_push(a->build.tool->arena, &a->inputs, (const char *)arg); return 0;
+  case OPT_AT: vec_push(a->build.tool->arena, &a->at, (const char *)arg); return 0;
   case OPT_JSON: a->json = true; return 0;
   case OPT_PROFILE: a->profile = true; return 0;
   case OPT_TRACE:
@@ -116,6 +120,17 @@ static bool profile(Session *s, const BenchArgs *a, ProfileHook *hook, Profile *
          (!a->trace || profile_trace(s->tool, p, a->trace));
 }
 
+static bool grow(Session *s, const char *arg) {
+  const char *name, *text;
+  char *end = "";
+  long long extent = split_assign(s->tool, arg, &name, &text) && isdigit((unsigned char)*text)
+                         ? strtoll(text, &end, 10)
+                         : -1;
+  if (extent >= 0 && !*end) return session_grow(s, name, extent);
+  diag_error(s->tool->diag, NO_LOC, "--at wants NAME=EXTENT, as in past=512, not '%s'", arg);
+  return false;
+}
+
 static bool bench(BenchArgs *a) {
   Session s;
   Profile p;
@@ -126,7 +141,10 @@ static bool bench(BenchArgs *a) {
   for (int i = 0; i < a->inputs.n; i++)
     if (!session_input_arg(&s, a->inputs.data[i])) return false;
   Times times;
-  if (!session_bind(&s, true) || !timed_run(&s, &times.first_ms) || !measure(&s, a, &times)) return false;
+  if (!session_bind(&s, true)) return false;
+  for (int i = 0; i < a->at.n; i++)
+    if (!grow(&s, a->at.data[i])) return false;
+  if (!timed_run(&s, &times.first_ms) || !measure(&s, a, &times)) return false;
   if (a->profile && !profile(&s, a, &hook, &p)) return false;
   if (a->json) {
     print_json(&s, &times, a->profile ? &p : NULL);

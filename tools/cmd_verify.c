@@ -78,7 +78,7 @@ static bool given_input(Verify *v, const Graph *g, const char *arg) {
   for (int i = 0; i < g->inputs.n; i++) {
     const Value *in = g->inputs.data[i];
     if (named ? strcmp(in->name, name) != 0 : g->inputs.n != 1) continue;
-    v->in[i] = tensor_load(t, in->name, source, &in->type, &prep);
+    v->in[i] = tensor_load(t, in->name, source, &in->type, in->limit, &prep);
     return v->in[i] != NULL;
   }
   if (named)
@@ -114,7 +114,7 @@ static bool make_inputs(Verify *v, const Module *m) {
   for (int i = 0; i < g->inputs.n; i++) {
     const Value *in = g->inputs.data[i];
     Type type = filled_state(m, i);
-    if (!v->in[i]) v->in[i] = tensor_load(v->tool, in->name, "random", &type, &prep);
+    if (!v->in[i]) v->in[i] = tensor_load(v->tool, in->name, "random", &type, in->limit, &prep);
     if (!v->in[i]) return false;
   }
   return true;

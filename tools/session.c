@@ -39,7 +39,11 @@ bool session_open(BuildArgs *a, const char *path, const SessionOptions *o, Sessi
   s->in = NEW_ARRAY(t->arena, const Tensor *, ingot_input_count(s->model) + 1);
   s->out = NEW_ARRAY(t->arena, Tensor *, ingot_output_count(s->model) + 1);
   s->extent = NEW_ARRAY(t->arena, int64_t, ingot_symbol_count(s->model) + 1);
-  for (int i = 0; i < ingot_symbol_count(s->model); i++) s->extent[i] = -1;
+  s->begin = NEW_ARRAY(t->arena, int64_t, ingot_symbol_count(s->model) + 1);
+  for (int i = 0; i < ingot_symbol_count(s->model); i++) {
+    s->extent[i] = -1;
+    s->begin[i] = ingot_symbol_info(s->model, i)->min;
+  }
   return true;
 }
 
@@ -93,7 +97,7 @@ bool session_input_arg(Session *s, const char *arg) {
     return false;
   }
   Type want = model_type(t, s->model, false, k);
-  s->in[k] = tensor_load(t, name, source, &want, &s->prep);
+  s->in[k] = tensor_load(t, name, source, &want, ingot_input_info(s->model, k)->limit, &s->prep);
   if (s->in[k]) note_extents(s, k, s->in[k]);
   return s->in[k] != NULL;
 }
@@ -124,7 +128,7 @@ static bool bind_input(Session *s, int k, bool fill) {
   }
   if (!s->in[k]) {
     Type want = settled_type(s, k);
-    s->in[k] = tensor_load(t, info->name, "random", &want, &s->prep);
+    s->in[k] = tensor_load(t, info->name, "random", &want, info->limit, &s->prep);
   }
   const Tensor *x = s->in[k];
   int64_t dims[MAX_RANK];
@@ -152,8 +156,45 @@ bool session_bind(Session *s, bool fill) {
 
 // ---- running ----------------------------------------------------------------------------------------------
 
-bool session_run(Session *s) {
+static bool run(Session *s) {
   return ingot_run(s->ctx) == INGOT_OK || runtime_error(s);
+}
+
+// States that grow become as short again as they were before the first run.
+static bool rewind_states(Session *s) {
+  for (int i = 0; i < ingot_symbol_count(s->model); i++)
+    if (ingot_symbol_info(s->model, i)->kind == INGOT_SYM_STATE &&
+        ingot_set_symbol(s->ctx, i, s->begin[i]) != INGOT_OK)
+      return runtime_error(s);
+  return true;
+}
+
+bool session_run(Session *s) {
+  return rewind_states(s) && run(s);
+}
+
+bool session_grow(Session *s, const char *name, int64_t extent) {
+  Diag *d = s->tool->diag;
+  int sym = ingot_find_symbol(s->model, name);
+  if (sym < 0 || ingot_symbol_info(s->model, sym)->kind != INGOT_SYM_STATE) {
+    diag_error(d, NO_LOC, "the model has no state that grows by a symbol '%s'", name);
+    return false;
+  }
+  const struct ingot_symbol *info = ingot_symbol_info(s->model, sym);
+  if (extent < info->min || extent > info->bound) {
+    diag_error(d, NO_LOC, "'%s' lies between %lld and %lld; %lld does not", name, (long long)info->min,
+               (long long)info->bound, (long long)extent);
+    return false;
+  }
+  for (int64_t before = info->min, now = before; now < extent; before = now) {
+    if (!run(s)) return false;
+    ingot_get_symbol(s->ctx, sym, &now);
+    if (now > before) continue;
+    diag_error(d, NO_LOC, "a run leaves '%s' at %lld", name, (long long)now);
+    return false;
+  }
+  s->begin[sym] = extent;
+  return true;
 }
 
 const Tensor *session_output(Session *s, int k) {

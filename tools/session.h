@@ -21,6 +21,7 @@ typedef struct Session {
   const Tensor **in; // by input number; NULL: not given yet
   Tensor **out;      // at the symbols' bounds
   int64_t *extent;   // by symbol number: what the given inputs say, or -1
+  int64_t *begin;    // by symbol number: of states that grow, what a run begins with
   ImagePrep prep;
   double create_ms;
 } Session;
@@ -33,7 +34,10 @@ int session_cores(void); // that this process may run on: threads where none are
 bool session_input_arg(Session *s, const char *arg);
 // Gives every input and output to the context; inputs not given are an error, or random if `fill`.
 bool session_bind(Session *s, bool fill);
+// States that grow begin each run with the same extent: the least, or what session_grow has set.
 bool session_run(Session *s);
+// Runs until the state's extent is as large.
+bool session_grow(Session *s, const char *name, int64_t extent);
 // Output k of the last run with its actual shape.
 const Tensor *session_output(Session *s, int k);
 // "; it has: a, b, c" for messages.

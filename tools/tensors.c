@@ -165,8 +165,9 @@ static Type bound_type(const Type *want) {
   return type;
 }
 
-// Standard normal values for floats (Box and Muller), 0..9 for integers, both for bool.
-static Tensor *random_tensor(Tool *t, const char *spec, const Type *want) {
+// Standard normal values for floats (Box and Muller), 0..9 for integers, as far as the limit allows, both for bool.
+static Tensor *random_tensor(Tool *t, const char *spec, const Type *want, int64_t limit) {
+  uint64_t values = want->dtype == DT_BOOL ? 2 : limit > 0 && limit < 10 ? (uint64_t)limit : 10;
   char *end = "";
   uint64_t state = spec[6] == ':' ? strtoull(spec + 7, &end, 10) : 1;
   if (*end || (spec[6] == ':' && !isdigit((unsigned char)spec[7]))) {
@@ -181,7 +182,7 @@ static Tensor *random_tensor(Tool *t, const char *spec, const Type *want) {
     if (dtype_is_float(want->dtype))
       tensor_set(out, i, sqrt(-2 * log(u)) * cos(2 * M_PI * v));
     else
-      tensor_set(out, i, want->dtype == DT_BOOL ? (double)(r & 1) : (double)(r % 10));
+      tensor_set(out, i, (double)(r % values));
   }
   return out;
 }
@@ -241,13 +242,13 @@ static bool has_any_suffix(const char *path, const char *const *suffixes) {
 static const char *const image_suffixes[] = {".png", ".jpg", ".jpeg", ".bmp", NULL};
 static const char *const array_suffixes[] = {".npy", ".npz", ".safetensors", NULL};
 
-const Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want,
+const Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want, int64_t limit,
                           const ImagePrep *prep) {
   Type bound = bound_type(want);
   if (strcmp(source, "zeros") == 0) return filled_tensor(t, &bound, 0);
   if (strcmp(source, "ones") == 0) return filled_tensor(t, &bound, 1);
   if (strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0)
-    return random_tensor(t, source, &bound);
+    return random_tensor(t, source, &bound, limit);
   if (has_any_suffix(source, image_suffixes)) return image_tensor(t, name, source, want, prep);
   if (has_any_suffix(source, array_suffixes)) return array_tensor(t, name, source);
   return raw_tensor(t, name, source, want);

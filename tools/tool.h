@@ -132,8 +132,8 @@ bool image_prep_parse(Tool *t, const char *text,
 // Reads .npy, .npz (the entry `name`), .png/.jpg/.jpeg/.bmp, any other file as raw bytes, or makes
 // "random[:SEED]", "zeros", "ones". `want` is the input's type. Where it is symbolic, arrays have the extents
 // they have, raw bytes fill one open extent, images are one of a batch and keep their own size, and
-// what is made has the bound's.
-const Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want,
+// what is made has the bound's; random integers are below `limit` (0: any).
+const Tensor *tensor_load(Tool *t, const char *name, const char *source, const Type *want, int64_t limit,
                           const ImagePrep *prep);
 bool tensor_save_npy(Tool *t, const Tensor *tensor, const char *path);
 
