@@ -114,7 +114,17 @@ static bool find_model(Jit *j) {
   return true;
 }
 
+// What a processor of the right kind lacks is found when a context is made.
+static bool can_run(Module *m) {
+  const Target *here = target_find(m->ctx, "native");
+  if (here && strcmp(here->runtime, m->target->runtime) == 0) return true;
+  diag_error(m->ctx->diag, NO_LOC, "code for %s cannot run on this machine%s%s", m->target->name,
+             here ? ", which is " : "", here ? here->runtime : "");
+  return false;
+}
+
 Jit *jit_compile(Module *m, const CodegenOptions *o) {
+  if (!can_run(m)) return NULL;
   Jit *j = NEW(m->ctx->arena, Jit);
   j->plan = plan_make(&(Form){.module = m}, 1, o);
   if (!j->plan) return NULL;

@@ -376,12 +376,12 @@ void attention_emit_single(Lower *l, const Attention *a, const Expr *row, const 
 bool attention_lower_single(Lower *l, const Attention *a) {
   Ctx *c = l->c;
   LowerMark mark;
-  int64_t all = attention_heads(a);
   int heads = attention_group_load(l, a);
-  const Expr *groups = ex_idx(c, all / heads), *row = ex_idx(c, 0);
+  const Expr *all = ex_idx(c, 1), *row = ex_idx(c, 0);
   if (!attention_is_short(a)) return false;
   for (int i = 0; i < a->nlead; i++)
-    if (i != a->row && a->lead[i]->extent->op != E_CONST) groups = ex_mul(c, groups, a->lead[i]->extent);
+    if (i != a->row) all = ex_mul(c, all, a->lead[i]->extent);
+  const Expr *groups = ex_binary(c, E_FDIV, all, ex_idx(c, heads)); // which divides the last ones
   const Expr *rows = a->row >= 0 ? a->lead[a->row]->extent : ex_idx(c, 1);
   const Var *task = var_new(c, "task", ex_mul(c, groups, rows));
   lower_for(l, task, LOOP_PARALLEL, &mark);

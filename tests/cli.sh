@@ -107,6 +107,7 @@ case_strangers() {
   expect 0 compile "$model" -o k.so --dump-kernel=smal; says "nothing was dumped of a kernel 'smal'"
   expect 1 compile n.yaml --target=x86_64-v3; says "did you mean 'x86-64-v3'?"
   expect 1 verify libn.so; says "'libn.so' is no model, but a compiled library"
+  expect 1 verify n.yaml --dim=N=2 --target=wasm32; says "code for wasm32 cannot run on this machine"
   expect 1 compile "$source/models/lenet_fashion.npz"; says "a zip archive"
   expect 1 run libn.so -i random:often; says "the seed of random numbers"
 }
