@@ -68,8 +68,20 @@ static bool same_shape(const Value *a, const Value *b) {
   return dtype_bytes(a->type.dtype) == dtype_bytes(b->type.dtype);
 }
 
+static const Value *whole_of(const Value *v) {
+  while (v->base) v = v->base;
+  return v;
+}
+
+// Is a part of the operand, or the whole that it is a part of, another operand? Its reads are not those that are checked.
+static bool has_alias(const Node *n, const Value *in) {
+  for (int i = 0; i < n->nin; i++)
+    if (n->in[i] && n->in[i] != in && whole_of(n->in[i]) == whole_of(in)) return true;
+  return false;
+}
+
 // Flat indices mean the same place only if both buffers are walked in the same way.
 bool memory_in_place(Ctx *c, const Node *n, const Value *in, const Value *out) {
   InPlace p = {c, in, out};
-  return same_shape(in, out) && n->kernel->body && stmts_ok(&p, n->kernel->body);
+  return same_shape(in, out) && !has_alias(n, in) && n->kernel->body && stmts_ok(&p, n->kernel->body);
 }
