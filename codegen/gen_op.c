@@ -206,6 +206,31 @@ static LLVMValueRef int_pow(Gen *g, DType t, LLVMValueRef x, LLVMValueRef n) {
   return LLVMBuildSelect(g->b, negative, inverse, r, "");
 }
 
+// The instruction for vectors of so many lanes; NULL: there is none.
+static const char *dot16_name(const Target *t, unsigned lanes) {
+  if (!t->dot16 || (int)lanes * 4 > t->vector_bytes) return NULL;
+  return lanes == 4    ? "llvm.x86.sse2.pmadd.wd"
+         : lanes == 8  ? "llvm.x86.avx2.pmadd.wd"
+         : lanes == 16 ? "llvm.x86.avx512.pmaddw.d.512"
+                       : NULL;
+}
+
+static LLVMValueRef dot16(Gen *g, LLVMValueRef a, LLVMValueRef b) {
+  unsigned lanes = is_vector(a) ? gen_lanes(a) : 1;
+  const char *name = dot16_name(g->target, lanes);
+  LLVMValueRef half = gen_int(a, 16);
+  if (name) {
+    LLVMTypeRef pairs = LLVMVectorType(LLVMInt16TypeInContext(g->llvm), 2 * lanes);
+    LLVMValueRef args[] = {LLVMBuildBitCast(g->b, a, pairs, ""), LLVMBuildBitCast(g->b, b, pairs, "")};
+    return gen_intrinsic2(g, name, NULL, 0, args, 2);
+  }
+  LLVMValueRef low = LLVMBuildMul(g->b, LLVMBuildAShr(g->b, LLVMBuildShl(g->b, a, half, ""), half, ""),
+                                  LLVMBuildAShr(g->b, LLVMBuildShl(g->b, b, half, ""), half, ""), "");
+  LLVMValueRef high =
+      LLVMBuildMul(g->b, LLVMBuildAShr(g->b, a, half, ""), LLVMBuildAShr(g->b, b, half, ""), "");
+  return LLVMBuildAdd(g->b, low, high, "");
+}
+
 static LLVMValueRef int_binary(Gen *g, ExprOp op, DType t, LLVMValueRef a, LLVMValueRef b) {
   switch (op) {
   case E_ADD: return t == DT_BOOL ? LLVMBuildOr(g->b, a, b, "") : LLVMBuildAdd(g->b, a, b, "");
@@ -220,6 +245,7 @@ static LLVMValueRef int_binary(Gen *g, ExprOp op, DType t, LLVMValueRef a, LLVMV
   case E_XOR: return LLVMBuildXor(g->b, a, b, "");
   case E_SHL:
   case E_SHR: return shift(g, op, t, a, b);
+  case E_DOT16: return dot16(g, a, b);
   case E_POW: return int_pow(g, t, a, b);
   default: return NULL;
   }

@@ -147,6 +147,7 @@ float bf16_to_f32(uint16_t h);
   X(XOR, "^", 2, 'i')                                                                                        \
   X(SHL, "<<", 2, 'i')                                                                                       \
   X(SHR, ">>", 2, 'i') /* arithmetic for signed types */                                                     \
+  X(DOT16, "dot16", 2, 'f') /* of i32, as pairs of signed 16-bit numbers: low * low + high * high, which may wrap */\
   X(EQ, "==", 2, 'i')  /* comparisons give bool; with NaN all but != are false */                            \
   X(NE, "!=", 2, 'i')                                                                                        \
   X(LT, "<", 2, 'i')                                                                                         \
@@ -873,6 +874,7 @@ struct Target {
   // Of a common processor of the row, for estimates where the one that will run the model is not at hand: its clock, and
   // multiply-adds of vectors a cycle (pairs of a multiplication and an addition without fma).
   double ghz, fmas;
+  bool dot16; // E_DOT16 of vectors is one instruction, x86's
 };
 
 const Target *target_find(Ctx *c, const char *name); // by name; NULL if unknown

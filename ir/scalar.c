@@ -181,6 +181,7 @@ static bool int_op(ExprOp op, DType t, const Scalar *arg, int64_t *out) {
   case E_XOR: return *out = a ^ b, true;
   case E_SHL:
   case E_SHR: return *out = int_shift(op, t, a, b), true;
+  case E_DOT16: return *out = (int64_t)(int16_t)a * (int16_t)b + (a >> 16) * (b >> 16), t == DT_I32;
   case E_FMA: return *out = (int64_t)((uint64_t)a * (uint64_t)b + (uint64_t)arg[2].i), true;
   default: return false;
   }

@@ -13,7 +13,7 @@
 #define V4     V3 ",avx512bw,avx512cd,avx512dq,avx512f,avx512vl"
 #define ZNVER4 V4 ",avx512bf16,avx512vnni"
 
-#define X86 .triple = "x86_64-unknown-linux-gnu", .pointer_bytes = 8, .runtime = "x86_64"
+#define X86 .triple = "x86_64-unknown-linux-gnu", .pointer_bytes = 8, .runtime = "x86_64", .dot16 = true
 #define ARM64                                                                                                \
   .triple = "aarch64-unknown-linux-gnu", .cpu = "generic", .pointer_bytes = 8, .runtime = "aarch64",         \
   .costs = COSTS

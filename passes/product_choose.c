@@ -56,6 +56,9 @@ static void explain(Module *m, const Node *n, const Product *p, const Tile *t) {
   if (!m->wants_remarks) return;
   Str text = {.arena = m->ctx->arena};
   tile_candidates(p, t, &text);
+  if (t->round)
+    str_printf(&text, "; a single row is rounded to 16 bits, %lld elements with one scale",
+               (long long)product_rounds(p));
   remark(m, "schedule", n->out[0], "%s", str_text(&text));
 }
 

@@ -31,8 +31,7 @@ static const Expr *flat_read(Ctx *c, const Expr *e, void *data) {
   return ex_read(c, e->value, &offset, 1);
 }
 
-// The same with physical reads: flat ones where rows were joined.
-static const Expr *place_reads(const Emit *s, const Expr *e) {
+const Expr *product_place_reads(const Emit *s, const Expr *e) {
   if (s->p->joint) return product_place(s, expr_rewrite(s->c, e, flat_read, s->p));
   return lower_reads(s->l, product_place(s, e));
 }
@@ -77,7 +76,7 @@ static const Expr *guards_here(const Emit *s, unsigned *done) {
   for (int i = 0; i < s->nguards; i++) {
     if (*done & 1u << i || mentions_unset(s, s->guard[i])) continue;
     *done |= 1u << i;
-    const Expr *g = place_reads(s, s->guard[i]);
+    const Expr *g = product_place_reads(s, s->guard[i]);
     if (product_is_true(g)) continue;
     cond = cond ? ex_binary(s->c, E_AND, cond, g) : g;
   }
@@ -86,20 +85,14 @@ static const Expr *guards_here(const Emit *s, unsigned *done) {
 
 // ---- the tile -----------------------------------------------------------------------------------------------
 
-typedef struct Lane {
-  EmitLoop vector, column, row, mask;
-  const Expr *i, *col; // row in the tile, column in the tile
-} Lane;
-
-// Sets the lane dim to vector j, lane v of the tile at t.
-static void enter_column(Emit *s, const TileAt *t, Lane *x) {
+void product_enter_column(Emit *s, const TileAt *t, Lane *x) {
   const Expr *j = emit_loop(s, &x->column, "j", LOOP_UNROLL, ex_idx(s->c, t->nv));
   const Expr *v = emit_loop(s, &x->vector, "v", LOOP_VECTOR, ex_idx(s->c, s->tile.lanes));
   x->col = ex_add(s->c, ex_mul(s->c, j, ex_idx(s->c, s->tile.lanes)), v);
   s->at[s->p->lane] = ex_add(s->c, t->lane0, x->col);
 }
 
-static void leave_column(Emit *s, Lane *x) {
+void product_leave_column(Emit *s, Lane *x) {
   s->at[s->p->lane] = NULL;
   emit_end(s, &x->vector);
   emit_end(s, &x->column);
@@ -131,7 +124,7 @@ static void copy_tile(Emit *s, const TileAt *tile, TileCopy what) {
   TileAt rows = *tile, *t = &rows;
   rows.mr *= t->chains;
   enter_row(s, t, &x);
-  enter_column(s, t, &x);
+  product_enter_column(s, t, &x);
   const Expr *index[] = {x.i, x.col}, *sum[] = {t->column, t->number, x.i, x.col};
   Value *sums = s->blocks.sums;
   if (what == TO_SUMS)
@@ -141,7 +134,7 @@ static void copy_tile(Emit *s, const TileAt *tile, TileCopy what) {
                 what == TO_ZERO       ? ex_num(s->c, DT_F32, 0)
                 : what == FROM_RESULT ? read_result(s)
                                       : ex_read(s->c, sums, sum, 4));
-  leave_column(s, &x);
+  product_leave_column(s, &x);
   leave_row(s, &x);
 }
 
@@ -168,10 +161,8 @@ static bool is_padded(const Emit *s, const TileAt *t, const Expr *operand) {
   return true;
 }
 
-// An operand that varies over the lanes, 0 where `cond` (NULL: true) fails or the lane is beyond the extent.
-// Constants are padded with zeros there, but nothing else may be touched.
-static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand, const Expr *cond) {
-  const Expr *e = place_reads(s, operand);
+const Expr *product_vector_operand(Emit *s, const TileAt *t, const Expr *operand, const Expr *cond) {
+  const Expr *e = product_place_reads(s, operand);
   if (t->masked && !is_padded(s, t, operand)) {
     const ProductDim *lane = &s->p->dim[s->p->lane];
     const Expr *inside = ex_binary(s->c, E_LT, s->at[s->p->lane], ex_idx(s->c, lane->extent));
@@ -184,7 +175,7 @@ static const Expr *vector_operand(Emit *s, const TileAt *t, const Expr *operand,
 static void add_to_sum(Emit *s) {
   const Expr *zero[] = {ex_idx(s->c, 0), ex_idx(s->c, 0)};
   const Expr *sum = ex_read(s->c, s->shared.sum, zero, 2);
-  lower_store(s->l, s->shared.sum, zero, 2, STORE_SET, ex_add(s->c, sum, place_reads(s, s->p->a)));
+  lower_store(s->l, s->shared.sum, zero, 2, STORE_SET, ex_add(s->c, sum, product_place_reads(s, s->p->a)));
 }
 
 static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
@@ -193,18 +184,19 @@ static void multiply_add(Emit *s, const TileAt *t, unsigned done) {
   enter_row(s, t, &x);
   emit_if(s, &guard, guards_here(s, &done));
   if (s->shared.offset) add_to_sum(s);
-  enter_column(s, t, &x);
+  product_enter_column(s, t, &x);
   const Expr *lanes = guards_here(s, &done); // padding along the lanes
   const Expr *index[] = {s->chain ? s->chain : x.i, x.col};
   const Expr *acc = ex_read(s->c, t->acc, index, 2);
-  const Expr *a = s->p->depthwise ? vector_operand(s, t, s->p->a, lanes) : place_reads(s, s->p->a);
-  const Expr *b = vector_operand(s, t, s->p->b, lanes);
-  if (s->shared.scale) a = ex_mul(s->c, a, place_reads(s, s->shared.scale));
+  const Expr *a =
+      s->p->depthwise ? product_vector_operand(s, t, s->p->a, lanes) : product_place_reads(s, s->p->a);
+  const Expr *b = product_vector_operand(s, t, s->p->b, lanes);
+  if (s->shared.scale) a = ex_mul(s->c, a, product_place_reads(s, s->shared.scale));
   const Expr *sum = s->l->target->fma && !s->l->o->fp_strict ? ex_ternary(s->c, E_FMA, a, b, acc)
                                                              : ex_add(s->c, ex_mul(s->c, a, b), acc);
   if (lanes && !s->finite && !s->p->depthwise) sum = ex_select(s->c, lanes, sum, acc);
   lower_store(s->l, t->acc, index, 2, STORE_SET, sum);
-  leave_column(s, &x);
+  product_leave_column(s, &x);
   emit_end(s, &guard);
   leave_row(s, &x);
 }
@@ -290,11 +282,11 @@ static void add_chains(Emit *s, const TileAt *t) {
   for (int step = t->chains / 2; step > 0; step /= 2)
     for (int i = 0; i < step; i++) {
       Lane x;
-      enter_column(s, t, &x);
+      product_enter_column(s, t, &x);
       const Expr *to[] = {ex_idx(s->c, i), x.col}, *from[] = {ex_idx(s->c, i + step), x.col};
       const Expr *sum = ex_add(s->c, ex_read(s->c, t->acc, to, 2), ex_read(s->c, t->acc, from, 2));
       lower_store(s->l, t->acc, to, 2, STORE_SET, sum);
-      leave_column(s, &x);
+      product_leave_column(s, &x);
     }
 }
 
@@ -305,17 +297,17 @@ static void add_part(Emit *s, const TileAt *t, Value *part) {
   bool fma = s->l->target->fma;
   Lane x;
   enter_row(s, t, &x);
-  enter_column(s, t, &x);
+  product_enter_column(s, t, &x);
   const Expr *index[] = {x.i, x.col}, *zero[] = {ex_idx(c, 0), ex_idx(c, 0)};
   const Expr *acc = ex_read(c, t->acc, index, 2), *sum = ex_read(c, part, index, 2);
   if (h->offset) {
-    const Expr *o = vector_operand(s, t, h->offset, NULL), *all = ex_read(c, h->sum, zero, 2);
+    const Expr *o = product_vector_operand(s, t, h->offset, NULL), *all = ex_read(c, h->sum, zero, 2);
     sum = fma ? ex_ternary(c, E_FMA, o, all, sum) : ex_add(c, ex_mul(c, o, all), sum);
   }
-  const Expr *f = h->factor ? vector_operand(s, t, h->factor, NULL) : ex_num(c, DT_F32, 1);
+  const Expr *f = h->factor ? product_vector_operand(s, t, h->factor, NULL) : ex_num(c, DT_F32, 1);
   sum = fma ? ex_ternary(c, E_FMA, sum, f, acc) : ex_add(c, ex_mul(c, sum, f), acc);
   lower_store(s->l, t->acc, index, 2, STORE_SET, sum);
-  leave_column(s, &x);
+  product_leave_column(s, &x);
   leave_row(s, &x);
 }
 
@@ -458,13 +450,13 @@ static void store_tile(Emit *s, const TileAt *whole) {
   int64_t room = result_room(p);
   TileAt narrow = by_blocks(s, whole), *t = &narrow;
   enter_row(s, t, &x);
-  enter_column(s, t, &x);
+  product_enter_column(s, t, &x);
   emit_if(s, &mask, t->masked ? ex_binary(s->c, E_LT, s->at[p->lane], ex_idx(s->c, room)) : NULL);
   const Expr *index[] = {x.i, x.col}, *logical[MAX_RANK], *physical[MAX_PHYS_RANK];
   MaskReads reads = {s, t};
   const Expr *value = expr_replace(s->c, p->value, p->sum, ex_read(s->c, t->acc, index, 2));
   if (t->masked && room > p->dim[p->lane].extent) value = expr_rewrite(s->c, value, mask_read, &reads);
-  value = place_reads(s, value);
+  value = product_place_reads(s, value);
   Value *out = p->stage->out;
   int n = 1;
   for (int i = 0; i < out->type.rank; i++) logical[i] = product_place(s, p->index[i]);
@@ -474,7 +466,7 @@ static void store_tile(Emit *s, const TileAt *whole) {
     n = lower_index(s->l, out, logical, physical);
   lower_store(s->l, out, physical, n, STORE_SET, value);
   emit_end(s, &mask);
-  leave_column(s, &x);
+  product_leave_column(s, &x);
   leave_row(s, &x);
   s->tile.lanes = lanes;
   s->l->loc = loc;
@@ -517,14 +509,17 @@ static int chains_of(const Emit *s, const TileAt *t) {
 }
 
 void product_emit_tile(Emit *s, TileAt t, bool border) {
-  t.chains = chains_of(s, &t);
+  t.chains = s->rounded.steps ? 1 : chains_of(s, &t);
   int64_t shape[] = {(int64_t)t.mr * t.chains, (int64_t)t.nv * s->tile.lanes};
   t.acc = lower_alloc(s->l, "acc", SPACE_REG, DT_F32, 2, shape);
   begin_tile(s, &t);
   unsigned done = 0;
   EmitLoop guard;
   emit_if(s, &guard, guards_here(s, &done));
-  k_loops(s, &t, 0, ex_idx(s->c, 0), done, border);
+  if (s->rounded.steps)
+    product_rounded_steps(s, &t);
+  else
+    k_loops(s, &t, 0, ex_idx(s->c, 0), done, border);
   emit_end(s, &guard);
   end_tile(s, &t);
 }

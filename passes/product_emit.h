@@ -31,6 +31,16 @@ typedef struct Shared {
   Value *sum;                                   // of the broadcast operand's elements, [1, 1], for the offset
 } Shared;
 
+// A single row whose elements are rounded to 16 bits, because the vector operand is made of numbers of few bits in words:
+// b = (number + offset) * factor. Each group of `steps` steps, which share offset and factor, has a scale of its own.
+typedef struct Rounded {
+  int64_t steps;                      // 0: it is not rounded
+  int bits;                           // of a number: word >> bits * (k % numbers of a word)
+  const Expr *word, *offset, *factor; // u32, i32 and f32; NULL: none
+  Value *pairs;       // elements of the row, two in an i32, as the numbers that they meet: [K / 2]
+  Value *scale, *sum; // by group
+} Rounded;
+
 // `at[d]` is what dim d stands for at the current place; NULL: not yet.
 typedef struct Emit {
   Lower *l;
@@ -49,6 +59,7 @@ typedef struct Emit {
   bool single;       // there is one row only
   const Expr *chain; // the present step's, in a tile of one row; NULL: the first
   Shared shared;
+  Rounded rounded;
   ProductInside inside;
 } Emit;
 
@@ -64,6 +75,8 @@ typedef struct TileAt {
 
 // e with every dim and K variable replaced by what it stands for here (those that are set).
 const Expr *product_place(const Emit *s, const Expr *e);
+// The same with physical reads: flat ones where rows were joined.
+const Expr *product_place_reads(const Emit *s, const Expr *e);
 bool product_is_true(const Expr *e);
 
 // A loop that disappears when it runs once, or a branch that does when its condition is known.
@@ -75,6 +88,17 @@ const Expr *emit_loop(Emit *s, EmitLoop *loop, const char *name, LoopKind kind, 
 void emit_if(Emit *s, EmitLoop *loop, const Expr *cond); // NULL: true
 void emit_end(Emit *s, EmitLoop *loop);
 
+typedef struct Lane {
+  EmitLoop vector, column, row, mask;
+  const Expr *i, *col; // row in the tile, column in the tile
+} Lane;
+// Sets the lane dim to vector j, lane v of the tile at t.
+void product_enter_column(Emit *s, const TileAt *t, Lane *x);
+void product_leave_column(Emit *s, Lane *x);
+// An operand that varies over the lanes, 0 where `cond` (NULL: true) fails or the lane is beyond the extent.
+// Constants are padded with zeros there, but nothing else may be touched.
+const Expr *product_vector_operand(Emit *s, const TileAt *t, const Expr *operand, const Expr *cond);
+
 // All of a tile. border: it touches the padding, and its place is constant, so that guards decide themselves.
 void product_emit_tile(Emit *s, TileAt t, bool border);
 // Sets the variable that the loop over K at `level` is over; returns what it was set to.
@@ -84,6 +108,15 @@ const Expr *product_set_k(Emit *s, int level, const Expr *v);
 bool product_shares(Emit *s, const TileAt *t, int level, int64_t unroll, int64_t count);
 // Iterations of the innermost loop over K, unrolled ones counted once, for one tile (and one block of K).
 int64_t product_k_steps(const Emit *s);
+
+// ---- product_unpack.c, product_round.c ---------------------------------------------------------------------------
+
+// Can a single row be rounded? What there is to know of the vector operand then.
+bool product_fields(const Product *p, Rounded *r);
+// Rounds it, into scratch memory: s->rounded says how, and is filled in.
+void product_round_row(Emit *s);
+// All steps of K of a tile.
+void product_rounded_steps(Emit *s, const TileAt *t);
 
 // ---- product_prefetch.c ------------------------------------------------------------------------------------------
 

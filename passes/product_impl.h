@@ -67,6 +67,8 @@ typedef struct Tile {
   bool n_outer; // parallel iterations go through the rows first, then the next columns; else columns first
   int rows;     // tiles of rows in one parallel iteration; 0: all of the tile dim
   int cols;     // columns of tiles in one parallel iteration
+  int span;     // of these in one parallel iteration, for what all of them share
+  bool round;   // a single row is rounded to 16 bits (product_round.c)
   bool wide;    // a single row goes through all of these at once: memory gives most to several streams
   int kc;       // iterations of the outermost loop over K in one block; 0: all
   int ahead;    // cache lines of the next panel to prefetch in each iteration of the innermost loop
@@ -91,6 +93,8 @@ Tile tile_with(const Product *p, int mr, int nv); // everything else is chosen
 // The tile of a schedule; where that has no tile, or nothing but its size, the rest is chosen. false: it does not fit
 // the product.
 bool tile_wanted(const Product *p, const Schedule *s, Tile *t);
+// Steps of K that a single row's elements are rounded together in; 0: they cannot be.
+int64_t product_rounds(const Product *p);
 // How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while `tiles` tiles
 // are computed from this one. 0 where so few use a panel that there is no time for it.
 int tile_ahead(const Product *p, const Tile *t, int64_t tiles);

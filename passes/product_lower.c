@@ -205,6 +205,7 @@ static bool emit_wide(Emit *s, const Expr *group, const Expr *block, LowerMark *
   Ctx *c = s->c;
   const Expr *one = ex_idx(c, 1), *rows = wide_rows(s);
   int64_t n;
+  EmitLoop loop, inside;
   Tile tile = s->tile;
   Ahead ahead = s->ahead;
   bool open = !expr_is_const_int(rows, &n);
@@ -213,7 +214,15 @@ static bool emit_wide(Emit *s, const Expr *group, const Expr *block, LowerMark *
   s->tile.mr = 1;
   s->ahead.lines = 0;
   s->single = true;
-  emit_columns(s, s->tile.nv * s->tile.cols, group, ex_idx(c, 0), block);
+  if (s->tile.round && product_fields(s->p, &s->rounded)) product_round_row(s);
+  int64_t all = ceil_div(column_count(s), s->tile.cols), span = s->tile.span;
+  const Expr *i = emit_loop(s, &loop, "group", LOOP_SERIAL, ex_idx(c, span));
+  const Expr *at = ex_add(c, ex_mul(c, group, ex_idx(c, span)), i);
+  emit_if(s, &inside, all % span ? ex_binary(c, E_LT, at, ex_idx(c, all)) : NULL);
+  emit_columns(s, s->tile.nv * s->tile.cols, at, ex_idx(c, 0), block);
+  emit_end(s, &inside);
+  emit_end(s, &loop);
+  s->rounded = (Rounded){0};
   s->single = false;
   s->tile = tile;
   s->ahead = ahead;
@@ -224,7 +233,7 @@ static bool emit_wide(Emit *s, const Expr *group, const Expr *block, LowerMark *
 // The columns of one parallel iteration, as often as there are blocks of K.
 static void emit_group(Emit *s, const Expr *group, const Expr *block) {
   Ctx *c = s->c;
-  int64_t columns = column_count(s), cols = s->tile.cols;
+  int64_t columns = column_count(s), cols = (int64_t)s->tile.cols * s->tile.span;
   KBlocks *b = &s->blocks;
   EmitLoop blocks, loop, inside;
   LowerMark wide = {0};
@@ -263,7 +272,7 @@ static const Expr *tiles_before(const Emit *s, const Expr *block) {
 static void emit_parallel(Emit *s) {
   Ctx *c = s->c;
   Product *p = s->p;
-  const Expr *groups = ex_idx(c, ceil_div(column_count(s), s->tile.cols));
+  const Expr *groups = ex_idx(c, ceil_div(column_count(s), (int64_t)s->tile.cols * s->tile.span));
   const Expr *blocks = ex_idx(c, row_blocks(s)), *total = ex_mul(c, groups, blocks);
   for (int i = 0; i < p->ndims; i++)
     if (i != p->lane && i != p->tile) total = ex_mul(c, total, p->dim[i].var->extent);

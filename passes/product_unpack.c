@@ -95,3 +95,78 @@ bool product_shares(Emit *s, const TileAt *t, int level, int64_t unroll, int64_t
   s->shared = (Shared){0};
   return false;
 }
+
+// ---- rows in whole numbers ----------------------------------------------------------------------------------------
+
+// The number that is added to each of the group: a constant, or one that takes no more bits than theirs.
+static bool is_small_offset(const Expr *e, int bits) {
+  int64_t v;
+  if (expr_is_const_int(e, &v)) return v >= -(1 << bits) && v <= 1 << bits;
+  return e->op == E_CAST && e->dtype == DT_I32 && e->args[0]->dtype == DT_U8;
+}
+
+// Do the steps from `first` on read the numbers of one word after the other?
+static bool fills_words(Emit *s, const Var *word, const Expr *field, int bits) {
+  Ctx *c = s->c;
+  int64_t per = WORD_BITS / bits, at;
+  const Expr *first = ex_mul(c, ex_var(c, word), ex_idx(c, per)), *same = NULL;
+  for (int64_t j = 0; j < per; j++) {
+    const Expr *before = product_set_k(s, 0, ex_add(c, first, ex_idx(c, j)));
+    const Expr *here = product_place(s, field->args[0]->args[0]);
+    const Expr *shift = product_place(s, field->args[0]->args[1]);
+    s->k_at[s->loop[0].k] = before;
+    if (!expr_is_const_int(shift, &at) || at != j * bits || (same && here != same)) return false;
+    same = here;
+  }
+  return true;
+}
+
+// b = f32(number + offset) * factor
+static bool split_fields(Emit *s, const Expr *b, const Expr *first, Rounded *r) {
+  Ctx *c = s->c;
+  const Expr *rest = b;
+  r->factor = r->offset = NULL;
+  for (int i = 0; b->op == E_MUL && i < 2 && !r->factor; i++) {
+    if (!is_shared(s, 0, first, r->steps, b->args[i])) continue;
+    r->factor = b->args[i];
+    rest = b->args[1 - i];
+  }
+  const Expr *number = rest->op == E_CAST ? rest->args[0] : rest;
+  if ((number->op == E_ADD || number->op == E_SUB) && number->dtype == DT_I32) {
+    r->offset = number->op == E_SUB ? ex_unary(c, E_NEG, number->args[1]) : number->args[1];
+    if (!is_shared(s, 0, first, r->steps, number->args[1])) return false;
+    number = number->args[0];
+  }
+  if (number->op == E_CAST) number = number->args[0];
+  r->bits = field_bits(number);
+  bool fits =
+      r->bits > 0 && r->bits <= 8 && WORD_BITS / 2 % r->bits == 0 && r->steps * r->bits % WORD_BITS == 0;
+  const Expr *offset = r->offset && r->offset->op == E_NEG ? r->offset->args[0] : r->offset;
+  if (!fits || (offset && !is_small_offset(offset, r->bits))) return false;
+  r->word = number->args[0]->args[0];
+  return fills_words(s, var_new(c, "word", ex_idx(c, s->loop[0].extent * r->bits / WORD_BITS)), number,
+                     r->bits);
+}
+
+bool product_fields(const Product *p, Rounded *r) {
+  Product copy = *p;
+  Emit s = {.c = p->c, .p = &copy, .nloops = 0};
+  s.nloops = product_k_loops(p, s.loop);
+  bool reorders = p->target->dot16 && !p->in_order && !p->depthwise && !p->guard;
+  if (!reorders || s.nloops != 1 || s.loop[0].block || p->sum->dtype != DT_F32 || p->a->dtype != DT_F32)
+    return false;
+  int64_t count = s.loop[0].extent;
+  for (int64_t steps = MOST_STEPS; steps >= WORD_BITS; steps /= 2) {
+    if (count % steps != 0) continue;
+    const Var *group = var_new(p->c, "group", ex_idx(p->c, count / steps));
+    *r = (Rounded){.steps = steps};
+    if (split_fields(&s, p->b, ex_mul(p->c, ex_var(p->c, group), ex_idx(p->c, steps)), r)) return true;
+  }
+  *r = (Rounded){0};
+  return false;
+}
+
+int64_t product_rounds(const Product *p) {
+  Rounded r;
+  return product_fields(p, &r) ? r.steps : 0;
+}

@@ -1,0 +1,174 @@
+// product_round.c: a single row times weights of few bits: the row's elements are rounded to 16 bits, group by group, and
+// multiplied as whole numbers, two in one instruction.
+// SPDX-License-Identifier: Apache-2.0
+#include "passes/product_emit.h"
+
+enum { WORD_BITS = 32, HALF = 16, GREATEST = 32767 };
+
+static int64_t per_word(const Rounded *r) {
+  return WORD_BITS / r->bits;
+}
+
+// ---- the row ------------------------------------------------------------------------------------------------------
+
+// The row's element at K.
+static const Expr *element(Emit *s, const Expr *k) {
+  const Expr *before = product_set_k(s, 0, k), *a = product_place_reads(s, s->p->a);
+  s->k_at[s->loop[0].k] = before;
+  return a;
+}
+
+static Value *lanes_new(Emit *s, const char *name, int64_t lanes) {
+  EmitLoop loop;
+  Value *x = lower_alloc(s->l, name, SPACE_REG, DT_I32, 1, &lanes);
+  const Expr *v = emit_loop(s, &loop, "v", LOOP_VECTOR, ex_idx(s->c, lanes));
+  lower_store(s->l, x, &v, 1, STORE_SET, ex_int(s->c, DT_I32, 0));
+  emit_end(s, &loop);
+  return x;
+}
+
+// All lanes combined in the first one.
+static const Expr *lanes_join(Emit *s, Value *x, ExprOp op, int64_t lanes) {
+  const Expr *first = ex_idx(s->c, 0);
+  for (int64_t n = lanes / 2; n > 0; n /= 2) {
+    EmitLoop loop;
+    const Expr *v = emit_loop(s, &loop, "v", n > 1 ? LOOP_VECTOR : LOOP_UNROLL, ex_idx(s->c, n));
+    const Expr *other = ex_add(s->c, v, ex_idx(s->c, n));
+    const Expr *both = ex_binary(s->c, op, ex_read(s->c, x, &v, 1), ex_read(s->c, x, &other, 1));
+    lower_store(s->l, x, &v, 1, STORE_SET, both);
+    emit_end(s, &loop);
+  }
+  return ex_read(s->c, x, &first, 1);
+}
+
+// The largest magnitude of the group from `first` on. Bits of magnitudes are ordered as these are, NaN above all, so that
+// it makes the group's sums NaN. Below 2^-100 there is no telling apart, which keeps the scale's reciprocal finite.
+static const Expr *largest(Emit *s, const Expr *first) {
+  Ctx *c = s->c;
+  EmitLoop loop, lane;
+  int64_t steps = s->rounded.steps, lanes = s->tile.lanes;
+  while (steps % lanes) lanes /= 2;
+  Value *most = lanes_new(s, "most", lanes);
+  const Expr *i = emit_loop(s, &loop, "i", LOOP_SERIAL, ex_idx(c, steps / lanes));
+  const Expr *v = emit_loop(s, &lane, "v", LOOP_VECTOR, ex_idx(c, lanes));
+  const Expr *a = element(s, ex_add(c, first, ex_add(c, ex_mul(c, i, ex_idx(c, lanes)), v)));
+  const Expr *size = ex_binary(c, E_AND, ex_bitcast(c, DT_I32, a), ex_int(c, DT_I32, INT32_MAX));
+  lower_store(s->l, most, &v, 1, STORE_SET, ex_binary(c, E_MAX, ex_read(c, most, &v, 1), size));
+  emit_end(s, &lane);
+  emit_end(s, &loop);
+  const Expr *least = ex_bitcast(c, DT_I32, ex_num(c, DT_F32, 0x1p-100));
+  return ex_bitcast(c, DT_F32, ex_binary(c, E_MAX, lanes_join(s, most, E_MAX, lanes), least));
+}
+
+// The nearest whole number, in the low half of an i32: the last bits of a float of that size are ones.
+static const Expr *rounded_bits(Emit *s, const Expr *k, const Expr *reciprocal) {
+  const Expr *shift = ex_num(s->c, DT_F32, 0x1.8p23);
+  return ex_bitcast(s->c, DT_I32, ex_add(s->c, ex_mul(s->c, element(s, k), reciprocal), shift));
+}
+
+// One group, number g.
+static void round_group(Emit *s, const Expr *g) {
+  Ctx *c = s->c;
+  Rounded *r = &s->rounded;
+  EmitLoop words, lane;
+  int64_t per = per_word(r), half = per / 2;
+  const Expr *first = ex_mul(c, g, ex_idx(c, r->steps));
+  const Expr *top = lower_let(s->l, "top", largest(s, first));
+  lower_store(s->l, r->scale, &g, 1, STORE_SET, ex_mul(c, top, ex_num(c, DT_F32, 1.0 / GREATEST)));
+  const Expr *reciprocal =
+      lower_let(s->l, "reciprocal", ex_binary(c, E_DIV, ex_num(c, DT_F32, GREATEST), top));
+  Value *sum = r->offset ? lanes_new(s, "sum", half) : NULL;
+  const Expr *w = emit_loop(s, &words, "w", LOOP_SERIAL, ex_idx(c, r->steps / per));
+  const Expr *v = emit_loop(s, &lane, "v", LOOP_VECTOR, ex_idx(c, half));
+  const Expr *k = ex_add(c, first, ex_add(c, ex_mul(c, w, ex_idx(c, per)), v));
+  const Expr *low = ex_binary(c, E_AND, rounded_bits(s, k, reciprocal), ex_int(c, DT_I32, (1 << HALF) - 1));
+  const Expr *high = rounded_bits(s, ex_add(c, k, ex_idx(c, half)), reciprocal);
+  const Expr *pair = ex_binary(c, E_OR, low, ex_binary(c, E_SHL, high, ex_int(c, DT_I32, HALF)));
+  const Expr *number = ex_add(c, ex_mul(c, g, ex_idx(c, r->steps / per)), w);
+  const Expr *at = ex_add(c, ex_mul(c, number, ex_idx(c, half)), v);
+  lower_store(s->l, r->pairs, &at, 1, STORE_SET, pair);
+  if (sum) {
+    const Expr *ones = ex_int(c, DT_I32, 1 << HALF | 1);
+    const Expr *both = ex_binary(c, E_DOT16, ex_read(c, r->pairs, &at, 1), ones);
+    lower_store(s->l, sum, &v, 1, STORE_SET, ex_add(c, ex_read(c, sum, &v, 1), both));
+  }
+  emit_end(s, &lane);
+  emit_end(s, &words);
+  if (sum) lower_store(s->l, r->sum, &g, 1, STORE_SET, lanes_join(s, sum, E_ADD, half));
+}
+
+void product_round_row(Emit *s) {
+  Rounded *r = &s->rounded;
+  EmitLoop loop;
+  int64_t groups = s->loop[0].extent / r->steps, pairs = s->loop[0].extent / 2;
+  const Expr *row = ex_idx(s->c, 0);
+  r->pairs = lower_alloc(s->l, "pairs", SPACE_SCRATCH, DT_I32, 1, &pairs);
+  r->scale = lower_alloc(s->l, "scale", SPACE_SCRATCH, DT_F32, 1, &groups);
+  r->sum = r->offset ? lower_alloc(s->l, "sums", SPACE_SCRATCH, DT_I32, 1, &groups) : NULL;
+  if (s->p->tile >= 0) s->at[s->p->tile] = row;
+  round_group(s, emit_loop(s, &loop, "group", LOOP_SERIAL, ex_idx(s->c, groups)));
+  emit_end(s, &loop);
+  if (s->p->tile >= 0) s->at[s->p->tile] = NULL;
+}
+
+// ---- the products ---------------------------------------------------------------------------------------------------
+
+// Two numbers of a word meet two elements of the row, as often as it has pairs.
+static const Expr *add_word(Emit *s, const Expr *sum, const Expr *word, const Expr *number) {
+  Ctx *c = s->c;
+  const Rounded *r = &s->rounded;
+  int64_t half = per_word(r) / 2, mask = (1 << r->bits) - 1;
+  for (int64_t j = 0; j < half; j++) {
+    const Expr *at = ex_add(c, ex_mul(c, number, ex_idx(c, half)), ex_idx(c, j));
+    const Expr *shifted = ex_binary(c, E_SHR, word, ex_int(c, DT_U32, j * r->bits));
+    const Expr *two = ex_binary(c, E_AND, shifted, ex_int(c, DT_U32, mask << HALF | mask));
+    sum = ex_add(c, sum, ex_binary(c, E_DOT16, ex_cast(c, DT_I32, two), ex_read(c, r->pairs, &at, 1)));
+  }
+  return sum;
+}
+
+// The group's sum begins with its offset's part, which is the same in all its steps.
+static const Expr *offset_part(Emit *s, const TileAt *t, const Expr *g) {
+  const Rounded *r = &s->rounded;
+  if (!r->offset) return ex_int(s->c, DT_I32, 0);
+  return ex_mul(s->c, product_vector_operand(s, t, r->offset, NULL), ex_read(s->c, r->sum, &g, 1));
+}
+
+static const Expr *add_group(Emit *s, const TileAt *t, const Expr *acc, const Expr *part, const Expr *g) {
+  Ctx *c = s->c;
+  const Expr *sum = ex_cast(c, DT_F32, part), *scale = ex_read(c, s->rounded.scale, &g, 1);
+  if (s->rounded.factor) scale = ex_mul(c, product_vector_operand(s, t, s->rounded.factor, NULL), scale);
+  return s->l->target->fma ? ex_ternary(c, E_FMA, sum, scale, acc) : ex_add(c, ex_mul(c, sum, scale), acc);
+}
+
+void product_rounded_steps(Emit *s, const TileAt *t) {
+  Ctx *c = s->c;
+  const Rounded *r = &s->rounded;
+  EmitLoop groups, words;
+  Lane x;
+  int64_t in_group = r->steps / per_word(r), shape[] = {1, (int64_t)t->nv * s->tile.lanes};
+  const Expr *zero = ex_idx(c, 0);
+  const Expr *g = emit_loop(s, &groups, "group", LOOP_SERIAL, ex_idx(c, s->loop[0].extent / r->steps));
+  const Expr *before = product_set_k(s, 0, ex_mul(c, g, ex_idx(c, r->steps)));
+  Value *part = lower_alloc(s->l, "part", SPACE_REG, DT_I32, 2, shape);
+  product_enter_column(s, t, &x);
+  lower_store(s->l, part, (const Expr *[]){zero, x.col}, 2, STORE_SET, offset_part(s, t, g));
+  product_leave_column(s, &x);
+
+  const Expr *w = emit_loop(s, &words, "w", LOOP_SERIAL, ex_idx(c, in_group));
+  const Expr *number = ex_add(c, ex_mul(c, g, ex_idx(c, in_group)), w);
+  product_set_k(s, 0, ex_mul(c, number, ex_idx(c, per_word(r))));
+  product_enter_column(s, t, &x);
+  const Expr *at[] = {zero, x.col}, *word = product_vector_operand(s, t, r->word, NULL);
+  lower_store(s->l, part, at, 2, STORE_SET, add_word(s, ex_read(c, part, at, 2), word, number));
+  product_leave_column(s, &x);
+  emit_end(s, &words);
+
+  product_set_k(s, 0, ex_mul(c, g, ex_idx(c, r->steps)));
+  product_enter_column(s, t, &x);
+  const Expr *to[] = {zero, x.col}, *acc = ex_read(c, t->acc, to, 2), *sum = ex_read(c, part, to, 2);
+  lower_store(s->l, t->acc, to, 2, STORE_SET, add_group(s, t, acc, sum, g));
+  product_leave_column(s, &x);
+  s->k_at[s->loop[0].k] = before;
+  emit_end(s, &groups);
+}
