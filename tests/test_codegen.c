@@ -460,7 +460,9 @@ Test(codegen, integer_operations) {
                                       "x | y",   "x ^ y",     "x << y",         "x >> y",      "-x",
                                       "!x",      "abs(x)",    "popcount(x)",    "x / 7",       "x % 8",
                                       "x // 16", "x << 3",    "pow(x, y & 15)", "fma(x, y, x)"};
+  static const char *const pairs[] = {"dot16(x, y)", "dot16(x, x)", "dot16(x * 65537, y) + x"};
   for (int t = 1; t < 9; t++) check_typed(type_names[t], type_names[t], exprs, ARRAY_LEN(exprs));
+  check_typed("i32", "i32", pairs, ARRAY_LEN(pairs));
 }
 
 Test(codegen, comparisons) {

@@ -57,10 +57,14 @@ static bool holds_weights(const Module *m, DType t) {
   return false;
 }
 
-static int products(const Module *m) {
+static int products(const Module *m, bool rounded) {
   int n = 0;
-  for (const Node *x = m->main->first; x; x = x->next)
-    n += x->kernel && x->kernel->schedule.kind && strcmp(x->kernel->schedule.kind, "product") == 0;
+  for (const Node *x = m->main->first; x; x = x->next) {
+    if (!x->kernel || !x->kernel->schedule.kind) continue;
+    Str text = {.arena = m->ctx->arena};
+    schedule_print(&text, &x->kernel->schedule);
+    n += strncmp(str_text(&text), "product", 7) == 0 && (!rounded || strstr(str_text(&text), "round=1"));
+  }
   return n;
 }
 
@@ -69,6 +73,10 @@ typedef struct Case {
   DType stored;
   double error; // of a result, at most
 } Case;
+
+// What rounding a row's elements, all of magnitude 1 at most, to 16 bits may do to a sum of their products with such
+// weights: half a unit of each.
+static const double ROUNDING = K * 1.1 / 65534;
 
 static void check(const Case *k, int64_t rows, bool streams, bool transposed, bool tied) {
   Ctx *c = ctx_make();
@@ -85,11 +93,13 @@ static void check(const Case *k, int64_t rows, bool streams, bool transposed, bo
   cr_assert(passes_run(m, &o, NULL, NULL, &(PassHooks){.verify_each = true}));
   cr_assert(holds_weights(plain, k->stored) && holds_weights(m, k->stored) && !holds_weights(m, DT_F32), "%s",
             k->format);
-  cr_assert_eq(products(m), 1, "%s: the weights are unpacked by the product", k->format);
+  cr_assert_eq(products(m, false), 1, "%s: the weights are unpacked by the product", k->format);
+  bool rounded = streams && rows == 1 && k->stored == DT_U32;
+  cr_assert_eq(products(m, true), rounded, "%s", k->format);
   Tensor *want[2], *small[2], *got[2];
   cr_assert(eval_module(exact, in, want) && eval_module(plain, in, small) && eval_module(m, in, got));
   for (int i = 0; i < 1 + tied; i++) {
-    cr_expect_lt(largest_difference(small[i], got[i]), 1e-5, "%s", k->format);
+    cr_expect_lt(largest_difference(small[i], got[i]), rounded ? ROUNDING : 1e-5, "%s", k->format);
     cr_expect_lt(largest_difference(want[i], got[i]), k->error, "%s: %g", k->format,
                  largest_difference(want[i], got[i]));
   }
@@ -116,6 +126,49 @@ Test(small_weights, a_single_row_reads_them) {
       check(&CASES[i], 1, streams, false, false);
       check(&CASES[i], 1, streams, true, false);
     }
+}
+
+// x as its largest element is `top`, once: y of a single row of int4 weights, scheduled or as the model says it.
+static double *single_row(Ctx *c, double top, bool strict, bool scheduled) {
+  Module *m = model(c, 1, false, false);
+  Target target = *target_find(c, "x86-64-v3");
+  target.l2 = 1 << 10;
+  m->target = &target;
+  PassOptions o = {.opt_level = 2, .fp_strict = strict};
+  cr_assert(weight_format_parse("int4", &o.weights));
+  Type t = m->main->inputs.data[0]->type;
+  Tensor *x = numbers(c, &t, 99), *y;
+  tensor_set(x, 40, top);
+  cr_assert(passes_run(m, &o, scheduled ? NULL : "quantize_weights", NULL, NULL));
+  if (scheduled) cr_assert_eq(products(m, true), !strict);
+  cr_assert(eval_module(m, (const Tensor *[]){x}, &y));
+  double *out = NEW_ARRAY(c->arena, double, N);
+  for (int i = 0; i < N; i++) out[i] = tensor_get(y, i);
+  return out;
+}
+
+// Each group of elements is rounded by its own largest one: a large one costs those of the other groups nothing.
+Test(small_weights, rows_are_rounded_group_by_group) {
+  static const double tops[] = {0, 1e-30, 1000, 1e30};
+  for (int k = 0; k < ARRAY_LEN(tops); k++) {
+    Ctx *c = ctx_make();
+    const double *want = single_row(c, tops[k], false, false), *got = single_row(c, tops[k], false, true);
+    double own = 32 * 1.1 * fmax(tops[k], 1) / 65534, rest = (K - 32) * 1.1 / 65534;
+    for (int i = 0; i < N; i++)
+      cr_expect_lt(fabs(got[i] - want[i]), own + rest, "%g: %g, not %g", tops[k], got[i], want[i]);
+    arena_free(c->arena);
+  }
+}
+
+Test(small_weights, rows_with_nan_or_infinity_and_strict_ones) {
+  Ctx *c = ctx_make();
+  const double *nan = single_row(c, NAN, false, true), *infinite = single_row(c, INFINITY, false, true);
+  const double *want = single_row(c, 1000, true, false), *strict = single_row(c, 1000, true, true);
+  for (int i = 0; i < N; i++) {
+    cr_expect(isnan(nan[i]) && isnan(infinite[i]));
+    cr_expect_float_eq(strict[i], want[i], 1e-3);
+  }
+  arena_free(c->arena);
 }
 
 Test(small_weights, a_table_that_is_a_products_weights_too) {
