@@ -4,9 +4,15 @@ SPDX-License-Identifier: Apache-2.0
 
 ONNX Runtime and OpenVINO run bench/.models/gpt2_step.onnx, whose weights are made smaller by the engines' own tools, once;
 llama.cpp runs a GGUF file of the same shape with random weights. What is not installed is not compared with.
+
+    bench/.venv/bin/python bench/decode_peers.py --ingot build     # does llama.cpp compute what Ingot does?
+
+gives both the same weights and tokens, and compares the logits of every width with those of Ingot in f32.
 """
 
+import argparse
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -135,14 +141,36 @@ class LlamaCpp:
     def run(self):
         self.decode(1)
 
+    def logits(self, tokens):
+        """Of the token behind these, which are all there are."""
+        self.lib.llama_memory_clear(self.lib.llama_get_memory(self.context), True)
+        self.tokens = (self.lib.llama_token * len(tokens))(*map(int, tokens))
+        self.decode(len(tokens))
+        return np.ctypeslib.as_array(self.lib.llama_get_logits_ith(self.context, -1), (VOCABULARY,)).copy()
+
+
+def matrices():
+    """(name in GGUF, name in gpt2_decode.yaml, weights [outputs, inputs]) of each matrix, the same every time."""
+    rng = np.random.default_rng(1)
+
+    def of(gguf, ingot, rows, columns):
+        return gguf, ingot, rng.standard_normal((rows, columns), np.float32) * np.float32(0.02)
+
+    yield of("token_embd", "wte", VOCABULARY, WIDTH)
+    yield of("position_embd", "wpe", CONTEXT, WIDTH)
+    for i in range(BLOCKS):
+        yield of(f"blk.{i}.attn_qkv", f"h.{i}.attn.qkv", 3 * WIDTH, WIDTH)
+        yield of(f"blk.{i}.attn_output", f"h.{i}.attn.proj", WIDTH, WIDTH)
+        yield of(f"blk.{i}.ffn_up", f"h.{i}.mlp.fc", 4 * WIDTH, WIDTH)
+        yield of(f"blk.{i}.ffn_down", f"h.{i}.mlp.proj", WIDTH, 4 * WIDTH)
+
 
 def write_gguf(path, width):
-    """A GPT-2 small with random weights. Vectors stay f32, as llama.cpp's own files have them."""
+    """A GPT-2 small with random weights. Vectors and positions stay f32, as llama.cpp's own files have them."""
     import gguf
     from gguf import quants
     kinds = gguf.GGMLQuantizationType
     kind = {"f32": kinds.F32, "f16": kinds.F16, "int8": kinds.Q8_0, "int4": kinds.Q4_0}[width]
-    rng = np.random.default_rng(1)
     writer = gguf.GGUFWriter(path, "gpt2")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
@@ -156,28 +184,14 @@ def write_gguf(path, width):
     def vector(name, size, value):
         writer.add_tensor(name, np.full(size, value, np.float32))
 
-    def matrix(name, rows, columns, kind=kind):
-        data = quants.quantize(rng.standard_normal((rows, columns), np.float32) * np.float32(0.02), kind)
-        writer.add_tensor(name, data, raw_dtype=kind)
-
-    def linear(name, inputs, outputs):
-        matrix(f"{name}.weight", outputs, inputs)
-        vector(f"{name}.bias", outputs, 0)
-
-    def norm(name):
+    for name, _, data in matrices():
+        as_kind = kinds.F32 if name == "position_embd" else kind
+        writer.add_tensor(f"{name}.weight", quants.quantize(data, as_kind), raw_dtype=as_kind)
+        if name.startswith("blk"):
+            vector(f"{name}.bias", data.shape[0], 0)
+    for name in ["output_norm", *(f"blk.{i}.{norm}_norm" for i in range(BLOCKS) for norm in ("attn", "ffn"))]:
         vector(f"{name}.weight", WIDTH, 1)
         vector(f"{name}.bias", WIDTH, 0)
-
-    matrix("token_embd.weight", VOCABULARY, WIDTH)
-    matrix("position_embd.weight", CONTEXT, WIDTH, kinds.F32)
-    for i in range(BLOCKS):
-        norm(f"blk.{i}.attn_norm")
-        linear(f"blk.{i}.attn_qkv", WIDTH, 3 * WIDTH)
-        linear(f"blk.{i}.attn_output", WIDTH, WIDTH)
-        norm(f"blk.{i}.ffn_norm")
-        linear(f"blk.{i}.ffn_up", WIDTH, 4 * WIDTH)
-        linear(f"blk.{i}.ffn_down", 4 * WIDTH, WIDTH)
-    norm("output_norm")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -194,3 +208,40 @@ def peers(widths, threads):
                 yield peer.name, width, peer.cache_bits, peer(width, threads)
             except Exception as error:  # what does not run is not compared with
                 print(f"{peer.name} {width}: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def ingot_logits(build, tokens):
+    """Ingot's in f32, with the weights that the GGUF files are made of."""
+    weights = made("gpt2_same.npz", lambda to: np.savez(to, **{f"{name}.weight": x for _, name, x in matrices()}))
+    model, library, given, result = (os.path.join(CACHE, f"gpt2_same{end}")
+                                     for end in (".yaml", ".so", "_tokens.npy", "_logits.npy"))
+    with open(os.path.join(HERE, "gpt2_decode.yaml"), encoding="utf-8") as f:
+        text = f.read()
+    with open(model, "w", encoding="utf-8") as f:
+        f.write(text.replace("weights: {", f"weights: {{file: {os.path.basename(weights)}, "))
+    np.save(given, tokens.reshape(1, -1))
+    tool = os.path.join(build, "tools", "ingot")
+    subprocess.run([tool, "compile", f"--dim=T={len(tokens)}", "-o", library, model], check=True)
+    subprocess.run([tool, "run", library, f"--input=tokens={given}", f"--output=logits={result}"], check=True,
+                   stdout=subprocess.DEVNULL)
+    return np.load(result).reshape(-1)
+
+
+def check(build):
+    """Compares llama.cpp with Ingot: the same weights and tokens, the logits of every width."""
+    # What llama.cpp may differ by, normwise: a cache and a table for GELU of f16; then what is lost in the weights.
+    allowed = {"f32": 0.005, "f16": 0.005, "int8": 0.03, "int4": 0.3}
+    tokens = np.arange(3, 12, dtype=np.int64) * 4567 % VOCABULARY
+    want, wrong = ingot_logits(build, tokens), 0
+    for width, most in allowed.items():
+        got = LlamaCpp(width, 1).logits(tokens)
+        error = np.linalg.norm(got - want) / np.linalg.norm(want)
+        print(f"llama.cpp {width}: normwise difference {error:.2g} from Ingot in f32, {most} allowed")
+        wrong |= not error <= most
+    return int(wrong)
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description=check.__doc__)
+    arguments.add_argument("--ingot", default="build", help="build folder")
+    sys.exit(check(arguments.parse_args().ingot))
