@@ -146,9 +146,9 @@ float bf16_to_f32(uint16_t h);
   X(OR, "|", 2, 'i')                                                                                         \
   X(XOR, "^", 2, 'i')                                                                                        \
   X(SHL, "<<", 2, 'i')                                                                                       \
-  X(SHR, ">>", 2, 'i') /* arithmetic for signed types */                                                     \
-  X(DOT16, "dot16", 2, 'f') /* of i32, as pairs of signed 16-bit numbers: low * low + high * high, which may wrap */\
-  X(EQ, "==", 2, 'i')  /* comparisons give bool; with NaN all but != are false */                            \
+  X(SHR, ">>", 2, 'i')      /* arithmetic for signed types */                                                \
+  X(DOT16, "dot16", 2, 'f') /* of pairs of i16 in i32s: low * low + high * high, which may wrap */           \
+  X(EQ, "==", 2, 'i')       /* comparisons give bool; with NaN all but != are false */                       \
   X(NE, "!=", 2, 'i')                                                                                        \
   X(LT, "<", 2, 'i')                                                                                         \
   X(LE, "<=", 2, 'i')   /* > and >= are parsed and become these with swapped operands */                     \
