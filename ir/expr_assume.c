@@ -319,20 +319,38 @@ static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth) {
   return depth > 0 && l->n > 1 ? narrow_by_division(c, l, r, depth) : r;
 }
 
-// l with x as x//d*d + x%d, x%d being `digit`; false if x is not in l.
+// How often the sum x goes into l, by the smallest of its terms; 0: it does not.
+static int64_t times_in(const Linear *l, const Linear *x) {
+  Term least = {NULL, INT64_MAX};
+  for (int i = 0; i < x->n; i++)
+    if (x->term[i].coeff > 0 && x->term[i].coeff < least.coeff) least = x->term[i];
+  for (int i = 0; i < l->n; i++)
+    if (l->term[i].atom == least.atom && l->term[i].coeff % least.coeff == 0)
+      return l->term[i].coeff / least.coeff;
+  return 0;
+}
+
+// Does d divide the coefficients in l of what x is made of?
+static bool divides_terms(int64_t d, const Linear *l, const Linear *x) {
+  for (int i = 0; i < l->n; i++)
+    for (int j = 0; j < x->n; j++)
+      if (l->term[i].atom == x->term[j].atom && l->term[i].coeff % d) return false;
+  return true;
+}
+
+// l with x as x//d*d + x%d, x%d being `digit`; false if x is not in l, but for multiples of d.
 static bool take_digit_apart(Ctx *c, const Linear *l, const Expr *digit, Linear *apart) {
   int64_t d, whole;
-  if (digit->op != E_MOD || !expr_is_const_int(digit->args[1], &d) || d < 1) return false;
-  for (int i = 0; i < l->n; i++) {
-    int64_t k = l->term[i].coeff;
-    if (l->term[i].atom != digit->args[0] || !mul_ok(k, d, &whole)) continue;
-    const Expr *rest = ex_binary(c, E_FDIV, digit->args[0], digit->args[1]);
-    Linear x = {.n = 1, .term = {{digit->args[0], 1}}};
-    Linear digits = {.n = 2, .term = {{rest, whole}, {digit, k}}};
-    *apart = *l;
-    return linear_add(apart, &x, -k) && linear_add(apart, &digits, 1);
-  }
-  return false;
+  Linear x;
+  if (digit->op != E_MOD || !expr_is_const_int(digit->args[1], &d) || d < 2) return false;
+  if (!linear_of(digit->args[0], &x)) return false;
+  int64_t k = times_in(l, &x);
+  if (k == 0 || !mul_ok(k, d, &whole)) return false;
+  *apart = *l;
+  if (!linear_add(apart, &x, -k) || !divides_terms(whole, apart, &x)) return false;
+  const Expr *rest = ex_binary(c, E_FDIV, digit->args[0], digit->args[1]);
+  Linear digits = {.n = 2, .term = {{rest, whole}, {digit, k}}};
+  return linear_add(apart, &digits, 1);
 }
 
 // The range of l by way of the digits among the terms of `of`.
@@ -395,6 +413,23 @@ Range assume_narrow(Ctx *c, const Expr *e, Range r) {
   return now;
 }
 
+// What all facts together say of an end of x moves it on to a number whose remainder is known.
+static void settle_remainders(Ctx *c, Assume *a) {
+  int before = a->facts.n;
+  bool any = false;
+  a->digit_depth = DIGIT_DEPTH; // they have no part in it
+  for (int i = 0; i < before; i++) {
+    Fact f = a->facts.data[i];
+    if (f.form->op != E_MOD) continue;
+    add_remainder_fact(c, a, f.form, f.range);
+    any = true;
+  }
+  a->digit_depth = 0;
+  if (!any) return;
+  memo_give(c, a->ranges);
+  a->ranges = memo_take(c);
+}
+
 static Assume *assume_push(Ctx *c, const Expr *p, bool truth) {
   Assume *a = NEW(c->arena, Assume);
   a->outer = c->exprs->assume;
@@ -406,6 +441,7 @@ static Assume *assume_push(Ctx *c, const Expr *p, bool truth) {
     a->budget = a->outer->budget;
   }
   c->exprs->assume = a;
+  settle_remainders(c, a);
   return a;
 }
 
