@@ -1,5 +1,5 @@
 // attention_single.c: attention for one query at a time, as in generation: bound by the bytes of keys and values,
-// each of which is read once, front to back, for several heads together.
+// each of which is read once, for several heads together, in several streams side by side.
 // SPDX-License-Identifier: Apache-2.0
 #include <math.h>
 
@@ -22,8 +22,10 @@ typedef struct Emit {
   const Expr *head0;         // the first of them
   bool in_registers;         // their results are until all values are added
   int chains, keys;          // sums of one result; keys whose values are added in one iteration
+  int streams;               // parts of the keys that are read side by side, see key_number
   const Expr *at[MAX_RANK];  // the leading dims, at the present head
   const Expr *first, *count; // of the keys that the query sees
+  const Expr *part;          // how many keys a stream has
   const Expr *score;         // of one of them
   Value *q, *s;              // [heads, size], [heads, keys]
   Value *top, *total;        // [heads, width], [heads, 1]
@@ -122,6 +124,7 @@ static void find_keys(Emit *s) {
   if (!expr_bounds(c, s->count, NULL, &lo, &hi) || lo < 0)
     s->count = ex_binary(c, E_MAX, s->count, idx(s, 0));
   s->count = lower_let(s->l, "count", s->count);
+  s->part = lower_let(s->l, "part", ex_binary(c, E_FDIV, s->count, idx(s, s->streams)));
   s->score = r.score;
 }
 
@@ -159,23 +162,40 @@ static const Expr *larger(const Emit *s, const Expr *a, const Expr *b) {
   return ex_select(s->c, ex_binary(s->c, E_LT, a, b), b, a); // NaN goes through exp, not through here
 }
 
-// The scores of a vector of keys from number `at` of those that are seen, for each head. The last ones may not exist:
-// they are computed from the last key that does, and hidden.
-static void score_vector(Emit *s, const Expr *at, bool last) {
+// A core gets more from memory through several streams than through one (half as much again on Zen 3), so the keys are
+// cut into as many parts of equal length, which are read side by side: scores lie in the order in which they are
+// made, one key of each part after the other. Keys that are left over come last.
+
+// The key, counted from the first that is seen, whose score is number round * streams + stream.
+static const Expr *key_number(const Emit *s, const Expr *round, const Expr *stream) {
+  return ex_add(s->c, round, ex_mul(s->c, s->part, stream));
+}
+
+// The number of the first score, and key, that is left over.
+static const Expr *left_over(const Emit *s) {
+  return ex_mul(s->c, s->part, idx(s, s->streams));
+}
+
+// The scores of a vector of keys for each head, from number `at` on: those of this round in the streams from `stream`
+// on. No round: keys that are left over, of which the last ones may not exist: they are computed from the last one that
+// does, and hidden.
+static void score_vector(Emit *s, const Expr *at, const Expr *round, int stream) {
   Ctx *c = s->c;
   LowerMark heads, vec;
+  bool last = !round;
   const Expr *key[64], *final = ex_sub(c, s->count, idx(s, 1));
   for (int r = 0; r < s->width; r++) {
-    key[r] = ex_add(c, at, idx(s, r));
-    if (last) key[r] = ex_binary(c, E_MIN, key[r], final);
+    key[r] = last ? ex_binary(c, E_MIN, ex_add(c, at, idx(s, r)), final)
+                  : key_number(s, round, idx(s, stream + r));
     key[r] = ex_add(c, s->first, key[r]);
     if (last) key[r] = lower_let(s->l, "key", key[r]);
   }
   const Expr *g = begin_heads(s, &heads, LOOP_SERIAL);
   Value *dots = registers(s, "dots", 1, s->width);
   dot_products(s, g, dots, key);
-  const Expr *v = begin_vector(s, &vec, s->width), *i = ex_add(c, at, v), *real = i;
-  if (last) real = ex_binary(c, E_MIN, i, final);
+  const Expr *v = begin_vector(s, &vec, s->width), *i = ex_add(c, at, v);
+  const Expr *real =
+      last ? ex_binary(c, E_MIN, i, final) : key_number(s, round, ex_add(c, idx(s, stream), v));
   const Expr *e = expr_replace(c, s->score, s->a->dot, load(s, dots, idx(s, 0), v));
   e = place(s, attention_put(c, e, s->a->key, ex_add(c, s->first, real)));
   if (last) e = ex_select(c, ex_binary(c, E_LT, i, s->count), e, ex_num(c, DT_F32, -INFINITY));
@@ -189,12 +209,15 @@ static void score_vector(Emit *s, const Expr *at, bool last) {
 static void scores(Emit *s) {
   Ctx *c = s->c;
   LowerMark mark;
-  const Expr *width = idx(s, s->width), *whole = ex_binary(c, E_FDIV, s->count, width);
-  const Expr *b = begin(s, &mark, "b", LOOP_SERIAL, whole);
-  score_vector(s, ex_mul(c, b, width), false);
+  const Expr *width = idx(s, s->width), *rest = left_over(s);
+  const Expr *b = begin(s, &mark, "b", LOOP_SERIAL, s->part);
+  for (int stream = 0; stream < s->streams; stream += s->width)
+    score_vector(s, ex_add(c, ex_mul(c, b, idx(s, s->streams)), idx(s, stream)), b, stream);
   lower_end(s->l, &mark);
-  lower_if(s->l, ex_binary(c, E_LT, ex_mul(c, whole, width), s->count), &mark);
-  score_vector(s, ex_mul(c, whole, width), true);
+  const Expr *vectors =
+      ex_binary(c, E_FDIV, ex_add(c, ex_sub(c, s->count, rest), idx(s, s->width - 1)), width);
+  b = begin(s, &mark, "rest", LOOP_SERIAL, vectors);
+  score_vector(s, ex_add(c, rest, ex_mul(c, b, width)), NULL, 0);
   lower_end(s->l, &mark);
 }
 
@@ -251,34 +274,33 @@ static void store_result(Emit *s, const Expr *g, Value *acc, const Expr *row) {
   lower_end(s->l, &mark);
 }
 
-// Adds the value of key number j of those that are seen, by its weight for head g, to a sum.
-static void add_value(Emit *s, const Expr *g, Value *acc, const Expr *row, const Expr *j) {
+// Adds the value of a key of those that are seen, by the weight for head g that is number j, to a sum.
+static void add_value(Emit *s, const Expr *g, Value *acc, const Expr *row, const Expr *j, const Expr *key) {
   LowerMark vec;
   const Expr *w = lower_let(s->l, "w", load(s, s->s, g, j));
-  const Expr *v = begin_vector(s, &vec, s->cols), *key = ex_add(s->c, s->first, j);
-  const Expr *e = attention_put(s->c, attention_put(s->c, s->a->v, s->a->key, key), s->a->col, v);
-  store(s, acc, row, v, STORE_SET, multiply_add(s, w, place(s, e), load(s, acc, row, v)));
+  const Expr *v = begin_vector(s, &vec, s->cols);
+  const Expr *e = attention_put(s->c, s->a->v, s->a->key, ex_add(s->c, s->first, key));
+  e = place(s, attention_put(s->c, e, s->a->col, v));
+  store(s, acc, row, v, STORE_SET, multiply_add(s, w, e, load(s, acc, row, v)));
   lower_end(s->l, &vec);
 }
 
-// `n` keys from number j on, for all heads. Sums in memory are fetched for that.
-static void add_keys(Emit *s, Value *acc, const Expr *j, int n) {
-  LowerMark heads, unroll;
+// key[n], whose weights are those from number j on, for all heads. Sums in memory are fetched for that.
+static void add_keys(Emit *s, Value *acc, const Expr *j, const Expr *const *key, int n) {
+  LowerMark heads;
   if (s->in_registers) {
-    const Expr *k = begin(s, &unroll, "k", LOOP_UNROLL, idx(s, n));
-    const Expr *g = begin_heads(s, &heads, LOOP_UNROLL),
-               *chain = ex_binary(s->c, E_MOD, k, idx(s, s->chains));
-    add_value(s, g, acc, ex_add(s->c, ex_mul(s->c, g, idx(s, s->chains)), chain), ex_add(s->c, j, k));
-    lower_end(s->l, &heads);
-    lower_end(s->l, &unroll);
+    for (int k = 0; k < n; k++) {
+      const Expr *g = begin_heads(s, &heads, LOOP_UNROLL);
+      const Expr *row = ex_add(s->c, ex_mul(s->c, g, idx(s, s->chains)), idx(s, k % s->chains));
+      add_value(s, g, acc, row, ex_add(s->c, j, idx(s, k)), key[k]);
+      lower_end(s->l, &heads);
+    }
     return;
   }
   const Expr *g = begin_heads(s, &heads, LOOP_SERIAL), *zero = idx(s, 0);
   Value *sum = registers(s, "sum", 1, s->cols);
   copy(s, sum, zero, acc, g);
-  const Expr *k = begin(s, &unroll, "k", LOOP_UNROLL, idx(s, n));
-  add_value(s, g, sum, zero, ex_add(s->c, j, k));
-  lower_end(s->l, &unroll);
+  for (int k = 0; k < n; k++) add_value(s, g, sum, zero, ex_add(s->c, j, idx(s, k)), key[k]);
   copy(s, acc, g, sum, zero);
   lower_end(s->l, &heads);
 }
@@ -286,14 +308,18 @@ static void add_keys(Emit *s, Value *acc, const Expr *j, int n) {
 static void all_keys(Emit *s, Value *acc) {
   Ctx *c = s->c;
   LowerMark loop;
-  const Expr *n = s->count, *keys = idx(s, s->keys), *whole = ex_binary(c, E_FDIV, n, keys);
-  const Expr *t = begin(s, &loop, "tile", LOOP_SERIAL, whole);
-  add_keys(s, acc, ex_mul(c, t, keys), s->keys);
+  const Expr *n = s->count, *from = left_over(s);
+  const Expr *t = begin(s, &loop, "round", LOOP_SERIAL, s->part), *j = ex_mul(c, t, idx(s, s->streams));
+  for (int stream = 0; stream < s->streams; stream += s->keys) {
+    const Expr *key[MAX_KEYS];
+    for (int k = 0; k < s->keys; k++) key[k] = key_number(s, t, idx(s, stream + k));
+    add_keys(s, acc, ex_add(c, j, idx(s, stream)), key, s->keys);
+  }
   lower_end(s->l, &loop);
-  const Expr *r = begin(s, &loop, "rest", LOOP_SERIAL, ex_binary(c, E_MOD, n, keys));
+  const Expr *r = begin(s, &loop, "rest", LOOP_SERIAL, ex_sub(c, n, from));
   // What the minimum says is plain, but not to the prover.
-  r = ex_binary(c, E_MIN, ex_add(c, ex_mul(c, whole, keys), r), ex_sub(c, n, idx(s, 1)));
-  add_keys(s, acc, lower_let(s->l, "key", r), 1);
+  r = lower_let(s->l, "key", ex_binary(c, E_MIN, ex_add(c, from, r), ex_sub(c, n, idx(s, 1))));
+  add_keys(s, acc, r, &r, 1);
   lower_end(s->l, &loop);
 }
 
@@ -365,6 +391,7 @@ void attention_emit_single(Lower *l, const Attention *a, const Expr *row, const 
   s.lanes = attention_lanes(l->target, s.size);
   s.width = l->target->vector_bytes / dtype_bytes(DT_F32);
   choose_sums(&s);
+  s.streams = s.width > s.keys ? s.width : s.keys;
   alloc_buffers(&s);
   load_queries(&s);
   find_keys(&s);
