@@ -96,7 +96,7 @@ static const Target *target_for(Check *k, World *w, const Target *t) {
 static Module *parse(Check *k, World *w) {
   Module *m = module_parse(w->c, source_from_text(w->arena, "model.ing", k->text));
   if (!m) fail(k, w, "does not parse");
-  if (m && !m->target) m->target = target_for(k, w, target_default(w->c));
+  if (m) m->target = target_for(k, w, m->target ? m->target : target_default(w->c));
   return m;
 }
 
@@ -352,6 +352,32 @@ static bool run_passes(Check *k, World *w, Way way) {
 
 // ---- compiled code ------------------------------------------------------------------------------------------------
 
+// Says of kernels that they take much longer than they do, so that small ones, too, are cut for threads and their parts
+// shared.
+static void make_dear(Graph *g) {
+  for (Node *n = g->first; n; n = n->next) {
+    if (n->kernel) n->kernel->flops += 100000000;
+    for (int i = 0; i < n->nregions; i++) make_dear(n->region[i]);
+  }
+}
+
+enum { MORE_THREADS = 7, RUNS = 2 }; // more than there are cores; of each number, since who is late differs
+
+// The trial with more threads gives the bits of one.
+static bool run_threads(Check *k, World *w, Jit *jit, int t, Tensor *const *one, int max_threads) {
+  Tensor **more = NEW_ARRAY(w->arena, Tensor *, k->nout + 1);
+  Rng r = {k->options->choice ^ 0x7ead5};
+  int most = rng_chance(&r, 30) ? MORE_THREADS : max_threads;
+  for (int threads = 2; threads <= most; threads++) {
+    if (threads > max_threads) threads = most;
+    for (int i = 0; i < RUNS; i++) {
+      if (!jit_run(jit, k->trial[t].in, more, threads)) return fail(k, w, "does not run");
+      if (!same_bits(k, w, one, more, threads)) return false;
+    }
+  }
+  return true;
+}
+
 static bool run_compiled(Check *k, World *w, int opt, const char *target, int max_threads) {
   PassOptions o = pass_options(k, opt);
   CodegenOptions co = {.emit = EMIT_OBJECT, .jobs = 1, .opt_level = opt, .fp_strict = o.fp_strict};
@@ -360,19 +386,17 @@ static bool run_compiled(Check *k, World *w, int opt, const char *target, int ma
   if (!m) return false;
   m->target = target_for(k, w, target_find(w->c, target));
   if (!passes_run(m, &o, NULL, NULL, NULL)) return fail(k, w, "the passes fail");
+  Rng r = {k->options->choice ^ 0xdea4};
+  if (rng_chance(&r, 50)) make_dear(m->main);
   Jit *jit = jit_compile(m, &co);
   if (!jit) return fail(k, w, "does not compile");
-  Tensor **one = NEW_ARRAY(w->arena, Tensor *, k->nout + 1),
-         **more = NEW_ARRAY(w->arena, Tensor *, k->nout + 1);
+  Tensor **one = NEW_ARRAY(w->arena, Tensor *, k->nout + 1);
   for (int t = 0; t < k->ntrials; t++) {
     stage(k, "O%d %s run", opt, target);
     if (!jit_run(jit, k->trial[t].in, one, 1)) return fail(k, w, "does not run");
     if (!compare(k, w, t, one)) return false;
-    for (int threads = 2; threads <= max_threads; threads++) {
-      stage(k, "O%d %s run with threads", opt, target);
-      if (!jit_run(jit, k->trial[t].in, more, threads)) return fail(k, w, "does not run");
-      if (!same_bits(k, w, one, more, threads)) return false;
-    }
+    stage(k, "O%d %s run with threads", opt, target);
+    if (!run_threads(k, w, jit, t, one, max_threads)) return false;
   }
   k->report->compiled++;
   return true;

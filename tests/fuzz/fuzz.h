@@ -49,6 +49,8 @@ Value *gen_operand(Gen *g, const Op *op, const char *type, int min_rank, int max
 Value *gen_operand_of(Gen *g, DType t, int min_rank, int max_rank);
 // Of exactly this type: of the pool if there is one, else a new leaf of that kind.
 Value *gen_shaped(Gen *g, const char *kind, const Type *t);
+// A new constant, of a static type.
+Value *gen_constant(Gen *g, const char *kind, const Type *t);
 // A new leaf of the kind, dtype and extents.
 Value *gen_leaf_of(Gen *g, const char *kind, DType t, int rank, const int64_t *dims);
 int64_t *gen_ints(Gen *g, int n); // zeroed, in the arena

@@ -107,6 +107,15 @@ Value *gen_leaf(Gen *g, const char *kind, const Type *t) {
   return v;
 }
 
+Value *gen_constant(Gen *g, const char *kind, const Type *t) {
+  const char *name = arena_printf(g->c->arena, "%s%d", kind, g->serial++);
+  Tensor *x = fuzz_tensor(g->c, name, t);
+  Value *v = graph_const(g->graph, name, x, NO_LOC);
+  v->info = x;
+  pool_add(g, v);
+  return v;
+}
+
 Value *gen_leaf_of(Gen *g, const char *kind, DType t, int rank, const int64_t *dims) {
   Type type = type_make(t, rank, dims);
   return gen_leaf(g, kind, &type);

@@ -63,7 +63,12 @@ static const char *some_kind(Gen *g) {
   return rng_pick(&g->rng, kinds);
 }
 
-static Value *broadcasting(Gen *g, const Op *op, const OpParam *p, const Value *x, DType dt) {
+// What tells of a float and makes none: infinities, NaN and zeros with signs do not spread from there.
+static bool only_tells(const Op *op) {
+  return op->nout == 1 && strcmp(op->out[0], "bool") == 0;
+}
+
+static Value *broadcasting(Gen *g, const Op *op, const OpParam *p, const Value *x, DType dt, bool special) {
   const Type *out = &x->type;
   for (int i = g->pool.n - 1; i >= 0; i--) { // one that happens to fit
     Value *v = g->pool.data[i];
@@ -74,7 +79,7 @@ static Value *broadcasting(Gen *g, const Op *op, const OpParam *p, const Value *
   }
   (void)op, (void)p;
   Type t = rng_chance(&g->rng, 15) ? type_make(dt, 0, NULL) : narrower(g, out, dt);
-  return gen_leaf(g, some_kind(g), &t);
+  return gen_leaf(g, special ? "s" : some_kind(g), &t);
 }
 
 Node *make_generic(Gen *g, const Op *op) {
@@ -82,17 +87,18 @@ Node *make_generic(Gen *g, const Op *op) {
   Attr attrs[MAX_CALL];
   Value *first = NULL;
   DType of[128] = {0}; // by type variable
+  bool special = only_tells(op) && rng_chance(&g->rng, 40);
   for (int i = 0; i < op->nin; i++) {
     const OpParam *p = &op->in[i];
     bool variable = p->type[1] == '\0';
     if (p->optional && rng_chance(&g->rng, 40)) continue;
     if (!first) {
-      in[i] = first = rng_chance(&g->rng, 75) ? gen_operand(g, op, p->type, 0, 6) : NULL;
+      in[i] = first = !special && rng_chance(&g->rng, 75) ? gen_operand(g, op, p->type, 0, 6) : NULL;
       Type t = first ? first->type : gen_type(g, gen_dtype(g, op, p->type), 0, 4);
-      if (!first) in[i] = first = gen_leaf(g, some_kind(g), &t);
+      if (!first) in[i] = first = gen_leaf(g, special ? "s" : some_kind(g), &t);
     } else {
       DType dt = variable && of[(int)p->type[0]] ? of[(int)p->type[0]] - 1 : gen_dtype(g, op, p->type);
-      in[i] = broadcasting(g, op, p, first, dt);
+      in[i] = broadcasting(g, op, p, first, dt, special);
     }
     if (variable) of[(int)p->type[0]] = in[i]->type.dtype + 1;
   }

@@ -41,6 +41,10 @@ static Node *make_attention(Gen *g, const Op *op) {
           d = rng_range(&g->rng, 1, 17), dv = rng_chance(&g->rng, 70) ? d : rng_range(&g->rng, 1, 9);
   if (rng_chance(&g->rng, 50)) d = dv = 8 * rng_range(&g->rng, 1, 4); // whole vectors
   if (rng_chance(&g->rng, 20)) tq = rng_range(&g->rng, 17, 70), tk = rng_range(&g->rng, 17, 90);
+  if (rng_chance(&g->rng, 20)) { // many keys for few queries: several blocks of keys
+    tq = rng_range(&g->rng, 4, 20), tk = rng_range(&g->rng, 60, 260);
+    heads = kv = rng_range(&g->rng, 1, 2);
+  }
   int64_t batch = rng_range(&g->rng, 1, 2), mask_dims[2] = {tq, tk};
   DType t = rng_chance(&g->rng, 70) ? DT_F32 : gen_dtype(g, op, "T");
   Type q = type_make(t, 4, (int64_t[]){batch, heads, tq, d}),

@@ -66,6 +66,10 @@ static const char *const PAIRS[][2] = {
     {"resize", "conv"},
     {"layer_norm", "linear"},
     {"mul", "reduce_sum"},
+    {"mul", "reduce_max"},
+    {"mul", "reduce_min"},
+    {"mul", "max_pool"},
+    {"div", "reduce_max"},
     {"reverse_sequence", "slice"},
     {"tile", "reduce_max"},
     {"cumsum", "slice"},
@@ -128,21 +132,51 @@ static bool make_moved(Gen *g) {
 
 // ---- siblings ---------------------------------------------------------------------------------------------------------
 
-// Products of one value with weights of their own; with further products behind each, which leave it as it is.
+// Products of one value with weights of their own, which may be constants; with further products behind each, which leave
+// it as it is.
 static bool make_siblings(Gen *g) {
   static const char *const products[] = {"matmul", "linear", "linear", "conv"};
   const Op *op = op_find(g->c, rng_pick(&g->rng, products));
   Node *first = op ? gen_node(g, op) : NULL;
-  bool chained = rng_chance(&g->rng, 60);
+  bool chained = rng_chance(&g->rng, 60), constant = rng_chance(&g->rng, 50);
   if (first && chained) follow(g, "matmul");
-  for (int64_t more = rng_range(&g->rng, 1, 2); first && more > 0; more--) {
+  for (int64_t more = rng_range(&g->rng, 1, 2) + constant; first && more > 0; more--) {
     Value *in[3] = {first->in[0], first->in[1], first->nin > 2 ? first->in[2] : NULL};
     for (int k = 1; k < 3; k++)
-      if (in[k]) in[k] = gen_leaf(g, "n", &in[k]->type);
+      if (in[k])
+        in[k] = constant && gen_static(in[k]) ? gen_constant(g, "n", &in[k]->type)
+                                              : gen_leaf(g, "n", &in[k]->type);
     gen_build(g, op, in, first->nin, first->attr, first->op->nattr);
     if (chained) follow(g, "matmul");
   }
   return first != NULL;
+}
+
+// ---- many columns -----------------------------------------------------------------------------------------------------
+
+// A product of many steps and columns whose rows lie scattered: transposed, a plane apart, or with others between. The layout
+// pass gathers such rows. Large enough for several threads, which share the parts.
+static bool make_wide(Gen *g) {
+  static const int64_t steps[] = {31, 32, 33, 40, 48, 64, 65}, columns[] = {127, 128, 129, 144, 160};
+  int64_t k = rng_pick(&g->rng, steps), n = rng_pick(&g->rng, columns), h = rng_range(&g->rng, 1, 6),
+          w = rng_range(&g->rng, 2, 7), *stride = gen_ints(g, 2);
+  const Op *conv = op_find(g->c, "conv"), *linear = op_find(g->c, "linear");
+  Node *y;
+  if (rng_chance(&g->rng, 50)) {
+    Value *x = gen_leaf_of(g, "n", DT_F32, 4, (int64_t[]){1, k, h, w});
+    stride[0] = stride[1] = rng_range(&g->rng, 1, 2);
+    y = gen_build(g, conv, IN(x, gen_leaf_of(g, "n", DT_F32, 4, (int64_t[]){n, k, 1, 1})),
+                  ATTRS(A_INTS("stride", stride, 2)));
+  } else {
+    bool swapped = rng_chance(&g->rng, 50);
+    Value *x = gen_leaf_of(g, "n", DT_F32, 2, (int64_t[]){k, h * w});
+    y = gen_build(g, linear,
+                  IN(x, gen_leaf_of(g, "n", DT_F32, 2, (int64_t[]){swapped ? n : k, swapped ? k : n})),
+                  ATTRS(A_BOOL("transpose_x", true), A_BOOL("transpose_w", swapped)));
+  }
+  static const char *const behind[] = {"transpose", "softmax", "gelu", "matmul", "layer_norm", "reduce_sum"};
+  for (int64_t more = rng_range(&g->rng, 0, 2); y && more > 0; more--) follow(g, rng_pick(&g->rng, behind));
+  return y != NULL;
 }
 
 // ---- twins ----------------------------------------------------------------------------------------------------------
@@ -232,6 +266,7 @@ static bool make_with_constant(Gen *g) {
 
 bool make_motif(Gen *g) {
   int64_t kind = rng_below(&g->rng, 12);
+  if (rng_chance(&g->rng, 4)) return make_wide(g);
   if (kind < 2) return rng_chance(&g->rng, 60) ? make_moved(g) : make_siblings(g);
   return kind < 8 ? make_pair(g) : kind < 10 ? make_twin(g) : make_with_constant(g);
 }
