@@ -25,7 +25,8 @@ typedef struct Pieces {
   const char *out;
   Vec(OutFile *) files;
   Vec(LinkInput) inputs;
-  OutFile *beside; // the weights file, or the companion of LLVM IR and assembly; NULL: none
+  OutFile *beside;    // the weights file, or the companion of LLVM IR and assembly; NULL: none
+  const char *script; // for shared libraries: names the symbols that stay visible
 } Pieces;
 
 // A temporary file beside the output; NULL after reporting.
@@ -51,10 +52,9 @@ static bool add_objects(Pieces *k, const Compiled *objects) {
   return f && finish_piece(k, f, archive_write(k->plan->c, file_stream(f), objects), true);
 }
 
-static bool add_rodata(Pieces *k) {
-  if (k->plan->model.weights.bytes == 0 || k->plan->model.weights.file) return true;
+static bool add_rodata(Pieces *k, ConstantsForm form) {
   OutFile *f = new_piece(k, "constants");
-  return f && finish_piece(k, f, object_write(k->plan, file_stream(f)), false);
+  return f && finish_piece(k, f, object_write(k->plan, form, file_stream(f)), false);
 }
 
 static bool add_runtime(Pieces *k) {
@@ -97,7 +97,7 @@ static const char *version_script(Pieces *k) {
   return fflush(file_stream(f)) == 0 ? file_temp_path(f) : NULL;
 }
 
-// Everything that is linked, as inputs of the linker.
+// Everything that is linked but the constants, as inputs of the linker.
 static bool add_all(Pieces *k, TablesKind tables) {
   for (Plan *p = k->plan; p; p = p->next) {
     Compiled objects = {0};
@@ -105,32 +105,61 @@ static bool add_all(Pieces *k, TablesKind tables) {
     compiled_free(&objects);
     if (!ok) return false;
   }
-  return limit_stack(k->plan) && add_rodata(k) && add_runtime(k);
+  return limit_stack(k->plan) && add_runtime(k);
 }
 
 static bool is_wasm(const Plan *p) {
   return strcmp(p->m->target->runtime, "wasm32") == 0;
 }
 
-static bool write_shared(Pieces *k, OutFile *out) {
+// How the inputs become a file.
+typedef bool Linking(Pieces *k, const char *out);
+
+static bool as_shared(Pieces *k, const char *out) {
+  return link_shared(k->plan, k->inputs.data, k->inputs.n, k->script, out);
+}
+static bool as_module(Pieces *k, const char *out) {
+  return link_wasm(k->plan, k->inputs.data, k->inputs.n, out);
+}
+static bool as_executable(Pieces *k, const char *out) {
+  return link_executable(k->plan, k->inputs.data, k->inputs.n, out) && make_executable(k->plan, out);
+}
+static bool as_companion(Pieces *k, const char *out) {
+  return link_relocatable(k->plan, k->inputs.data, k->inputs.n, out);
+}
+static bool as_object(Pieces *k, const char *out) {
+  return as_companion(k, out) && localize_file(k->plan, out);
+}
+
+// Links the inputs and the constants, behind all others: with room for them that is filled afterwards, or as a whole
+// where the linker has made something else of the room.
+static bool link_all(Pieces *k, Linking *link, ConstantsForm form, const char *out) {
   const Plan *p = k->plan;
-  if (is_wasm(p))
-    return add_all(k, TABLES_STATIC) && link_wasm(p, k->inputs.data, k->inputs.n, file_temp_path(out));
+  if (p->model.weights.bytes == 0 || p->model.weights.file) return link(k, out);
+  int others = k->inputs.n;
+  if (form != CONSTANTS_WHOLE) {
+    if (!add_rodata(k, form) || !link(k, out)) return false;
+    FillResult filled = fill_file(p, form, out);
+    if (filled != FILL_NO_ROOM) return filled == FILL_DONE;
+    k->inputs.n = others;
+  }
+  return add_rodata(k, CONSTANTS_WHOLE) && link(k, out);
+}
+
+static bool write_shared(Pieces *k, OutFile *out) {
+  const char *path = file_temp_path(out);
+  if (is_wasm(k->plan)) return add_all(k, TABLES_STATIC) && link_all(k, as_module, CONSTANTS_WHOLE, path);
   if (!add_all(k, TABLES_SHARED)) return false;
-  const char *script = version_script(k);
-  return script && link_shared(p, k->inputs.data, k->inputs.n, script, file_temp_path(out));
+  k->script = version_script(k);
+  return k->script && link_all(k, as_shared, CONSTANTS_SEGMENT, path);
 }
 
 static bool write_executable(Pieces *k, OutFile *out) {
-  const char *path = file_temp_path(out);
-  return add_all(k, TABLES_EXECUTABLE) && link_executable(k->plan, k->inputs.data, k->inputs.n, path) &&
-         make_executable(k->plan, path);
+  return add_all(k, TABLES_EXECUTABLE) && link_all(k, as_executable, CONSTANTS_SEGMENT, file_temp_path(out));
 }
 
 static bool write_object(Pieces *k, OutFile *out) {
-  const char *path = file_temp_path(out);
-  return add_all(k, TABLES_STATIC) && link_relocatable(k->plan, k->inputs.data, k->inputs.n, path) &&
-         localize_file(k->plan, path);
+  return add_all(k, TABLES_STATIC) && link_all(k, as_object, CONSTANTS_ROOM, file_temp_path(out));
 }
 
 // The linker replaces the piece's file, so that its stream is of no use: the object is read by name.
@@ -201,8 +230,7 @@ static bool put_module(const Plan *p, LLVMModuleRef module, FILE *out) {
 static bool write_companion(Pieces *k) {
   const Plan *p = k->plan;
   k->beside = file_create(p->arena, p->c->diag, arena_printf(p->arena, "%s.data.o", file_stem(p, k->out)));
-  if (!k->beside || !add_rodata(k) || !add_runtime(k)) return false;
-  return link_relocatable(p, k->inputs.data, k->inputs.n, file_temp_path(k->beside));
+  return k->beside && add_runtime(k) && link_all(k, as_companion, CONSTANTS_ROOM, file_temp_path(k->beside));
 }
 
 // Sizes of stack frames are told as warnings, which only the workers want to know.

@@ -365,22 +365,74 @@ typedef Vec(LLVMMemoryBufferRef) Compiled; // in an order that depends on the pl
 // Compiles all kernels and the tables on options->jobs threads. Reports and returns false on failure.
 bool workers_compile(Plan *p, CompileForm form, TablesKind tables, Compiled *out);
 void compiled_free(Compiled *c);
+// How many threads options->jobs wants for work in so many parts.
+enum { JOBS_MAX = 256 };
+int codegen_jobs(const CodegenOptions *o, int parts);
 
 // ---- rodata.c: constants --------------------------------------------------------------------------------
 
-// Writes all constants, in their layouts, from offset 0 on.
-bool rodata_stream(const Plan *p, FILE *out);
+// Writes all constants, in their layouts, on options->jobs threads into the file from byte `at` on, where it has no
+// other bytes yet. False with errno on failure.
+bool rodata_write(const Plan *p, int fd, int64_t at);
 // Into memory of p->model.weights.bytes bytes.
 void rodata_fill(const Plan *p, void *to);
 // A file of its own, with its header; `hash` is that of the data.
 bool rodata_write_file(const Plan *p, FILE *out, uint64_t *hash);
 
-// ---- object.c, localize.c: object files -------------------------------------------------------------------
+// ---- object.c, localize.c, fill.c: object files -----------------------------------------------------------
 
-// An object file for the target that defines ingot_weights_<name>.
-bool object_write(const Plan *p, FILE *out);
+// What an object file has of the constants: all bytes; or only room for them, which fill_file fills when it is linked.
+typedef enum ConstantsForm { CONSTANTS_WHOLE, CONSTANTS_ROOM, CONSTANTS_SEGMENT } ConstantsForm;
+// An object file for the target that defines ingot_weights_<name>. ELF only: CONSTANTS_ROOM, for relocatable objects;
+// CONSTANTS_SEGMENT, for what is loaded.
+bool object_write(const Plan *p, ConstantsForm form, FILE *out);
+// Section names: of room in relocatable objects, as that of the whole, and of room that is loaded.
+const char *object_section(const Plan *p, ConstantsForm form);
+#define CONSTANTS_NOTE ".note.ingot" // its program header becomes that of the constants
 // Makes the hidden symbols of a relocatable ELF object local, in place. Reports and returns false on failure.
 bool localize_file(const Plan *p, const char *path);
+// Puts the constants into an ELF file that was linked with room for them. FILL_NO_ROOM: the linker has laid the file
+// out otherwise than expected; it is unchanged. FILL_FAILED has been reported.
+typedef enum FillResult { FILL_DONE, FILL_NO_ROOM, FILL_FAILED } FillResult;
+FillResult fill_file(const Plan *p, ConstantsForm form, const char *path);
+
+// ---- elf.c: ELF files as a linker has written them --------------------------------------------------------------
+
+// What differs between the two classes: sizes, and where fields are.
+typedef struct ElfClass {
+  int word; // bytes of an address
+  size_t shdr, phdr, sym;
+  size_t phoff, shoff, phentsize, phnum, shentsize, shnum, shstrndx;
+  size_t sh_flags, sh_addr, sh_offset, sh_size, sh_link, sh_info;
+  size_t info, shndx; // of symbols
+  size_t p_flags, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align;
+} ElfClass;
+
+typedef struct ElfImage {
+  int fd;
+  unsigned char *data; // mapped: what is written here is in the file
+  size_t size;
+  bool legal; // its headers are; without that only elf_close is allowed
+  const ElfClass *k;
+  unsigned type;          // ET_REL, ...
+  uint64_t table;         // section headers
+  unsigned sections;      //
+  unsigned names;         // the section of section names
+  uint64_t segment_table; // program headers
+  unsigned segments;
+} ElfImage;
+
+// False with errno where the file cannot be opened. To be closed in any case.
+bool elf_open(ElfImage *m, const char *path);
+void elf_close(ElfImage *m);
+// Little-endian numbers.
+uint64_t elf_get(const unsigned char *p, int bytes);
+void elf_set(unsigned char *p, uint64_t v, int bytes);
+unsigned char *elf_section(const ElfImage *m, unsigned i); // its header
+unsigned char *elf_segment(const ElfImage *m, unsigned i);
+unsigned elf_section_type(const ElfImage *m, unsigned i);
+bool elf_is_inside(const ElfImage *m, unsigned i);              // does the section lie in the file?
+unsigned elf_find_section(const ElfImage *m, const char *name); // 0: there is none
 
 // ---- archive.c, link.c: files ---------------------------------------------------------------------------
 

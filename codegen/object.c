@@ -1,4 +1,4 @@
-// object.c: object files that hold the constants and a symbol for them: ELF of both classes, WebAssembly.
+// object.c: object files that hold the constants, or room for them, and a symbol: ELF of both classes, WebAssembly.
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/internal.h"
 
@@ -7,6 +7,8 @@
 // From here on x86-64's small code model may not reach what lies behind the constants, so that they go into
 // a "large" section, which linkers put last.
 #define LARGE_BYTES ((int64_t)1 << 30)
+// Of what becomes a segment: every target's largest page.
+#define SEGMENT_ALIGN 65536
 
 static const char *symbol_name(const Plan *p) {
   return arena_printf(p->arena, "ingot_weights_%s", p->model.name);
@@ -42,12 +44,11 @@ static const ElfMachine *find_machine(const Target *t) {
   return NULL;
 }
 
-enum { S_NULL, S_DATA, S_SYMTAB, S_STRTAB, S_NAMES, S_STACK, SECTIONS };
+// The note is there in CONSTANTS_SEGMENT only.
+enum { S_NULL, S_DATA, S_SYMTAB, S_STRTAB, S_NAMES, S_STACK, S_NOTE, SECTIONS };
 
-// Section names; the data section's is one of the first two.
-static const char section_names[] =
-    "\0.rodata.ingot\0.lrodata.ingot\0.symtab\0.strtab\0.shstrtab\0.note.GNU-stack";
-enum { N_RODATA = 1, N_LRODATA = 15, N_SYMTAB = 30, N_STRTAB = 38, N_NAMES = 46, N_STACK = 56 };
+// A note of type 1 of "Ingot", without more.
+static const unsigned char note[] = {6, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 'I', 'n', 'g', 'o', 't', 0, 0, 0};
 
 typedef struct Section {
   unsigned name, type, link, info;
@@ -56,10 +57,12 @@ typedef struct Section {
 
 typedef struct ElfObject {
   const ElfMachine *machine;
+  ConstantsForm form;
   int word; // bytes of an address: 4 or 8
   Section section[SECTIONS];
+  int sections;
   uint64_t table; // where the section table begins
-  Str symbols, names;
+  Str symbols, names, section_names;
 } ElfObject;
 
 static void put_symbol(ElfObject *o, uint64_t size) {
@@ -72,25 +75,56 @@ static void put_symbol(ElfObject *o, uint64_t size) {
   if (o->word == 4) put_le(&o->symbols, info, 4);
 }
 
-static void lay_out(ElfObject *o, int64_t bytes, bool large) {
-  const uint64_t size[SECTIONS] = {[S_DATA] = (uint64_t)bytes,
+static bool is_large(const Plan *p) {
+  return strcmp(p->m->target->runtime, "x86_64") == 0 && p->model.weights.bytes > LARGE_BYTES;
+}
+
+const char *object_section(const Plan *p, ConstantsForm form) {
+  return form == CONSTANTS_SEGMENT ? ".ingot.constants" : is_large(p) ? ".lrodata.ingot" : ".rodata.ingot";
+}
+
+static uint64_t data_flags(const Plan *p, ConstantsForm form) {
+  if (form == CONSTANTS_SEGMENT) return SHF_ALLOC | SHF_WRITE; // so that it comes behind what is zeroed
+  return SHF_ALLOC | (is_large(p) ? 0x10000000 /* SHF_X86_64_LARGE */ : 0);
+}
+
+static unsigned add_name(ElfObject *o, const char *name) {
+  unsigned at = (unsigned)o->section_names.n;
+  str_put(&o->section_names, name, strlen(name) + 1);
+  return at;
+}
+
+static void lay_out(ElfObject *o, const Plan *p) {
+  static const char *const names[] = {
+      "", NULL, ".symtab", ".strtab", ".shstrtab", ".note.GNU-stack", CONSTANTS_NOTE};
+  static const unsigned type[SECTIONS] = {SHT_NULL,   SHT_NOBITS,   SHT_SYMTAB, SHT_STRTAB,
+                                          SHT_STRTAB, SHT_PROGBITS, SHT_NOTE},
+                        align[SECTIONS] = {0, INGOT_ALIGN, 8, 1, 1, 1, 4};
+  o->sections = o->form == CONSTANTS_SEGMENT ? SECTIONS : S_NOTE;
+  for (int i = 0; i < o->sections; i++)
+    o->section[i] = (Section){.name = add_name(o, i == S_DATA ? object_section(p, o->form) : names[i]),
+                              .type = type[i],
+                              .align = align[i]};
+  const uint64_t size[SECTIONS] = {[S_DATA] = (uint64_t)p->model.weights.bytes,
                                    [S_SYMTAB] = o->symbols.n,
                                    [S_STRTAB] = o->names.n,
-                                   [S_NAMES] = sizeof section_names};
-  static const unsigned type[SECTIONS] = {SHT_NULL,   SHT_PROGBITS, SHT_SYMTAB,
-                                          SHT_STRTAB, SHT_STRTAB,   SHT_PROGBITS};
-  static const unsigned align[SECTIONS] = {0, 64, 8, 1, 1, 1};
-  const unsigned name[SECTIONS] = {0, large ? N_LRODATA : N_RODATA, N_SYMTAB, N_STRTAB, N_NAMES, N_STACK};
+                                   [S_NAMES] = o->section_names.n,
+                                   [S_NOTE] = sizeof note};
+  Section *data = &o->section[S_DATA];
+  if (o->form == CONSTANTS_WHOLE) data->type = SHT_PROGBITS;
+  if (o->form == CONSTANTS_SEGMENT) data->align = SEGMENT_ALIGN;
   uint64_t at = 64;
-  for (int i = 1; i < SECTIONS; i++) {
+  for (int i = 1; i < o->sections; i++) {
     at = (at + 7) & ~(uint64_t)7;
-    o->section[i] = (Section){.name = name[i], .type = type[i], .at = at, .size = size[i], .align = align[i]};
-    at += size[i];
+    o->section[i].at = at;
+    o->section[i].size = size[i];
+    if (o->section[i].type != SHT_NOBITS) at += size[i];
   }
-  o->section[S_DATA].flags = SHF_ALLOC | (large ? 0x10000000 /* SHF_X86_64_LARGE */ : 0);
+  data->flags = data_flags(p, o->form);
   o->section[S_SYMTAB].link = S_STRTAB;
   o->section[S_SYMTAB].info = 1; // first that is not local
   o->section[S_SYMTAB].entry = o->word == 8 ? sizeof(Elf64_Sym) : sizeof(Elf32_Sym);
+  if (o->form == CONSTANTS_SEGMENT) o->section[S_NOTE].flags = SHF_ALLOC;
   o->table = (at + 7) & ~(uint64_t)7;
 }
 
@@ -106,13 +140,17 @@ static void put_head(const ElfObject *o, Str *s) {
   put_le(s, 0, o->word);
   put_le(s, o->table, o->word);
   put_le(s, o->machine->flags, 4);
-  const uint64_t sizes[] = {wide ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr), 0,        0,
-                            wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr), SECTIONS, S_NAMES};
+  const uint64_t sizes[] = {wide ? sizeof(Elf64_Ehdr) : sizeof(Elf32_Ehdr),
+                            0,
+                            0,
+                            wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr),
+                            (uint64_t)o->sections,
+                            S_NAMES};
   for (int i = 0; i < ARRAY_LEN(sizes); i++) put_le(s, sizes[i], 2);
 }
 
 static void put_table(const ElfObject *o, Str *s) {
-  for (int i = 0; i < SECTIONS; i++) {
+  for (int i = 0; i < o->sections; i++) {
     const Section *x = &o->section[i];
     put_le(s, x->name, 4);
     put_le(s, x->type, 4);
@@ -130,31 +168,43 @@ static void pad(Str *s, uint64_t from, uint64_t to) {
   while (from + s->n < to) str_put(s, "", 1);
 }
 
-static bool write_elf(const Plan *p, const ElfMachine *machine, FILE *out) {
-  int64_t bytes = p->model.weights.bytes;
+// The file between `head` and `tail`: constants, or nothing.
+static bool put_all(const Plan *p, const Str *head, const Str *tail, bool constants, FILE *out) {
+  int64_t bytes = constants ? p->model.weights.bytes : 0;
+  if (!put_str(out, head) || fflush(out) != 0) return false;
+  if (bytes && !rodata_write(p, fileno(out), (int64_t)head->n)) return false;
+  return fseeko(out, (off_t)head->n + bytes, SEEK_SET) == 0 && put_str(out, tail);
+}
+
+static bool write_elf(const Plan *p, const ElfMachine *machine, ConstantsForm form, FILE *out) {
   Arena *a = p->arena;
   ElfObject o = {.machine = machine,
+                 .form = form,
                  .word = p->m->target->pointer_bytes,
                  .symbols = {.arena = a},
-                 .names = {.arena = a}};
+                 .names = {.arena = a},
+                 .section_names = {.arena = a}};
   str_put(&o.names, "", 1);
   str_puts(&o.names, symbol_name(p));
   str_put(&o.names, "", 1);
-  put_symbol(&o, (uint64_t)bytes);
-  lay_out(&o, bytes, machine->machine == EM_X86_64 && bytes > LARGE_BYTES);
-  uint64_t end = o.section[S_DATA].at + (uint64_t)bytes;
+  put_symbol(&o, (uint64_t)p->model.weights.bytes);
+  lay_out(&o, p);
+  bool whole = form == CONSTANTS_WHOLE;
+  uint64_t end = o.section[S_DATA].at + (whole ? (uint64_t)p->model.weights.bytes : 0);
   Str head = {.arena = a}, tail = {.arena = a};
   put_head(&o, &head);
   pad(&head, 0, o.section[S_DATA].at);
-  pad(&tail, end, o.section[S_SYMTAB].at);
-  str_put(&tail, o.symbols.s, o.symbols.n);
-  pad(&tail, end, o.section[S_STRTAB].at);
-  str_put(&tail, o.names.s, o.names.n);
-  pad(&tail, end, o.section[S_NAMES].at);
-  str_put(&tail, section_names, sizeof section_names);
+  const Str parts[SECTIONS] = {[S_SYMTAB] = o.symbols,
+                               [S_STRTAB] = o.names,
+                               [S_NAMES] = o.section_names,
+                               [S_NOTE] = {.s = (char *)(uintptr_t)note, .n = sizeof note}};
+  for (int i = S_SYMTAB; i < o.sections; i++) {
+    pad(&tail, end, o.section[i].at);
+    if (parts[i].n) str_put(&tail, parts[i].s, parts[i].n);
+  }
   pad(&tail, end, o.table);
   put_table(&o, &tail);
-  return put_str(out, &head) && rodata_stream(p, out) && put_str(out, &tail);
+  return put_all(p, &head, &tail, whole, out);
 }
 
 // ---- WebAssembly --------------------------------------------------------------------------------------------------
@@ -222,10 +272,10 @@ static bool write_wasm(const Plan *p, FILE *out) {
   put_leb(&head, start.n + bytes);
   str_put(&head, start.s, start.n);
   put_linking(&tail, p);
-  return put_str(out, &head) && rodata_stream(p, out) && put_str(out, &tail);
+  return put_all(p, &head, &tail, true, out);
 }
 
-bool object_write(const Plan *p, FILE *out) {
+bool object_write(const Plan *p, ConstantsForm form, FILE *out) {
   const ElfMachine *m = find_machine(p->m->target);
-  return m ? write_elf(p, m, out) : write_wasm(p, out);
+  return m ? write_elf(p, m, form, out) : write_wasm(p, out);
 }

@@ -1,12 +1,16 @@
-// rodata.c: the constants' bytes, in memory, as a stream, or in a weights file.
+// rodata.c: the constants' bytes, in memory, in a part of a file, or in a weights file.
 // SPDX-License-Identifier: Apache-2.0
 //
-// They are written front to back with no more memory than a piece of one takes: LLVM constants or an assembler would
-// take seconds and gigabytes for what a disk writes at once.
+// They are packed and written piece by piece, by several threads and with no more memory than a piece for each: LLVM
+// constants or an assembler would take seconds and gigabytes for what a disk writes at once.
 #include "codegen/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // ---- bytes ------------------------------------------------------------------------------------------------------
@@ -18,44 +22,97 @@ void rodata_fill(const Plan *p, void *to) {
   }
 }
 
-static bool put_zeros(FILE *out, int64_t n) {
-  static const char zeros[64];
-  for (; n > 0; n -= 64)
-    if (!fwrite(zeros, (size_t)(n < 64 ? n : 64), 1, out)) return false;
+enum { PIECE = 4 << 20 }; // bytes that a thread packs and writes at a time, unless a slice has more
+
+// Some slices of a constant.
+typedef struct Piece {
+  const Constant *constant;
+  int64_t from, to, each; // slices, and bytes of one
+} Piece;
+
+typedef struct Writing {
+  const Plan *plan;
+  int fd;
+  int64_t at; // where the constants begin in the file
+  Vec(Piece) pieces;
+  atomic_int next, fault; // errno of the first that failed
+} Writing;
+
+static bool put_bytes(int fd, const char *from, int64_t n, int64_t at) {
+  while (n > 0) {
+    ssize_t put = pwrite(fd, from, (size_t)n, (off_t)at);
+    if (put < 0 && errno == EINTR) continue;
+    if (put == 0) errno = EIO;
+    if (put <= 0) return false;
+    from += put, n -= put, at += put;
+  }
   return true;
 }
 
-enum { PIECE = 32 << 20 }; // of a constant that is packed
-
-static bool put_constant(const Plan *p, const Constant *k, FILE *out) {
-  if (k->bytes == 0) return true;
-  if (!k->layout) return fwrite(k->tensor->data, (size_t)k->bytes, 1, out) == 1;
-  int64_t slices = layout_slices(p->c, k->layout, &k->tensor->type), each = k->bytes / slices;
-  int64_t step = each < PIECE ? PIECE / each : 1;
-  if (step > slices) step = slices;
-  void *packed = malloc((size_t)(step * each));
-  if (!packed) {
-    diag_error(p->c->diag, NO_LOC, "out of memory");
-    return false;
-  }
-  bool ok = true;
-  for (int64_t i = 0; i < slices && ok; i += step) {
-    int64_t end = i + step < slices ? i + step : slices;
-    layout_pack_slices(p->c, k->layout, k->tensor, i, end, packed);
-    ok = fwrite(packed, (size_t)((end - i) * each), 1, out) == 1;
-  }
-  free(packed);
-  return ok;
-}
-
-bool rodata_stream(const Plan *p, FILE *out) {
-  int64_t at = 0;
+// A constant that lies as it is has slices of a byte each.
+static void cut_pieces(Writing *w) {
+  const Plan *p = w->plan;
   for (int i = 0; i < p->pool->list.n; i++) {
     const Constant *k = p->pool->list.data[i];
-    if (!put_zeros(out, k->offset - at) || !put_constant(p, k, out)) return false;
-    at = k->offset + k->bytes;
+    int64_t slices = k->layout ? layout_slices(p->c, k->layout, &k->tensor->type) : k->bytes;
+    int64_t each = slices ? k->bytes / slices : 0, step = each && each < PIECE ? PIECE / each : 1;
+    for (int64_t from = 0; each && from < slices; from += step)
+      vec_push(p->arena, &w->pieces, ((Piece){k, from, from + step < slices ? from + step : slices, each}));
   }
-  return true;
+}
+
+// In an arena of its own, as the pieces of all threads use.
+static int write_packed(const Writing *w, const Piece *p) {
+  jmp_buf oom;
+  Arena *volatile arena = NULL;
+  void *volatile packed = NULL;
+  volatile int fault = ENOMEM;
+  if (setjmp(oom) == 0 && (arena = arena_new(&oom)) &&
+      (packed = malloc((size_t)((p->to - p->from) * p->each)))) {
+    Ctx *c = ctx_new(arena, diag_new(arena, stderr, false));
+    layout_pack_slices(c, p->constant->layout, p->constant->tensor, p->from, p->to, packed);
+    int64_t at = w->at + p->constant->offset + p->from * p->each;
+    fault = put_bytes(w->fd, packed, (p->to - p->from) * p->each, at) ? 0 : errno;
+  }
+  free(packed);
+  arena_free(arena);
+  return fault;
+}
+
+static int write_piece(const Writing *w, const Piece *p) {
+  if (p->constant->layout) return write_packed(w, p);
+  const char *from = (const char *)p->constant->tensor->data + p->from;
+  return put_bytes(w->fd, from, p->to - p->from, w->at + p->constant->offset + p->from) ? 0 : errno;
+}
+
+static void *write_pieces(void *data) {
+  Writing *w = data;
+  for (int i; !w->fault && (i = atomic_fetch_add(&w->next, 1)) < w->pieces.n;) {
+    int fault = write_piece(w, &w->pieces.data[i]), none = 0;
+    if (fault) atomic_compare_exchange_strong(&w->fault, &none, fault);
+  }
+  return NULL;
+}
+
+// With its room reserved, a file takes bytes faster. What cannot be had shows when they are written.
+static bool extend(int fd, int64_t end) {
+  struct stat st;
+  if (fstat(fd, &st) != 0) return false;
+  if (!S_ISREG(st.st_mode)) return true;
+  return fallocate(fd, 0, 0, (off_t)end) == 0 || ftruncate(fd, (off_t)end) == 0;
+}
+
+bool rodata_write(const Plan *p, int fd, int64_t at) {
+  Writing w = {.plan = p, .fd = fd, .at = at};
+  if (!extend(fd, at + p->model.weights.bytes)) return false;
+  cut_pieces(&w);
+  pthread_t threads[JOBS_MAX];
+  int n = 0, wanted = codegen_jobs(p->options, w.pieces.n);
+  while (n < wanted - 1 && pthread_create(&threads[n], NULL, write_pieces, &w) == 0) n++;
+  write_pieces(&w);
+  for (int i = 0; i < n; i++) pthread_join(threads[i], NULL);
+  errno = w.fault;
+  return w.fault == 0;
 }
 
 // ---- the weights file -------------------------------------------------------------------------------------------
@@ -80,8 +137,7 @@ static bool hash_file(FILE *f, int64_t bytes, uint64_t *hash) {
 // The header comes last, when the hash is known: a file that was cut short is none.
 bool rodata_write_file(const Plan *p, FILE *out, uint64_t *hash) {
   int64_t bytes = p->model.weights.bytes;
-  if (!put_zeros(out, INGOT_WEIGHTS_HEADER) || !rodata_stream(p, out) || fflush(out) != 0) return false;
-  if (!hash_file(out, bytes, hash)) return false;
+  if (!rodata_write(p, fileno(out), INGOT_WEIGHTS_HEADER) || !hash_file(out, bytes, hash)) return false;
   struct ingot_weights_header head = {INGOT_WEIGHTS_MAGIC, 1, (uint64_t)bytes, *hash};
   return fseek(out, 0, SEEK_SET) == 0 && fwrite(&head, sizeof head, 1, out) == 1 && fflush(out) == 0;
 }

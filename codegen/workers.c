@@ -129,20 +129,20 @@ static void *work(void *data) {
   return NULL;
 }
 
-static int thread_count(const Job *job) {
-  long n = job->plan->options->jobs;
+int codegen_jobs(const CodegenOptions *o, int parts) {
+  long n = o->jobs;
   if (n <= 0) n = sysconf(_SC_NPROCESSORS_ONLN);
-  if (n > job->nbatches) n = job->nbatches;
-  return n < 1 ? 1 : n > 256 ? 256 : (int)n;
+  if (n > parts) n = parts;
+  return n < 1 ? 1 : n > JOBS_MAX ? JOBS_MAX : (int)n;
 }
 
 // Compiling recurses deeply on large expressions, so even one thread gets a stack of known size.
 static void run_threads(Job *job) {
-  pthread_t threads[256];
+  pthread_t threads[JOBS_MAX];
   pthread_attr_t attr;
   pthread_attr_init(&attr);
   pthread_attr_setstacksize(&attr, WORKER_STACK);
-  int n = thread_count(job), started = 0;
+  int n = codegen_jobs(job->plan->options, job->nbatches), started = 0;
   while (started < n && pthread_create(&threads[started], &attr, work, job) == 0) started++;
   if (started == 0) work(job);
   for (int i = 0; i < started; i++) pthread_join(threads[i], NULL);

@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <dlfcn.h>
+#include <link.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -313,8 +314,26 @@ Test(artifact, a_missing_linker_is_explained) {
   fix_free(&f);
 }
 
+// Constants are read-only data in a segment of their own, the file's last bytes.
+static void expect_segment(const char *path, const ingot_model *m, const char *linker) {
+  FILE *f = fopen(path, "r");
+  ElfW(Ehdr) head;
+  ElfW(Phdr) segment;
+  int own = 0;
+  cr_assert(f && fread(&head, sizeof head, 1, f) == 1 && fseek(f, 0, SEEK_END) == 0);
+  uint64_t size = (uint64_t)ftell(f), bytes = (uint64_t)m->weights.bytes;
+  for (int i = 0; i < head.e_phnum; i++) {
+    cr_assert_eq(fseek(f, (long)(head.e_phoff + (size_t)i * head.e_phentsize), SEEK_SET), 0);
+    cr_assert_eq(fread(&segment, sizeof segment, 1, f), 1);
+    if (segment.p_type != PT_LOAD || segment.p_filesz != bytes) continue;
+    own += segment.p_flags == PF_R && segment.p_memsz == bytes && segment.p_offset + bytes == size;
+  }
+  cr_expect_eq(own, 1, "%s", linker);
+  fclose(f);
+}
+
 Test(artifact, every_linker_that_is_here_works) {
-  static const char *const linkers[] = {"ld", "ld.lld", "ld.gold", "cc", "clang"};
+  static const char *const linkers[] = {"ld", "ld.lld", "ld.lld-19", "ld.gold", "cc", "clang"};
   for (int i = 0; i < ARRAY_LEN(linkers); i++) {
     if (!have(linkers[i])) continue;
     Fix f;
@@ -322,10 +341,39 @@ Test(artifact, every_linker_that_is_here_works) {
     char *path = in_dir(&f, "net.so"), err[200];
     cr_expect(write_net(&f, path, (CodegenOptions){.linker = linkers[i]}), "%s: %s", linkers[i], said(&f));
     ingot_library *lib;
-    cr_expect_eq(ingot_library_open(path, &lib, err, sizeof err), INGOT_OK, "%s: %s", linkers[i], err);
+    cr_assert_eq(ingot_library_open(path, &lib, err, sizeof err), INGOT_OK, "%s: %s", linkers[i], err);
+    expect_segment(path, ingot_library_model(lib, "net"), linkers[i]);
     ingot_library_close(lib);
     fix_free(&f);
   }
+}
+
+// One that calls the section otherwise, so that there is no room to fill: the constants are linked as a whole.
+Test(artifact, a_linker_that_lays_files_out_otherwise_works) {
+  if (!have("ld") || !have("objcopy")) cr_skip("no binutils");
+  Fix f;
+  fix_make(&f);
+  char *linker = in_dir(&f, "ld.sh"), *path = in_dir(&f, "net.so"), *object = in_dir(&f, "net.o");
+  FILE *script = fopen(linker, "w");
+  fputs("#!/bin/sh\nld \"$@\" || exit 1\n"
+        "for o; do [ \"$last\" != -o ] || objcopy --rename-section .ingot.constants=.other "
+        "--rename-section .rodata.ingot=.other \"$o\"; last=$o; done\n",
+        script);
+  fclose(script);
+  cr_assert_eq(chmod(linker, 0755), 0);
+  cr_assert(write_net(&f, path, (CodegenOptions){.linker = linker}), "%s", said(&f));
+  void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  cr_assert(lib, "%s", dlerror());
+  int (*run)(const float *, float *, float *, float *) =
+      (int (*)(const float *, float *, float *, float *))(uintptr_t)dlsym(lib, "net_run");
+  float x[160], y[160], same[160], w[1024];
+  fill(x, 160);
+  cr_assert_eq(run(x, y, same, w), 0);
+  expect_net(f.c, x, y);
+  dlclose(lib);
+  cr_expect(write_net(&f, object, (CodegenOptions){.linker = linker, .emit = EMIT_OBJECT}), "%s", said(&f));
+  cr_expect_eq(files_in(f.dir), 4, "the script, two artefacts and their header");
+  fix_free(&f);
 }
 
 // ---- folding --------------------------------------------------------------------------------------------------------

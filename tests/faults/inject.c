@@ -2,9 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Kinds: alloc (malloc and its relatives), map (mmap), open, rename, thread (pthread_create), read (read, fread, fstat),
-// write (write, fwrite: every other one short, and the device full from then on). Without FAULT_AT the calls are counted,
-// and their number is written to the file FAULT_COUNT when the program ends. Calls count from the start of main, so that
-// what the dynamic linker does is left alone.
+// write (write, pwrite, fwrite: every other one short, and the device full from then on). Without FAULT_AT the calls are
+// counted, and their number is written to the file FAULT_COUNT when the program ends. Calls count from the start of main,
+// so that what the dynamic linker does is left alone.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -128,6 +128,14 @@ ssize_t write(int fd, const void *from, size_t n) {
   if (!real) *(void **)&real = dlsym(RTLD_NEXT, "write");
   if (!fails(WRITE)) return real(fd, from, n);
   if (fail_at % 2 && n > 1) return real(fd, from, n / 2);
+  FAIL(ENOSPC, -1);
+}
+
+ssize_t pwrite(int fd, const void *from, size_t n, off_t at) {
+  static ssize_t (*real)(int, const void *, size_t, off_t);
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "pwrite");
+  if (!fails(WRITE)) return real(fd, from, n, at);
+  if (fail_at % 2 && n > 1) return real(fd, from, n / 2, at);
   FAIL(ENOSPC, -1);
 }
 
