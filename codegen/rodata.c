@@ -35,6 +35,7 @@ typedef struct Writing {
   int fd;
   int64_t at; // where the constants begin in the file
   Vec(Piece) pieces;
+  int64_t room;           // bytes of the largest piece that is packed
   atomic_int next, fault; // errno of the first that failed
 } Writing;
 
@@ -58,39 +59,40 @@ static void cut_pieces(Writing *w) {
     int64_t each = slices ? k->bytes / slices : 0, step = each && each < PIECE ? PIECE / each : 1;
     for (int64_t from = 0; each && from < slices; from += step)
       vec_push(p->arena, &w->pieces, ((Piece){k, from, from + step < slices ? from + step : slices, each}));
+    int64_t most = (step < slices ? step : slices) * each;
+    if (k->layout && most > w->room) w->room = most;
   }
 }
 
 // In an arena of its own, as the pieces of all threads use.
-static int write_packed(const Writing *w, const Piece *p) {
+static int write_packed(const Writing *w, const Piece *p, void *room) {
   jmp_buf oom;
   Arena *volatile arena = NULL;
-  void *volatile packed = NULL;
   volatile int fault = ENOMEM;
-  if (setjmp(oom) == 0 && (arena = arena_new(&oom)) &&
-      (packed = malloc((size_t)((p->to - p->from) * p->each)))) {
+  if (setjmp(oom) == 0 && (arena = arena_new(&oom))) {
     Ctx *c = ctx_new(arena, diag_new(arena, stderr, false));
-    layout_pack_slices(c, p->constant->layout, p->constant->tensor, p->from, p->to, packed);
+    layout_pack_slices(c, p->constant->layout, p->constant->tensor, p->from, p->to, room);
     int64_t at = w->at + p->constant->offset + p->from * p->each;
-    fault = put_bytes(w->fd, packed, (p->to - p->from) * p->each, at) ? 0 : errno;
+    fault = put_bytes(w->fd, room, (p->to - p->from) * p->each, at) ? 0 : errno;
   }
-  free(packed);
   arena_free(arena);
   return fault;
 }
 
-static int write_piece(const Writing *w, const Piece *p) {
-  if (p->constant->layout) return write_packed(w, p);
+static int write_piece(const Writing *w, const Piece *p, void *room) {
+  if (p->constant->layout) return room ? write_packed(w, p, room) : ENOMEM;
   const char *from = (const char *)p->constant->tensor->data + p->from;
   return put_bytes(w->fd, from, p->to - p->from, w->at + p->constant->offset + p->from) ? 0 : errno;
 }
 
 static void *write_pieces(void *data) {
   Writing *w = data;
+  void *room = malloc((size_t)w->room + 1);
   for (int i; !w->fault && (i = atomic_fetch_add(&w->next, 1)) < w->pieces.n;) {
-    int fault = write_piece(w, &w->pieces.data[i]), none = 0;
+    int fault = write_piece(w, &w->pieces.data[i], room), none = 0;
     if (fault) atomic_compare_exchange_strong(&w->fault, &none, fault);
   }
+  free(room);
   return NULL;
 }
 

@@ -134,26 +134,44 @@ typedef struct Range {
   int64_t lo, hi;
 } Range;
 
-// Between plain data and physical bytes, of which `physical` are those from `skip` on.
-static void copy_range(int64_t *const *table, const Type *type, char *physical, int64_t skip, char *plain,
-                       bool pack, Range r) {
-  if (type_elements(type) == 0 || r.lo >= r.hi) return;
+typedef struct Copy {
+  int64_t *const *table;
+  const Type *type;
+  char *physical; // its bytes from `skip` on
+  int64_t skip;
+  char *plain;
+  bool pack;
+} Copy;
+
+// Between plain data and physical bytes, of the last dimension the indices from <= i < to.
+static void copy_columns(const Copy *c, Range r, int64_t from, int64_t to) {
+  const Type *type = c->type;
   int64_t index[MAX_RANK] = {0};
   int bytes = dtype_bytes(type->dtype), last = type->rank - 1;
-  int64_t first = r.dim == last ? r.lo : 0, row = (r.dim == last ? r.hi : type->dim[last].n) - first;
   index[r.dim] = r.lo;
   for (int d = 0; d >= 0;) {
-    int64_t base = -skip, at = 0;
+    int64_t base = -c->skip, at = 0;
     for (d = 0; d < last; d++) {
-      base += table[d][index[d]];
+      base += c->table[d][index[d]];
       at = (at + index[d]) * type->dim[d + 1].n;
     }
-    copy_row(physical + base, plain + (at + first) * bytes, table[last] + first, row, bytes, pack);
+    copy_row(c->physical + base, c->plain + (at + from) * bytes, c->table[last] + from, to - from, bytes,
+             c->pack);
     for (d = last - 1; d >= 0; d--) {
       if (++index[d] < (d == r.dim ? r.hi : type->dim[d].n)) break;
       index[d] = d == r.dim ? r.lo : 0;
     }
   }
+}
+
+// Long rows go in parts, so that where rows are dealt out to blocks, what one has written is still in the cache when
+// the next writes beside it.
+static void copy_range(const Copy *c, Range r) {
+  enum { PART = 1024 };
+  int last = c->type->rank - 1;
+  int64_t from = r.dim == last ? r.lo : 0, to = r.dim == last ? r.hi : c->type->dim[last].n;
+  if (type_elements(c->type) == 0 || r.lo >= r.hi) return;
+  for (; from < to; from += PART) copy_columns(c, r, from, from + PART < to ? from + PART : to);
 }
 
 // Are the first two physical dimensions made of one logical one, whose blocks go to the first in turns?
@@ -190,12 +208,13 @@ void layout_pack_slices(Ctx *c, const Layout *l, const Tensor *t, int64_t from, 
   }
   int64_t *table[MAX_RANK], each = layout_bytes(c, l, &t->type) / slices;
   offset_tables(c, l, &t->type, table);
-  memset(out, 0, (size_t)((to - from) * each));
+  if (each * slices != (int64_t)t->bytes) memset(out, 0, (size_t)((to - from) * each)); // there is padding
+  Copy copy = {table, &t->type, out, from * each, (char *)t->data, true};               // which it only reads
   bool scattered = l->part[0].mod != 0; // slices that follow each other do not hold what does
   for (int64_t i = from; i < to; i = scattered ? i + 1 : to) {
     Range r = slice_range(l, &t->type, slices, i);
     if (!scattered) r.hi = slice_range(l, &t->type, slices, to - 1).hi;
-    copy_range(table, &t->type, out, from * each, (char *)t->data, true, r); // which it only reads
+    copy_range(&copy, r);
   }
 }
 
@@ -211,6 +230,6 @@ Tensor *layout_unpack(Ctx *c, const Layout *l, const Type *type, const void *in)
   }
   int64_t *table[MAX_RANK];
   offset_tables(c, l, type, table);
-  copy_range(table, type, (char *)in, 0, tensor_data(t), false, (Range){0, 0, type->dim[0].n});
+  copy_range(&(Copy){table, type, (char *)in, 0, tensor_data(t), false}, (Range){0, 0, type->dim[0].n});
   return t;
 }
