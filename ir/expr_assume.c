@@ -236,30 +236,57 @@ static Range add_ranges(Range a, Range b) {
   return r;
 }
 
-// l - k * form for the k that cancels the form's term t; false if that leaves no fewer terms.
-static bool take_out(const Linear *l, const Linear *form, int t, int64_t *k, Linear *rest) {
+// A part of a sum: times * l = k * form + rest.
+typedef struct Part {
+  int64_t times, k;
+  Linear rest;
+} Part;
+
+// Does the fact's form go into l, or into at most `most` times l, such that the form's term t is no more there? false if
+// that leaves no fewer terms.
+static bool take_out(const Linear *l, const Linear *form, int t, int64_t most, Part *out) {
   int i = 0;
+  int64_t of = form->term[t].coeff, v;
   while (i < l->n && l->term[i].atom != form->term[t].atom) i++;
-  if (i == l->n || l->term[i].coeff % form->term[t].coeff) return false;
-  *k = l->term[i].coeff / form->term[t].coeff;
-  *rest = *l;
-  return linear_add(rest, form, -*k) && rest->n < l->n;
+  if (i == l->n || of == INT64_MIN || l->term[i].coeff == INT64_MIN) return false;
+  Linear both = {.n = 2, .term = {l->term[i], form->term[t]}};
+  int64_t common = linear_content(&both) * (of < 0 ? -1 : 1);
+  out->times = of / common;
+  out->k = l->term[i].coeff / common;
+  if (out->times > most) return false;
+  for (int j = 0; j < l->n; j++)
+    if (!mul_ok(l->term[j].coeff, out->times, &v)) return false;
+  out->rest = (Linear){0};
+  return mul_ok(l->constant, out->times, &v) && linear_add(&out->rest, l, out->times) &&
+         linear_add(&out->rest, form, -out->k) && out->rest.n < l->n;
 }
 
-enum { FACTS_IN_SUM = 3 }; // facts that may be needed one after the other
+enum {
+  FACTS_IN_SUM = 3, // facts that may be needed one after the other
+  MOST_TIMES = 64,  // that a sum is taken for a fact to go into it
+};
 
 static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth);
 
-// A fact about a part of the sum: 4*j + v <= 5 says of 20*i + 4*j + v that it is at most 20*i + 5.
+static Range by_part(Ctx *c, const Part *p, Range r, const Fact *f, int depth) {
+  Range others = narrow_linear(c, &p->rest, linear_range(c, &p->rest), depth - 1);
+  Range all = add_ranges(scale_fact(f->range, p->k, 0), others);
+  if (all.lo != INT64_MIN) all.lo = ceil_div(all.lo, p->times);
+  if (all.hi != INT64_MAX) all.hi = floor_div(all.hi, p->times);
+  return intersect(r, all);
+}
+
+// A fact about a part of the sum: 4*j + v <= 5 says of 20*i + 4*j + v that it is at most 20*i + 5. One that goes into
+// multiples of it only: 3*k + 2*i >= 8 says of 3 * (5*k + 3*i) that it is at least 40 - i.
 static Range narrow_by_part(Ctx *c, const Linear *l, Range r, const Fact *f, int depth) {
-  Linear form, rest = {0};
-  int64_t k = 0;
+  Linear form;
+  Part p;
   if (!linear_of(f->form, &form) || form.n < 2 || form.n > l->n + 1) return r;
-  int t = 0;
-  while (t < form.n && !take_out(l, &form, t, &k, &rest)) t++;
-  if (t == form.n) return r;
-  Range others = narrow_linear(c, &rest, linear_range(c, &rest), depth - 1);
-  return intersect(r, add_ranges(scale_fact(f->range, k, 0), others));
+  for (int t = 0; t < form.n; t++)
+    if (take_out(l, &form, t, 1, &p)) return by_part(c, &p, r, f, depth);
+  for (int t = 0; depth == FACTS_IN_SUM && form.n <= l->n && t < form.n; t++)
+    if (take_out(l, &form, t, MOST_TIMES, &p)) r = by_part(c, &p, r, f, depth);
+  return r;
 }
 
 // Term i of l, k * (y // d), with what k divides: l = k * (*all // d) + *others. false if that is nothing more.
