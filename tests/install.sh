@@ -32,6 +32,24 @@ if command -v c++ >/dev/null; then
     cmp - "$work/linked"
 fi
 
+# The examples, each of its own way in, come to the same.
+examples=$source/models/examples
+cmake -G Ninja -S "$examples/project" -B "$work/project" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/log"
+cmake --build "$work/project" >"$work/log" || { cat "$work/log"; exit 1; }
+"$work/project/predict" >"$work/predicted"
+grep '^class [0-9]: ' "$work/predicted"
+"$work/prefix/bin/ingot" compile "$work/lenet_fashion.yaml" -o "$work/liblenet.so"
+if command -v c++ >/dev/null; then
+  # shellcheck disable=SC2046
+  c++ -std=c++17 -Wall -Wextra -Wpedantic -Werror "$examples/predict.cpp" $(pkg-config --cflags --libs ingot) -o "$work/predict"
+  LD_LIBRARY_PATH=$(pkg-config --variable=libdir ingot) "$work/predict" "$work/liblenet.so" | cmp - "$work/predicted"
+fi
+if command -v node >/dev/null && { command -v wasm-ld-19 || command -v wasm-ld; } >/dev/null; then
+  "$work/prefix/bin/ingot" compile "$work/lenet_fashion.yaml" --target=wasm32 -o "$work/lenet.wasm"
+  cp "$work/prefix/share/ingot/ingot.mjs" "$examples/predict.mjs" "$work/"
+  node "$work/predict.mjs" "$work/lenet.wasm" | cmp - "$work/predicted"
+fi
+
 # A change of the model, or of a file that it names, compiles it again.
 before=$(stat -c %y "$work/consumer/tiny.ingot/libtiny.so")
 touch "$work/small.yaml"

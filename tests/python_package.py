@@ -28,7 +28,10 @@ rng = np.random.default_rng(1)
 image = rng.random((3, 1, 28, 28), np.float32)
 scores = net(image)
 assert scores.shape == (3, 10) and np.isfinite(scores).all()
-assert np.allclose(net(image=image[1:2]), scores[1:2], atol=1e-5)  # single rows are summed in another order
+# Tiles of fewer rows have more sums side by side, which are added at the end: rows of other batches differ in the last
+# places (1.1e-7 of the largest value here), and are equal where the tiles are.
+difference = np.abs(net(image=image[1:2]) - scores[1:2]).max()
+assert difference <= 5e-7 * np.abs(scores).max(), difference
 room = np.empty((3, 10), np.float32)
 named = net.context(threads=1).run(image, out={"logits": room})
 assert np.shares_memory(named["logits"], room) and np.array_equal(room, scores)

@@ -33,6 +33,7 @@ fi
 cd "$work"
 export PYTHONPATH=$work/site${PYTHONPATH:+:$PYTHONPATH}
 "$python" "$source/tests/python_package.py" "$source"
+"$python" "$source/models/examples/predict.py" "$source/models/lenet_fashion.yaml" | grep '^class 8: 1.11$'
 
 # The examples that score a data set: interrupted work goes on, and inside a database where it is installed.
 "$build/tools/ingot" compile "$source/models/lenet_fashion.yaml" -o libnet.so

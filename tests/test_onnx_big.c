@@ -1,6 +1,7 @@
 // test_onnx_big.c: ONNX models of gigabytes are mapped, not read.
 // SPDX-License-Identifier: Apache-2.0
 #include "frontend/onnx.h"
+#include "tests/folder.h"
 #include "tests/onnx_build.h"
 
 #include <criterion/criterion.h>
@@ -17,7 +18,7 @@ static void open_field(Str *s, int field, uint64_t size) {
 }
 
 // y = gather(w, i) with a w of n zeros, which end the file: they take no room on the disk.
-static char *write_big(Arena *a, int64_t n) {
+static const char *write_big(Arena *a, int64_t n) {
   int64_t one = 1;
   uint64_t bytes = (uint64_t)n * 4;
   Str tensor = {.arena = a}, graph = {.arena = a}, file = {.arena = a}, set = {.arena = a};
@@ -35,7 +36,7 @@ static char *write_big(Arena *a, int64_t n) {
   pb_int(&set, 2, 17);
   pb_message(&file, 8, &set);
   open_field(&file, 7, graph.n + tensor.n + bytes);
-  char *path = arena_printf(a, "%s/big-%lld-%d.onnx", BINARY_DIR, (long long)n, (int)getpid());
+  const char *path = test_path("big.onnx");
   FILE *f = fopen(path, "wb");
   cr_assert(f, "cannot write '%s'", path);
   fwrite(file.s, 1, file.n, f);
@@ -66,7 +67,7 @@ static void load_big(int64_t n, double *seconds, int64_t *bytes) {
   jmp_buf oom;
   Arena *a = arena_new(&oom);
   cr_assert(a && !setjmp(oom));
-  char *path = write_big(a, n);
+  const char *path = write_big(a, n);
   int64_t before = resident_bytes();
   double start = cpu_seconds();
   Module *m = onnx_load(ctx_new(a, diag_new(a, stderr, false)), path, NULL);
