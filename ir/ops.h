@@ -10,9 +10,12 @@
 #include "ir/ir.h"
 
 // Each ends with a row whose name is NULL.
-extern const OpInfo OPS_ARITHMETIC[], OPS_ACTIVATION[], OPS_LOGIC[], OPS_VIEW[], OPS_INDEX[], OPS_GENERATE[],
-    OPS_REDUCE[], OPS_LINEAR[], OPS_CONV[], OPS_POOL[], OPS_NORM[], OPS_RESIZE[], OPS_ATTENTION[],
-    OPS_RECURRENT[], OPS_SORT[], OPS_QUANT[], OPS_CONTROL[];
+extern const OpInfo OPS_ARITHMETIC[], OPS_ACTIVATION[], OPS_LOGIC[], OPS_RESHAPE[], OPS_VIEW[], OPS_INDEX[],
+    OPS_GENERATE[], OPS_REDUCE[], OPS_LINEAR[], OPS_CONV[], OPS_POOL[], OPS_NORM[], OPS_RESIZE[],
+    OPS_ATTENTION[], OPS_RECURRENT[], OPS_SORT[], OPS_QUANT[], OPS_CONTROL[];
+
+// What rows of views have in common.
+#define VIEW .group = "views", .outs = "T", .t = "any", .flags = OP_VIEW
 
 // ---- operands, attributes, results ------------------------------------------------------------------------
 
