@@ -131,6 +131,13 @@ void diag_warn(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_note(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void diag_remark(Diag *d, Loc loc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 int diag_errors(const Diag *d); // errors so far, including those not printed
+// What is said between the two is neither printed nor counted.
+typedef struct DiagMark {
+  int errors, warnings;
+  bool muted;
+} DiagMark;
+DiagMark diag_mute(Diag *d);
+void diag_unmute(Diag *d, DiagMark mark);
 // Files that were opened for reading, in order; NULL after the last.
 const char *diag_file(const Diag *d, int i);
 void diag_add_file(Diag *d, const char *path);

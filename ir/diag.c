@@ -14,6 +14,7 @@ struct Diag {
   Arena *arena;
   bool color;
   bool quiet; // the last error or warning was not printed, so its notes are not either
+  bool muted;
   int errors, warnings;
   Vec(const char *) files;
 };
@@ -136,7 +137,7 @@ static void put_excerpt(const Diag *d, Loc loc) {
 }
 
 static void put_message(Diag *d, Kind kind, Loc loc, const char *fmt, va_list ap) {
-  if (!d->out) return;
+  if (!d->out || d->muted) return;
   put_place(d, loc);
   paint(d, kind.color);
   fprintf(d->out, "%s: ", kind.name);
@@ -179,6 +180,18 @@ void diag_remark(Diag *d, Loc loc, const char *fmt, ...) {
   va_start(ap, fmt);
   put_message(d, remark, loc, fmt, ap);
   va_end(ap);
+}
+
+DiagMark diag_mute(Diag *d) {
+  DiagMark mark = {d->errors, d->warnings, d->muted};
+  d->muted = true;
+  return mark;
+}
+
+void diag_unmute(Diag *d, DiagMark mark) {
+  d->errors = mark.errors;
+  d->warnings = mark.warnings;
+  d->muted = mark.muted;
 }
 
 void diag_finish(Diag *d) {

@@ -442,11 +442,12 @@ static void raise_counter(int *counter, int to) {
   if (*counter < to) *counter = to;
 }
 
-Module *module_parse(Ctx *c, const Source *src) {
+static Module *read_module(Ctx *c, const Source *src, bool own_places) {
   int errors = diag_errors(c->diag);
   Arena *a = c->arena;
   Parser p = {.ctx = c,
               .raw = true,
+              .own_places = own_places,
               .module = module_new(c, "model"),
               .values = map_new(a),
               .syms = map_new(a),
@@ -459,4 +460,13 @@ Module *module_parse(Ctx *c, const Source *src) {
   raise_counter(&c->next_var, p.next[2]);
   if (!ok || diag_errors(c->diag) > errors) return NULL;
   return module_verify(p.module, NULL) ? p.module : NULL;
+}
+
+// A dump's locations are of the model that it was made from. What is wrong with a dump is said of its own lines, for
+// which it is read again.
+Module *module_parse(Ctx *c, const Source *src) {
+  DiagMark mark = diag_mute(c->diag);
+  Module *m = read_module(c, src, false);
+  diag_unmute(c->diag, mark);
+  return m ? m : read_module(c, src, true);
 }

@@ -1,7 +1,7 @@
 // text.h: what the files text_*.c share: lexer, printer and parser of the IR's text form.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Private to ir/text*.c. Printing and parsing of one thing stand in the same file. One statement is one
+// Private to ir/text*.c. Printing and parsing of one thing stand in the same file, or side by side. One statement is one
 // line; inside ( ) and [ ] a line may be broken. `#` starts a comment.
 #ifndef INGOT_TEXT_H
 #define INGOT_TEXT_H
@@ -42,6 +42,7 @@ typedef struct Lexer {
   int brackets;       // open ( and [: newlines inside are blanks
   bool free_newlines; // newlines are blanks everywhere
   Token tok;          // current
+  Loc statement;      // of the first token of its line, or lines
   bool failed;        // something was reported
 } Lexer;
 
@@ -72,7 +73,26 @@ void print_string(Str *out, const char *s); // quoted and escaped
 void print_double(Str *out, double v, DType t);
 void print_value_name(Str *out, const char *name); // %name, quoted where needed
 
-// ---- text_expr.c ----------------------------------------------------------------------------------------
+// ---- text_expr.c, text_expr_parse.c ---------------------------------------------------------------------
+
+// Binding strength, doubled so that reductions fit between sums and products.
+enum {
+  PREC_OR = 0,
+  PREC_XOR = 2,
+  PREC_AND = 4,
+  PREC_EQUAL = 6,
+  PREC_LESS = 8,
+  PREC_SHIFT = 10,
+  PREC_SUM = 12,
+  PREC_REDUCE = 13,
+  PREC_PRODUCT = 14,
+  PREC_UNARY = 15,
+  PREC_PRIMARY = 16,
+};
+int expr_prec(ExprOp op);
+extern const char EXPR_FORM[]; // by op: the last column of EXPR_OPS
+// The first operand that shares its type with the result (GUARD and SELECT start with a condition).
+int expr_first_typed(ExprOp op);
 
 typedef struct VarName {
   const char *name;
@@ -130,7 +150,8 @@ typedef struct Parser {
   Ctx *ctx;
   Lexer lx;
   Module *module;
-  bool raw; // keep expressions as written
+  bool raw;        // keep expressions as written
+  bool own_places; // everything's location is where it stands in the text, not what the text says of it
   int depth;
   Map *values;  // by name
   Map *vars;    // of the current kernel
@@ -173,7 +194,8 @@ bool parse_place(Parser *p, Value *v);
 void print_attr(Printer *p, const Attr *a);         // name=value
 bool parse_attr_value(Parser *p, Attr *a);          // name and kind are set
 void print_loc(Printer *p, Loc loc, Loc enclosing); // nothing if they are the same
-bool parse_loc(Parser *p, Loc *loc, Loc enclosing); // enclosing if there is none
+// `enclosing` if there is none: the text's own position, or that of what it stands in.
+bool parse_loc(Parser *p, Loc *loc, Loc enclosing);
 
 // ---- text_const.c -----------------------------------------------------------------------------------------
 
@@ -183,6 +205,7 @@ const Tensor *parse_tensor(Parser *p, const Type *t);
 // ---- text_graph.c -----------------------------------------------------------------------------------------
 
 extern const Loc OWN_PLACE; // as `enclosing`: always print; when parsed, the text's own position counts
+bool is_own_place(Loc loc);
 void print_decl(Printer *p, const Value *v); // %name: type layout place
 // Declares what print_decl printed. Values and regions share one name space.
 Value *parse_decl(Parser *p);

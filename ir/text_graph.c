@@ -318,7 +318,7 @@ static bool parse_results(Parser *p, Value ***out, int *n) {
   return true;
 }
 
-static bool is_own_place(Loc loc) {
+bool is_own_place(Loc loc) {
   return !loc.src && loc.line == OWN_PLACE.line;
 }
 

@@ -209,7 +209,9 @@ static void scan_punct(Lexer *lx) {
 
 void lex_next(Lexer *lx) {
   skip_blanks(lx);
+  bool first = lx->tok.kind == TOK_NEWLINE || lx->statement.line == 0;
   lx->tok.loc = here(lx);
+  if (first) lx->statement = lx->tok.loc;
   if (lx->p >= lx->end) {
     set_token(lx, TOK_END, lx->p);
   } else if (*lx->p == '\n') {

@@ -326,7 +326,7 @@ static bool parse_place_in_source(Parser *p, Loc *loc) {
   return true;
 }
 
-bool parse_loc(Parser *p, Loc *loc, Loc enclosing) {
+static bool parse_stated_loc(Parser *p, Loc *loc, Loc enclosing) {
   *loc = enclosing;
   if (!lex_accept(&p->lx, "loc")) return true;
   *loc = NO_LOC;
@@ -334,4 +334,17 @@ bool parse_loc(Parser *p, Loc *loc, Loc enclosing) {
   if (p->lx.tok.kind == TOK_NUMBER && !parse_place_in_source(p, loc)) return false;
   if (p->lx.tok.kind == TOK_STRING) loc->what = lex_string(&p->lx, "a description");
   return lex_expect(&p->lx, ")");
+}
+
+// Where the current statement stands; `place` if that is inside it.
+static Loc own_place(const Parser *p, Loc place) {
+  Loc first = p->lx.statement;
+  return is_own_place(place) || (place.src == first.src && place.line >= first.line) ? place : first;
+}
+
+bool parse_loc(Parser *p, Loc *loc, Loc enclosing) {
+  Loc own = own_place(p, enclosing);
+  if (!parse_stated_loc(p, loc, enclosing)) return false;
+  if (p->own_places) *loc = own;
+  return true;
 }

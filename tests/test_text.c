@@ -464,6 +464,34 @@ Test(text, the_verifier_sees_what_is_read) {
               "does not lie inside the kernel's scratch memory");
 }
 
+// What is wrong with a dump is said of the dump's own lines, not of the model's that it was made from.
+Test(text, faults_of_a_dump_have_its_lines) {
+  static const struct {
+    const char *text, *place;
+  } cases[] = {
+      {"graph main(%x: f32[2,3] loc(4:3)) {\n  %a: f32[2,4] = relu(%x) loc(7:5)\n  return y=%a\n}\n",
+       ":4:3: error: %a is"},
+      {"graph main(%x: f32[2,3] loc(4:3)) {\n  %w: f32[2] = const [1, 2] loc(8:1)\n"
+       "  %a: f32[2,3] = add(%x, %w) loc(7:5)\n  return y=%a\n}\n",
+       ":5:3: error: add"},
+  };
+  for (int i = 0; i < ARRAY_LEN(cases); i++) {
+    Bench *b = bench_new();
+    parse(b, arena_printf(b->arena, "ingot 1 graph\nsource \"model.yaml\"\n%s", cases[i].text));
+    cr_expect(strstr(said(b), cases[i].place), "case %d: %s", i, said(b));
+    cr_expect_not(strstr(said(b), "model.yaml"), "case %d: %s", i, said(b));
+    bench_free(b);
+  }
+  const char *kernel =
+      "ingot 1 loops\nsource \"model.yaml\"\ngraph main(%x: f32[4] loc(4:3)) {\n"
+      "  %y: f32[4] = kernel k(%x) loc(7:5)\n  return y=%y\n}\nkernel k {\n  %y[i<4] = %x[i]\n  body {\n"
+      "    for i<4 {\n      %y[i] = %x[i + 1] loc(8:1)\n    }\n  }\n}\n";
+  Bench *b = bench_new();
+  cr_expect_null(parse(b, kernel));
+  cr_expect(strstr(said(b), ":11:7: error: index 0 of %x"), "%s", said(b));
+  bench_free(b);
+}
+
 // An extent that a node finds out is known behind that node only.
 Test(text, extents_are_found_before_they_are_used) {
   static const char node[] = "  %i: i64[1,M] = nonzero(%x) extent=[M]\n",
