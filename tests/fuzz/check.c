@@ -34,33 +34,6 @@ typedef struct Check {
   bool has_syms;
 } Check;
 
-// A stage's own world; messages are collected.
-typedef struct World {
-  jmp_buf oom;
-  Arena *arena;
-  FILE *log;
-  char *messages;
-  size_t size;
-  Ctx *c;
-} World;
-
-static void world_open(World *w) {
-  w->arena = arena_new(&w->oom);
-  w->log = open_memstream(&w->messages, &w->size);
-  w->c = ctx_new(w->arena, diag_new(w->arena, w->log, false));
-}
-
-static const char *messages(World *w) {
-  fflush(w->log);
-  return w->messages ? w->messages : "";
-}
-
-static void world_close(World *w) {
-  arena_free(w->arena);
-  fclose(w->log);
-  free(w->messages);
-}
-
 static bool fail(Check *k, World *w, const char *fmt, ...) PRINTF_LIKE(3, 4);
 static bool fail(Check *k, World *w, const char *fmt, ...) {
   Report *r = k->report;
@@ -70,8 +43,8 @@ static bool fail(Check *k, World *w, const char *fmt, ...) {
   va_start(ap, fmt);
   int n = vsnprintf(r->detail, sizeof r->detail, fmt, ap);
   va_end(ap);
-  if (w && *messages(w) && n >= 0 && (size_t)n < sizeof r->detail)
-    snprintf(r->detail + n, sizeof r->detail - (size_t)n, "\n%s", messages(w));
+  if (w && *world_messages(w) && n >= 0 && (size_t)n < sizeof r->detail)
+    snprintf(r->detail + n, sizeof r->detail - (size_t)n, "\n%s", world_messages(w));
   return false;
 }
 
@@ -187,7 +160,7 @@ static bool run_trial(Check *k, World *w, Module *m, int t, Rng *r) {
   }
   Tensor **out = NEW_ARRAY(a, Tensor *, g->outputs.n + 1);
   if (!eval_module(m, trial->in, out)) // for some extents there may be nothing to index
-    return m->syms.n && strstr(messages(w), "is outside") ? false : fail(k, w, "does not evaluate");
+    return m->syms.n && strstr(world_messages(w), "is outside") ? false : fail(k, w, "does not evaluate");
   for (int i = 0; i < g->outputs.n; i++) { // out of the stage's arena
     trial->ref[i] = tensor_new(k->c, &out[i]->type);
     memcpy(tensor_data(trial->ref[i]), out[i]->data, out[i]->bytes);

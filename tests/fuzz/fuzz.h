@@ -9,6 +9,24 @@
 #include "ir/ir.h"
 #include "tests/fuzz/random.h"
 
+#include <stdio.h>
+
+// ---- world.c: what one stage works in --------------------------------------------------------------------------
+
+// An arena of its own; messages are collected. The caller says setjmp(w->oom) first.
+typedef struct World {
+  jmp_buf oom;
+  Arena *arena;
+  FILE *log;
+  char *messages;
+  size_t size;
+  Ctx *c;
+} World;
+
+void world_open(World *w);
+const char *world_messages(World *w); // so far
+void world_close(World *w);
+
 // ---- data.c: the elements of inputs and constants -----------------------------------------------------------
 
 // The first letter of a leaf's name says what its elements are like:
@@ -91,6 +109,14 @@ typedef struct Report {
 } Report;
 
 bool fuzz_check(Report *r, const char *text, const Options *o);
+
+// ---- damaged.c: broken dumps ------------------------------------------------------------------------------------
+
+// The dump of the model after some pass, damaged, has to be refused with a place, or to go on to code. Leaves the damaged
+// dump in r->text. Every level is met, with any of the passes' options.
+bool fuzz_damaged(Report *r, uint64_t seed, bool llvm);
+// The same of a dump as it is.
+bool fuzz_dump(Report *r, uint64_t seed, bool llvm);
 
 // ---- noise.c: how far apart correct results may be --------------------------------------------------------------
 

@@ -23,7 +23,7 @@ typedef struct Args {
   double seconds;
   int jobs, llvm; // percent of the models that run compiled code
   const char *only, *folder;
-  bool all, print, no_reduce, keep_going, stop;
+  bool all, print, no_reduce, stop, damage;
   char **files;
   int nfiles;
 } Args;
@@ -37,7 +37,8 @@ enum {
   OPT_PRINT,
   OPT_NO_REDUCE,
   OPT_STOP,
-  OPT_SAVE
+  OPT_SAVE,
+  OPT_DAMAGE
 };
 
 static const struct argp_option options[] = {
@@ -51,6 +52,9 @@ static const struct argp_option options[] = {
     {"print", OPT_PRINT, NULL, 0, "print the model of the seed and stop", 0},
     {"no-reduce", OPT_NO_REDUCE, NULL, 0, "report failures as they are", 0},
     {"stop", OPT_STOP, NULL, 0, "stop at the first failure", 0},
+    {"damage", OPT_DAMAGE, NULL, 0,
+     "feed back damaged dumps of the models, of any level: they have to be refused with a place, or to go on",
+     0},
     {"save", OPT_SAVE, "FOLDER", 0, "write reduced models there", 0},
     {0},
 };
@@ -68,6 +72,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state) {
   case OPT_PRINT: a->print = true; return 0;
   case OPT_NO_REDUCE: a->no_reduce = true; return 0;
   case OPT_STOP: a->stop = true; return 0;
+  case OPT_DAMAGE: a->damage = a->no_reduce = true; return 0;
   case OPT_SAVE: a->folder = arg; return 0;
   case ARGP_KEY_ARGS:
     a->files = state->argv + state->next;
@@ -144,7 +149,7 @@ static void check_seed(const Args *a, Report *r, uint64_t seed) {
   r->seed = seed;
   r->failed = false;
   limit_time(SECONDS_PER_MODEL);
-  if (generate(r, seed, a->only)) fuzz_check(r, r->text, &o);
+  if (generate(r, seed, a->only)) a->damage ? fuzz_damaged(r, seed, o.llvm) : fuzz_check(r, r->text, &o);
   limit_time(0);
 }
 
