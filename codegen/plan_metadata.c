@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/internal.h"
 
-static void put_string(Str *s, const char *text) {
+void plan_put_string(Str *s, const char *text) {
   str_puts(s, "\"");
   for (const unsigned char *c = (const unsigned char *)(text ? text : ""); *c; c++) {
     if (*c == '"' || *c == '\\')
@@ -16,9 +16,9 @@ static void put_string(Str *s, const char *text) {
 }
 
 static void put_field(Str *s, const char *key, const char *value) {
-  put_string(s, key);
+  plan_put_string(s, key);
   str_puts(s, ":");
-  put_string(s, value);
+  plan_put_string(s, value);
 }
 
 static void put_schedule(Str *s, const Schedule *k) {
@@ -26,16 +26,16 @@ static void put_schedule(Str *s, const Schedule *k) {
   put_field(s, "kind", k->kind ? k->kind : "serial");
   for (int i = 0; i < k->params.n; i++) {
     str_puts(s, ",");
-    put_string(s, k->params.data[i].name);
+    plan_put_string(s, k->params.data[i].name);
     str_printf(s, ":%lld", (long long)k->params.data[i].value);
   }
   str_puts(s, "}");
 }
 
 // How much the ops do that the step came from, in their order: profiles divide its time among them.
-static void put_work(Str *s, const Node *n, bool first) {
-  if (!n || !n->origins.n) return;
-  str_puts(s, first ? "\"work\":[" : ",\"work\":[");
+static void put_work(Str *s, const Node *n) {
+  if (!n->origins.n) return;
+  str_puts(s, s->s[s->n - 1] == '{' ? "\"work\":[" : ",\"work\":[");
   for (int i = 0; i < n->origins.n; i++) {
     str_puts(s, i ? ",{" : "{");
     put_field(s, "op", n->origins.data[i].name);
@@ -61,7 +61,7 @@ static double put_extents(Str *s, Ctx *c, const FlopScope *f) {
       times *= (double)hi;
     } else {
       str_puts(s, ",");
-      put_string(s, expr_text(c, e));
+      plan_put_string(s, expr_text(c, e));
     }
   }
   return times;
@@ -83,6 +83,13 @@ static void put_flops_at(Str *s, Plan *p, const Kernel *k) {
   if (symbolic) str_printf(s, ",\"flops_at\":[%s]", str_text(&list));
 }
 
+static void put_amounts(Str *s, Plan *p, const Node *n) {
+  put_work(s, n);
+  if (!n->kernel) return;
+  put_flops_at(s, p, n->kernel);
+  str_printf(s, "%s\"bytes_at\":%s", s->s[s->n - 1] == '{' ? "" : ",", plan_bytes_moved(p, n));
+}
+
 // By step; what the table of steps says of each (struct ingot_step_info) is not said again.
 static void put_kernels(Str *s, Plan *p) {
   str_puts(s, ",\"kernels\":[");
@@ -95,8 +102,7 @@ static void put_kernels(Str *s, Plan *p) {
       put_schedule(s, &u->kernel->schedule);
       if (u->kernel->schedule.tuned) str_puts(s, ",\"tuned\":true");
     }
-    if (p->options->instrument) put_work(s, p->step_node.data[i], !u);
-    if (p->options->instrument && u) put_flops_at(s, p, u->kernel);
+    if (p->options->instrument && p->step_node.data[i]) put_amounts(s, p, p->step_node.data[i]);
     str_puts(s, "}");
   }
   str_puts(s, "]");
@@ -194,7 +200,7 @@ static void put_variants(Str *s, const Plan *first) {
   str_puts(s, ",\"variants\":[");
   for (const Plan *v = first; v; v = v->next) {
     if (v != first) str_puts(s, ",");
-    put_string(s, v->m->target->name);
+    plan_put_string(s, v->m->target->name);
   }
   str_puts(s, "]");
 }
@@ -205,7 +211,7 @@ static void put_specials(Str *s, Plan *p) {
   str_puts(s, ",\"specialized\":[");
   for (int i = 0; i < p->n_special; i++) {
     if (i) str_puts(s, ",");
-    put_string(s, plan_special_name(p, &p->special[i]));
+    plan_put_string(s, plan_special_name(p, &p->special[i]));
   }
   str_puts(s, "]");
 }
@@ -231,7 +237,7 @@ const char *plan_metadata(Plan *p, const Plan *first) {
   str_puts(&s, ",\"passes\":[");
   for (int i = 0; i < p->m->passes.n; i++) {
     if (i) str_puts(&s, ",");
-    put_string(&s, p->m->passes.data[i]);
+    plan_put_string(&s, p->m->passes.data[i]);
   }
   str_puts(&s, "]");
   put_kernels(&s, p);

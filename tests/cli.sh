@@ -821,6 +821,15 @@ Y
   expect 0 bench grow.so --seconds=0 --runs=20; prints "20 runs"
   expect 0 bench grow.so --seconds=0 --runs=20 --at=past=6 --profile; prints "20 runs"
   expect 1 bench grow.so --at=past=7; says "past"
+  # Of a table the row that is read counts, of a cache the rows that are there: 4 elements of 4 bytes each.
+  expect 0 compile --instrument grow.yaml -o probed.so
+  local at bytes='/"name":/ {name = $2} /"bytes":/ && !done[name]++ {print name, $2 + 0} /"ops":/ {exit}'
+  for at in 1 6; do
+    expect 0 bench probed.so --seconds=0 --runs=3 --at=past=$at --json --profile
+    awk -F: "$bytes" out >bytes
+    grep -q "y_reduce_sum.* $(((at + 1) * 16 + 16))\$" bytes || fail "with $at rows the sum moves $(cat bytes)"
+    grep -q "y_concat_concat.* 36$" bytes || fail "appending one row moves $(cat bytes)"
+  done
   expect 1 bench grow.so --at=past=8; says "'past' lies between 0 and 7; 8 does not"
   expect 1 bench grow.so --at=6; says "--at wants NAME=EXTENT"
   expect 0 run grow.so --input ids=random:2

@@ -177,6 +177,7 @@ static void note_spans(Measure *m) {
 }
 
 static bool one_run(Measure *m, double *ms) {
+  if (!session_rewind(m->s)) return false;
   extents_note(&m->extents, m->s->ctx, true);
   m->run_begin_ms = seconds_now() * 1e3;
   m->run_begin = limits_ticks();
@@ -277,9 +278,12 @@ static void describe(Measure *m, const cJSON *meta) {
     r->step = i++;
     r->source = text_of(k, "from");
     r->schedule = text_of(cJSON_GetObjectItemCaseSensitive(k, "schedule"), "kind");
-    r->flops = extents_flops(m->s->tool->ctx, &m->extents, cJSON_GetObjectItemCaseSensitive(k, "flops_at"),
-                             number_of(k, "flops"));
-    r->bytes = number_of(k, "bytes") * extents_filled(&m->extents, m->s->ctx, r->step);
+    Ctx *c = m->s->tool->ctx;
+    double filled = extents_filled(&m->extents, m->s->ctx, r->step);
+    r->flops =
+        extents_sum(c, &m->extents, cJSON_GetObjectItemCaseSensitive(k, "flops_at"), number_of(k, "flops"));
+    r->bytes = extents_sum(c, &m->extents, cJSON_GetObjectItemCaseSensitive(k, "bytes_at"),
+                           number_of(k, "bytes") * filled);
     r->work = cJSON_GetObjectItemCaseSensitive(k, "work");
     if (!r->work) r->work = main_op(m->s->tool, r->source, ingot_step_name(m->s->model, r->step));
   }

@@ -83,8 +83,10 @@ typedef struct RunExtents {
 } RunExtents;
 // Before a run: what the context keeps; after it: what the run found.
 void extents_note(RunExtents *x, const ingot_ctx *ctx, bool before);
-double extents_flops(Ctx *c, const RunExtents *x, const cJSON *flops_at, double at_bounds);
-// Of all arguments of a step together, as a share of what they take at the bounds.
+// A sum from the metadata ("flops_at", "bytes_at") with the extents in it; `otherwise` if there is none.
+double extents_sum(Ctx *c, const RunExtents *x, const cJSON *terms, double otherwise);
+// Of all arguments of a step together, as a share of what they take at the bounds: for artefacts that do not say what
+// their steps read.
 double extents_filled(const RunExtents *x, const ingot_ctx *ctx, int step);
 // profile_ops.c: divides the steps' times among the ops that they came from.
 void profile_ops(Arena *a, Profile *p);

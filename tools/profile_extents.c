@@ -30,17 +30,17 @@ static double extent_of(Names *n, const char *text) {
   return e && expr_is_const_int(e, &v) ? (double)v : -1;
 }
 
-double extents_flops(Ctx *c, const RunExtents *x, const cJSON *flops_at, double at_bounds) {
+double extents_sum(Ctx *c, const RunExtents *x, const cJSON *terms, double otherwise) {
   Names n = {c, x};
   double sum = 0;
   const cJSON *term, *factor;
-  if (!cJSON_IsArray(flops_at)) return at_bounds;
-  cJSON_ArrayForEach(term, flops_at) {
+  if (!cJSON_IsArray(terms)) return otherwise;
+  cJSON_ArrayForEach(term, terms) {
     double product = 1;
     cJSON_ArrayForEach(factor, term) {
       const char *text = cJSON_GetStringValue(factor);
       double v = text ? extent_of(&n, text) : factor->valuedouble;
-      if (v < 0) return at_bounds;
+      if (v < 0) return otherwise;
       product *= v;
     }
     sum += product;

@@ -161,7 +161,7 @@ static bool run(Session *s) {
 }
 
 // States that grow become as short again as they were before the first run.
-static bool rewind_states(Session *s) {
+bool session_rewind(Session *s) {
   for (int i = 0; i < ingot_symbol_count(s->model); i++)
     if (ingot_symbol_info(s->model, i)->kind == INGOT_SYM_STATE &&
         ingot_set_symbol(s->ctx, i, s->begin[i]) != INGOT_OK)
@@ -170,7 +170,7 @@ static bool rewind_states(Session *s) {
 }
 
 bool session_run(Session *s) {
-  return rewind_states(s) && run(s);
+  return session_rewind(s) && run(s);
 }
 
 bool session_grow(Session *s, const char *name, int64_t extent) {

@@ -36,6 +36,7 @@ bool session_input_arg(Session *s, const char *arg);
 bool session_bind(Session *s, bool fill);
 // States that grow begin each run with the same extent: the least, or what session_grow has set.
 bool session_run(Session *s);
+bool session_rewind(Session *s); // what each run begins with
 // Runs until the state's extent is as large.
 bool session_grow(Session *s, const char *name, int64_t extent);
 // Output k of the last run with its actual shape.
