@@ -161,7 +161,8 @@ struct ingot_arg plan_arg(Plan *p, const Value *v, int32_t flags) {
   if (is_numbered(space)) a.index = (int32_t)base_of(v)->offset;
   if (space == SPACE_CONST) a.offset += constant_of(p, v)->offset;
   if (a.kind == INGOT_ARG_NONE)
-    diag_error(p->c->diag, v->loc, "internal error: '%s' has no place in memory", v->name ? v->name : "");
+    diag_error(p->c->diag, v->loc, "'%s' has no place in memory, as pass 'memory' gives it",
+               v->name ? v->name : "");
   return a;
 }
 

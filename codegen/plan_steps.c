@@ -271,7 +271,7 @@ static void plan_node(Plan *p, const Node *n, StepList *list) {
   else if (op_is(n, "loop"))
     plan_loop(p, n, list);
   else
-    diag_error(p->c->diag, n->loc, "internal error: op '%s' is not lowered to a kernel", n->op->name);
+    diag_error(p->c->diag, n->loc, "op '%s' is not lowered to a kernel", n->op->name);
 }
 
 void plan_nodes(Plan *p, const Graph *g, StepList *list) {

@@ -504,6 +504,8 @@ case_dump_options() {
   expect 0 compile "$model" -o x.so --verify-each; silent
   expect 0 opt "$model" --passes=canonicalize,fold; silent; prints small
   expect 1 opt "$model" --passes=memory; says "takes a module at level"
+  expect 1 opt "$model" --passes=canonicalize -o half.so; says "no code of a module at level 'graph'"; [ ! -e half.so ] || fail "a library of half a module"
+  expect 1 compile "$model" --passes=fuse,schedule,lower -o half.so; says "no code of a module at level 'loops'"; [ ! -e half.so ] || fail "a library of half a module"
 }
 
 # Only what changed, one kernel only, differences.
@@ -576,6 +578,17 @@ case_reduce() {
   expect 0 reduce "$lenet" -o two.ing --command "$ingot inspect {} >t; grep -qE ' conv$' t && grep -qE ' relu$' t && exit 1; exit 0"
   expect 0 inspect two.ing; grep -qE ' conv$' out && grep -qE ' relu$' out || fail "the failure is lost"
   expect 0 compile two.ing -o two.so
+  # Constants that stand in no file of the user's lie beside the result, not in a folder that goes.
+  cat >made.yaml <<'Y'
+inputs: {x: 'f32[1,64]'}
+weights: {init: normal(0.1), seed: 1}
+graph:
+  - y: tanh(linear@a(relu(linear@b(x, 64)), 64))
+outputs: y
+Y
+  expect 0 reduce made.yaml -o made.ing --command "$ingot inspect {} | grep -qE ' linear$' && exit 3; exit 0"
+  grep -q "$work/tmp\|/ingot-" made.ing && fail "constants lie in a temporary folder"
+  expect 0 verify made.ing; prints "same bits"
   expect 1 reduce "$lenet" --command true; says "there is no failure to keep"
   expect 2 reduce "$lenet"; says "--command"
   expect 0 opt "$lenet" --bisect "grep -q conv1_conv {} && exit 4; exit 0"; prints "fuse: the command is content"; prints "ends with 4"
@@ -795,7 +808,8 @@ case_inspect() {
   expect 0 inspect "$model"; silent; prints parameters; prints flops
   expect 0 inspect "$model" --json; prints '"ops"'
   expect 0 compile "$model" --dump=after:memory --dump-dir=d -o s.so
-  expect 0 inspect d/*.ing; prints loops; prints kernel; prints "from "
+  expect 0 inspect d/*.ing; prints loops; prints kernel; prints "from "; grep -qE '^flops  *[1-9]' out || fail "kernels do nothing"
+  grep -q 'count .*op$' out && fail "a table of ops though there are none"
   expect 0 inspect d/*.ing --json; prints '"level":	"loops"'
   expect 1 inspect missing; says missing
 }

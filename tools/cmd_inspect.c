@@ -104,8 +104,8 @@ static cJSON *sym_json(const Sym *s) {
 typedef struct Totals {
   int nodes;
   double parameters, weights_bytes;
-  int *ops;      // by op number
-  double *flops; // by op number, regions not included
+  int *ops;      // by op number; kernels behind all ops
+  double *flops; // the same, regions not included
 } Totals;
 
 static int op_index(Ctx *c, const Op *op) {
@@ -162,7 +162,7 @@ static void add_totals(Ctx *c, cJSON *o, const Totals *sum) {
   cJSON_AddNumberToObject(o, "nodes", sum->nodes);
   cJSON_AddNumberToObject(o, "parameters", sum->parameters);
   cJSON_AddNumberToObject(o, "weights_bytes", sum->weights_bytes);
-  double flops = 0;
+  double flops = sum->flops[op_count(c)];
   cJSON *ops = cJSON_AddArrayToObject(o, "ops");
   for (int i = 0; i < op_count(c); i++) {
     flops += sum->flops[i];
@@ -278,7 +278,7 @@ static void print_symbols(const cJSON *o) {
 
 static void print_ops(Tool *t, const cJSON *o) {
   const cJSON *x;
-  if (!item(o, "ops")) return;
+  if (cJSON_GetArraySize(item(o, "ops")) == 0) return;
   printf("\n%6s %12s  op\n", "count", "flops");
   cJSON_ArrayForEach(x, item(o, "ops")) {
     printf("%6.0f %12s  %s\n", number_of(x, "count"), scaled(t, number_of(x, "flops"), 1000),

@@ -302,12 +302,27 @@ static bool start(Reduce *r, Module *m) {
   return false;
 }
 
+// Constants that lie in the folder are written anew: it goes with this process.
+static void leave_folder(Graph *g, const char *folder) {
+  for (int i = 0; i < g->consts.n; i++) {
+    Value *v = g->consts.data[i];
+    if (!v->data->file || strncmp(v->data->file, folder, strlen(folder)) != 0) continue;
+    Tensor *own = arena_dup(g->ctx->arena, v->data, sizeof *v->data);
+    own->file = NULL;
+    v->data = own;
+  }
+  for (const Node *n = g->first; n; n = n->next)
+    for (int i = 0; i < n->nregions; i++) leave_folder(n->region[i], folder);
+}
+
 // The result, read once more, so that its constants go where the user's file is.
 static bool finish(Reduce *r, const char *out) {
   Tool *t = r->t;
   char *path = tool_printf(t, "%s/candidate.ing", r->folder);
   Module *m = module_parse(t->ctx, source_from_text(t->arena, path, r->best));
-  return m && driver_write_ir(t, m, out);
+  if (!m) return false;
+  leave_folder(m->main, r->folder);
+  return driver_write_ir(t, m, out);
 }
 
 static bool reduce(ReduceArgs *a) {

@@ -14,12 +14,13 @@ double seconds_now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+static const char *const LEVEL_NAMES[] = {"graph", "kernels", "loops"};
+
 void print_passes(FILE *out) {
-  static const char *const levels[] = {"graph", "kernels", "loops"};
   for (int i = 0; i < pass_count(); i++) {
     const Pass *p = pass_at(i);
-    fprintf(out, "%-14s -O%d  %-7s -> %-7s  %s\n", p->name, p->min_opt, levels[p->from], levels[p->to],
-            p->doc);
+    fprintf(out, "%-14s -O%d  %-7s -> %-7s  %s\n", p->name, p->min_opt, LEVEL_NAMES[p->from],
+            LEVEL_NAMES[p->to], p->doc);
   }
 }
 
@@ -252,8 +253,19 @@ static bool write_depfile(const Tool *t, const char *path, const char *out) {
   return file_commit(file);
 }
 
+// Code is made of loops whose values have places. --passes= and dumps by hand may leave a module before that.
+static bool is_whole(const Tool *t, const Module *m) {
+  for (int i = 0; i < m->passes.n; i++)
+    if (m->level == LEVEL_LOOPS && strcmp(m->passes.data[i], "memory") == 0) return true;
+  diag_error(t->diag, NO_LOC,
+             "there is no code of a module at level '%s' that pass 'memory' has not been through",
+             LEVEL_NAMES[m->level]);
+  return false;
+}
+
 bool driver_emit(BuildArgs *a, const Form *forms, int n, const char *out) {
   Module *m = forms[0].module;
+  if (!is_whole(a->tool, m)) return false;
   if (a->depfile && !write_depfile(a->tool, a->depfile, out)) return false;
   if (a->codegen.debug_info && !write_debug_dump(a, m, out)) return false;
   PassRun r = {.args = a, .module = m};

@@ -53,7 +53,7 @@ function showNode(into, node) {
   const about = new Set([node.n, ...(ingot.results.get(kernel) || [])]);
   into.append(make("h3", {}, node.n || node.o), make("div", { class: "kind" }, node.k ? "kernel, " + node.o : node.o),
     facts([["type", node.t], ["layout", node.y], ["op", node.c],
-      ["from", node.f && node.f.map((f, i) => [i ? ", " : "", sourceLink(f.l, f.n)])],
+      ["from", node.f && node.f.flatMap((f, i) => [i ? ", " : "", sourceLink(f.l, f.n)])],
       ["line", node.l ? sourceLink(node.l, String(node.l)) : ""], ["made by", node.b],
       ["kernel", kernel && make("span", {}, make("span", { class: "swatch", style: "background:" + solid(kernel) }),
         make("button", { class: "link", onclick: () => ingot.app.kernel(kernel) }, kernel))],
@@ -92,7 +92,7 @@ function showKernels(into, details) {
   const rows = kernels.map((k, i) => {
     const s = ingot.steps.get(k.name), v = total ? s?.ms || 0 : k.flops;
     const row = make("tr", { class: "row", "data-kernel": k.name, onclick: () => ingot.app.kernel(k.name) }, make("td", {}, String(i)),
-      make("td", { class: "l t" }, make("span", { class: "swatch", style: "background:" + solid(k.name) }), k.name),
+      make("td", { class: "l t" }, make("div", { class: "named" }, make("span", { class: "swatch", style: "background:" + solid(k.name) }), make("span", {}, k.name))),
       total ? make("td", {}, s ? s.ms.toFixed(4) : "") : "", make("td", { class: "l" }, make("span", { class: "bar", style: `width:${(v / most) * 90}px;background:${solid(k.name)}` })),
       make("td", {}, countText(k.flops)), make("td", {}, bytesText(k.bytes)), make("td", { class: "l w" }, scheduleText(k) || "routine"),
       make("td", { class: "l w" }, k.from));
@@ -172,7 +172,7 @@ function flame(p) {
   }
   const sum = (list) => list.reduce((a, s) => a + s.ms, 0), total = p.run_ms;
   const block = (level, left, ms, name, text, click, more = "") => box.append(make("div", { style: `top:${level * 44}px;left:${(left / total) * 100}%;width:${(ms / total) * 100}%;background:${name}`, onclick: click,
-    ...hint(`${text}\n${msText(ms)}, ${((ms / total) * 100).toFixed(1)} %${more}`) }, ms / total > 0.025 ? text : ""));
+    ...hint(`${text}\n${msText(ms)}, ${((ms / total) * 100).toFixed(1)} %${more}`) }, (ms / total) * 1165 > 7 * text.length + 12 ? text : ""));
   block(0, 0, total, dark() ? "#7d8aa0" : "#d3d9e3", ingot.data.name, () => {});
   let left = 0;
   for (const [kind, list] of [...groups].sort((a, b) => sum(b[1]) - sum(a[1]))) {
@@ -206,9 +206,9 @@ function roofline(p) {
   levels.forEach(([name, gbs], i) => {
     const knee = peak / gbs, low = Math.max(x0, y0 / gbs), last = i === levels.length - 1;
     pic.append(svg("path", { class: last ? "roof" : "roof low", d: `M${x(low)} ${y(low * gbs)}L${x(knee)} ${y(peak)}` + (last ? `L${x(x1)} ${y(peak)}` : "") }),
-      svg("text", { x: W - R - 4, y: y(peak) + 17 + 15 * i, "text-anchor": "end" }, `${last ? "solid" : "dashed"}: ${name} ${gbs.toFixed(0)} GB/s`));
+      svg("text", { x: W - R - 4, y: H - B - 8 - 15 * (levels.length - 1 - i), "text-anchor": "end" }, `${last ? "solid" : "dashed"}: ${name} ${gbs.toFixed(0)} GB/s`));
   });
-  pic.append(svg("text", { x: W - R - 4, y: y(peak) - 7, "text-anchor": "end" }, peak.toFixed(0) + " GFLOP/s"));
+  pic.append(svg("text", { x: x(peak / levels.at(-1)[1]) - 4, y: y(peak) - 7, "text-anchor": "end" }, peak.toFixed(0) + " GFLOP/s"));
   for (const s of [...points].sort((a, b) => b.ms - a.ms))
     pic.append(svg("circle", { class: "hot", cx: x(of(s)), cy: y(s.gflops), r: 4 + 16 * Math.sqrt(s.ms / p.steps_ms), fill: solid(s.name), "fill-opacity": 0.85,
       stroke: stroke(s.name), onclick: () => ingot.app.kernel(s.name),
