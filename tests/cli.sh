@@ -684,6 +684,12 @@ case_instrument() {
   expect 0 bench probed.so --threads=2 --seconds=0.2 --json --profile; prints '"gap_ms"'
   ratio=$(awk -F: '/"run_ms"/ {run = $2 + 0} /"steps_ms"/ {print int(($2 + 0) / run * 100)}' out)
   [ "$ratio" -ge 97 ] && [ "$ratio" -le 100 ] || fail "with two threads, the steps are $ratio % of the run"
+  # In loops, too.
+  expect 0 compile --instrument "$source/models/lstm_tagger.yaml" --dim=B=1 --dim=T=32 -o loop.so
+  expect 0 bench loop.so --threads=2 --seconds=0.2 --json --profile
+  ratio=$(awk -F: '/"run_ms"/ {run = $2 + 0} /"steps_ms"/ {print int(($2 + 0) / run * 100 + 0.5)}' out)
+  [ "$ratio" -ge 97 ] && [ "$ratio" -le 100 ] || fail "in loops with two threads, the steps are $ratio % of the run"
+  expect 0 bench probed.so --threads=2 --seconds=0.2 --json --profile
   # Operations are those of the extents of the run, not of the largest.
   local all one flops='/"name":.*"conv1_conv"/ {at = 1} at && /"flops"/ {print $2 + 0; exit}'
   all=$(awk -F: "$flops" out)

@@ -129,13 +129,27 @@ static int by_begin(const void *a, const void *b) {
   return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
+// What no step took is handing over to threads and waiting for them, once a call: steps of loops have as much of it as
+// they have calls.
+static void share_gaps(Measure *m, int n, uint64_t steps) {
+  uint64_t run = m->run_end - m->run_begin, calls = 0;
+  for (int i = 0; i < n; i++) calls += m->ran[i].calls > 1 ? m->ran[i].calls : 0;
+  for (int i = 0; i < n && run > steps; i++) {
+    const Ran *r = &m->ran[i];
+    if (r->calls < 2) continue;
+    double gap = ticks_ms(m, run - steps) * (double)r->calls / (double)calls;
+    m->row[r->step].ms += gap;
+    m->row[r->step].gap_ms += gap;
+  }
+}
+
 // A step that ran once takes from the first thread's begin to when the next step begins: it is what threads wait for at
 // the barrier behind it. A thread may begin the next step before the others are done: what two steps have in common is
-// the earlier one's, so that times add up. Steps of loops took what they counted, and where there are such, nobody
-// knows what a gap between other steps belongs to.
+// the earlier one's, so that times add up. Steps of loops took what they counted, and where there are such, only the sum
+// of all gaps is known.
 static void read_probes(Measure *m) {
   int n = 0;
-  uint64_t done = 0;
+  uint64_t done = 0, steps = 0;
   bool loops = false;
   for (int i = 0; i < m->n; i++) {
     m->ran[n] = read_probe(m, i);
@@ -152,12 +166,14 @@ static void read_probes(Measure *m) {
     uint64_t next = i + 1 < n ? m->ran[i + 1].begin : m->run_end;
     uint64_t gap = !loops && next > done ? next - done : 0;
     done += gap;
+    steps += took;
     row->ms += ticks_ms(m, took + gap);
     row->gap_ms += ticks_ms(m, gap);
     row->busy_ms += ticks_ms(m, r->sum);
     row->calls += (double)r->calls;
     row->balance += r->most ? (double)r->sum / (double)r->most : 1; // threads at work, on average
   }
+  if (loops) share_gaps(m, n, steps);
 }
 
 static void note_spans(Measure *m) {

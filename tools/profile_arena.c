@@ -55,7 +55,10 @@ static int by_begin(const void *a, const void *b) {
 
 void profile_arena(Arena *a, Profile *p, const cJSON *meta) {
   PlaceList places = places_of(a, meta);
-  ArenaStep **at = NEW_ARRAY(a, ArenaStep *, p->rows.n + 1);
+  int n = 0; // steps, of which not all have a row
+  for (int i = 0; i < p->spans.n; i++)
+    if (p->spans.data[i].step >= n) n = p->spans.data[i].step + 1;
+  ArenaStep **at = NEW_ARRAY(a, ArenaStep *, n + 1);
   p->arena_bytes = number_of(meta, "arena_bytes");
   for (int i = 0; i < p->spans.n; i++) { // threads' parts of a step are one
     const Span *s = &p->spans.data[i];
@@ -67,7 +70,7 @@ void profile_arena(Arena *a, Profile *p, const cJSON *meta) {
     if (s->begin_ms < have->begin_ms) have->begin_ms = s->begin_ms;
     if (s->end_ms > have->end_ms) have->end_ms = s->end_ms;
   }
-  for (int i = 0; i < p->rows.n; i++)
+  for (int i = 0; i < n; i++)
     if (at[i]) vec_push(a, &p->arena, *at[i]);
   if (p->arena.n) qsort(p->arena.data, (size_t)p->arena.n, sizeof *p->arena.data, by_begin);
 }
