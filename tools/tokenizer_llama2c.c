@@ -88,7 +88,7 @@ bool llama2c_tokenizer(Tokenizer *t, const uint8_t *data, size_t size) {
   for (int32_t i = 0; i < count; i++) {
     const char *s;
     size_t n;
-    take_piece(&r, &score[i], &s, &n);
+    if (!take_piece(&r, &score[i], &s, &n)) return false;
     tokenizer_add(t, i, arena_strndup(t->arena, s, n), s, n);
   }
   t->bos = BOS;
