@@ -73,9 +73,21 @@ bool const_is_splat(const Value *v, double x) {
   return true;
 }
 
+// Most weights are f32, and there are millions: their exponents tell.
+static bool is_finite_f32(const char *data, int64_t n) {
+  const uint32_t exponent = 0x7f800000;
+  uint32_t bits, infinite = 0;
+  for (int64_t i = 0; i < n; i++) {
+    memcpy(&bits, data + i * (int64_t)sizeof bits, sizeof bits); // may be unaligned
+    infinite |= (bits & exponent) == exponent;
+  }
+  return !infinite;
+}
+
 bool const_is_finite(const Value *v) {
   const Tensor *t = const_of(v);
   if (!t || type_elements(&t->type) > 1 << 22) return false;
+  if (t->type.dtype == DT_F32) return is_finite_f32(t->data, type_elements(&t->type));
   for (int64_t i = 0, n = type_elements(&t->type); i < n; i++)
     if (!__builtin_isfinite(tensor_get(t, i))) return false;
   return true;
