@@ -86,13 +86,16 @@ function showSummary(into) {
 
 // ---- kernels --------------------------------------------------------------------------------------------------
 
+// Long names may go on in the next line after any of their parts.
+const breakable = (name) => name.split(/(?<=[_.])/).flatMap((part, i) => (i ? [make("wbr", {}), part] : [part]));
+
 function showKernels(into, details) {
   const kernels = ingot.data.built?.kernels || [], total = ingot.data.profile?.steps_ms || 0;
   const most = Math.max(...kernels.map((k) => (total ? ingot.steps.get(k.name)?.ms || 0 : k.flops)), 1e-12);
   const rows = kernels.map((k, i) => {
     const s = ingot.steps.get(k.name), v = total ? s?.ms || 0 : k.flops;
     const row = make("tr", { class: "row", "data-kernel": k.name, onclick: () => ingot.app.kernel(k.name) }, make("td", {}, String(i)),
-      make("td", { class: "l t" }, make("div", { class: "named" }, make("span", { class: "swatch", style: "background:" + solid(k.name) }), make("span", {}, k.name))),
+      make("td", { class: "l t" }, make("div", { class: "named" }, make("span", { class: "swatch", style: "background:" + solid(k.name) }), make("span", {}, breakable(k.name)))),
       total ? make("td", {}, s ? s.ms.toFixed(4) : "") : "", make("td", { class: "l" }, make("span", { class: "bar", style: `width:${(v / most) * 90}px;background:${solid(k.name)}` })),
       make("td", {}, countText(k.flops)), make("td", {}, bytesText(k.bytes)), make("td", { class: "l w" }, scheduleText(k) || "routine"),
       make("td", { class: "l w" }, k.from));
