@@ -5,9 +5,10 @@
 #     tests/fuzz/mutate.sh FOLDER [FIRST [LAST]]
 #
 # Copies the sources to FOLDER, and for each line of mutants.txt changes one place, builds fuzz_models and runs it until it
-# finds something: first 2,500 models in the evaluator, then 1,900 of which half are compiled, too. That is 100 s of one
-# core a mutant where nothing is found, less than an hour for all. Prints a table; the last line counts. A mutant that no
-# longer applies or does not compile is an error of the list.
+# finds something: first 2,500 models in the evaluator, then 1,900 of which half are compiled, too; where the bug is in what
+# the evaluator does not run, 1,500 that are compiled. That is some 100 s of one core a mutant where nothing is found, less
+# than an hour for all. Prints a table; the last line counts. A mutant that no longer applies or does not compile is an
+# error of the list.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$1 first=${2:-1} last=${3:-1000}
@@ -18,6 +19,14 @@ cmake -G Ninja -S src -B src/build -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_C
 ninja -C src/build -j1 fuzz_models >log || { tail -3 log; exit 1; }
 
 fuzz() { src/build/tests/fuzz/fuzz_models --stop --no-reduce "$@" >>log 2>&1; }
+
+# Nothing found in what a bug of this file may change?
+survives() {
+  case $1 in
+  codegen/* | runtime/*) fuzz --seed 100001 --count 1500 --llvm 100 ;;
+  *) fuzz --seed 1 --count 2500 --llvm 0 && fuzz --seed 100001 --count 1900 --llvm 50 ;;
+  esac
+}
 
 number=0 found=0 tried=0
 while IFS='|' read -r file from to what; do
@@ -39,7 +48,7 @@ P
   if ninja -C src/build -j1 fuzz_models >log 2>&1; then
     tried=$((tried + 1))
     : >log
-    if fuzz --seed 1 --count 2500 --llvm 0 && fuzz --seed 100001 --count 1900 --llvm 50; then
+    if survives "$file"; then
       result="not found"
     else
       result="found, $(sed -n 's/^seed \([0-9]*\): \([^:]*\):.*/\1, \2/p' log | tail -1)"
