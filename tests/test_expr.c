@@ -312,6 +312,20 @@ Test(expr, assumptions) {
   SAME(expr_assume(x, guarded, NULL), ex_guard(x, p, ex_read(x, v, &i, 1), z));
 }
 
+// The one place where an index meets several conditions, from flat numbers in blocks.
+Test(expr, assumptions_together) {
+  Ctx *x = new_ctx();
+  const Expr *b = LOOP("b", I(3)), *v = LOOP("v", I(32)), *k = LOOP("k", I(4)), *i = LOOP("i", I(2));
+  const Expr *flat = ADD(MUL(b, I(32)), v), *row = QUO(flat, I(7));
+  const Expr *in_row = AND(LE(I(3), MOD(row, I(7))), LT(MOD(row, I(7)), I(4)));
+  const Expr *one = AND(AND(LT(MOD(flat, I(7)), I(1)), in_row), LE(I(1), QUO(flat, I(49))));
+  int64_t lo, hi;
+  cr_expect(expr_bounds(x, row, one, &lo, &hi) && lo == 10 && hi == 10);
+  cr_expect(expr_bounds(x, flat, one, &lo, &hi) && lo == 70 && hi == 70);
+  const Expr *sum = ADD(MUL(k, I(5)), MUL(i, I(3))), *fact = LE(I(8), ADD(MUL(k, I(3)), MUL(i, I(2))));
+  cr_expect(expr_bounds(x, sum, fact, &lo, &hi) && lo == 13, "3 * sum = 5 * (3*k + 2*i) - i");
+}
+
 // Of an index that comes from memory only conditions tell anything, and sums of it may wrap around.
 Test(expr, assumptions_on_the_unknown) {
   Ctx *x = new_ctx();
@@ -404,5 +418,55 @@ Test(expr, simplification_keeps_values) {
                  (long)want, (long)r.value[0], (long)r.value[1], (long)r.value[2]);
     if (expr_bounds(x, e, NULL, &lo, &hi))
       cr_assert(lo <= want && want <= hi, "%s is not in [%ld, %ld]", expr_text(x, e), (long)lo, (long)hi);
+  }
+}
+
+// A random sum, or its quotient or remainder, as an index is made of.
+static const Expr *random_index(Random *r) {
+  static const int64_t factors[] = {1, 1, 2, 3, 4, 5, 8, 16, 21, 28, 32, -1, -3};
+  Ctx *x = r->x;
+  const Expr *e = I((int64_t)(next_random(r) % 9) - 4);
+  for (int k = 0; k < 3; k++)
+    if (next_random(r) % 3)
+      e = ADD(e, MUL(ex_var(x, r->var[k]), I(factors[next_random(r) % ARRAY_LEN(factors)])));
+  for (int n = next_random(r) % 3; n > 0; n--) {
+    const Expr *d = I(2 + next_random(r) % 7);
+    e = next_random(r) % 2 ? QUO(e, d) : MOD(e, d);
+    if (next_random(r) % 3 == 0) e = ADD(e, MUL(ex_var(x, r->var[next_random(r) % 3]), I(2)));
+  }
+  return e;
+}
+
+static int64_t value_at(const Random *r, const Expr *e) {
+  const Expr *with[3];
+  int64_t v = 0;
+  for (int k = 0; k < 3; k++) with[k] = ex_idx(r->x, r->value[k]);
+  cr_assert(expr_is_const_int(expr_subst(r->x, e, r->var, with, 3), &v));
+  return v;
+}
+
+// Whatever conditions hold somewhere: what they say of other sums is true there.
+Test(expr, assumptions_are_true) {
+  Random r = {.x = new_ctx(), .state = 7};
+  Ctx *x = r.x;
+  const int64_t extent[3] = {4, 7, 32};
+  for (int k = 0; k < 3; k++) r.var[k] = var_new(x, "v", I(extent[k]));
+  for (int round = 0; round < 5000; round++) {
+    const Expr *all = ex_bool(x, true);
+    for (int k = 0; k < 3; k++) r.value[k] = next_random(&r) % extent[k];
+    for (int n = 1 + next_random(&r) % 4; n > 0; n--) {
+      const Expr *e = random_index(&r),
+                 *slack = I(value_at(&r, e) + (next_random(&r) % 3 ? 0 : next_random(&r) % 5));
+      all = AND(all, next_random(&r) % 2 ? LE(e, slack) : LE(I(value_at(&r, e) - next_random(&r) % 2), e));
+    }
+    const Expr *e = random_index(&r);
+    int64_t want = value_at(&r, e), lo, hi;
+    if (expr_bounds(x, e, all, &lo, &hi))
+      cr_assert(lo <= want && want <= hi, "%s is %ld, not in [%ld, %ld], where %s", expr_text(x, e),
+                (long)want, (long)lo, (long)hi, expr_text(x, all));
+    cr_assert_eq(value_at(&r, expr_assume(x, e, all)), want, "%s where %s", expr_text(x, e),
+                 expr_text(x, all));
+    cr_assert(!expr_never_holds(x, all), "%s holds at %ld %ld %ld", expr_text(x, all), (long)r.value[0],
+              (long)r.value[1], (long)r.value[2]);
   }
 }
