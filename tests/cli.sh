@@ -689,6 +689,13 @@ case_instrument() {
   expect 0 bench loop.so --threads=2 --seconds=0.2 --json --profile
   ratio=$(awk -F: '/"run_ms"/ {run = $2 + 0} /"steps_ms"/ {print int(($2 + 0) / run * 100 + 0.5)}' out)
   [ "$ratio" -ge 97 ] && [ "$ratio" -le 100 ] || fail "in loops with two threads, the steps are $ratio % of the run"
+  # What a step in a loop does, it does in every turn: a text of half the length is half the work.
+  local sum='/"flops":/ {sum += $2} /"ops":/ {print sum; exit}' long short
+  long=$(awk -F: "$sum" out)
+  expect 0 compile --instrument "$source/models/lstm_tagger.yaml" --dim=B=1 --dim=T=16 -o loop.so
+  expect 0 bench loop.so --threads=1 --seconds=0 --runs=3 --json --profile
+  short=$(awk -F: "$sum" out)
+  [ "$((short * 2))" -eq "$long" ] || fail "16 words take $short operations, 32 words $long"
   expect 0 bench probed.so --threads=2 --seconds=0.2 --json --profile
   # Operations are those of the extents of the run, not of the largest.
   local all one flops='/"name":.*"conv1_conv"/ {at = 1} at && /"flops"/ {print $2 + 0; exit}'

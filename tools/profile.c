@@ -319,7 +319,10 @@ static void finish_row(Measure *m, StepRow *r) {
   double arithmetic = r->flops / p->limits.gflops * 1e-6;
   double memory = r->bytes / limits_bandwidth(&p->limits, r->bytes, p->threads) * 1e-6;
   r->by_memory = memory > arithmetic;
-  r->roof = (r->by_memory ? memory : arithmetic) * (r->calls > 1 ? r->calls : 1);
+  double times = r->calls > 1 ? r->calls : 1; // in loops; the metadata tells of one call
+  r->roof = (r->by_memory ? memory : arithmetic) * times;
+  r->flops *= times;
+  r->bytes *= times;
 }
 
 static int by_time(const void *a, const void *b) {
