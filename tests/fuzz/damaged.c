@@ -87,6 +87,10 @@ static void splice(char *text, size_t size, size_t at, size_t len, const char *w
   memcpy(text + at, with, with_len);
 }
 
+static int kind_of(char c) {
+  return isdigit((unsigned char)c) ? '0' : isalpha((unsigned char)c) || c == '_' ? 'a' : c;
+}
+
 static void damage_word(char *text, size_t size, Rng *r, Words *k) {
   static const char *const odd[] = {"0",          "1",
                                     "2",          "3",
@@ -110,6 +114,10 @@ static void damage_word(char *text, size_t size, Rng *r, Words *k) {
   int to = (int)rng_below(r, k->n), from = (int)rng_below(r, k->n);
   // What stands near fits better.
   if (rng_chance(r, 50)) from = (int)rng_range(r, to > 40 ? to - 40 : 0, to + 40 < k->n ? to + 40 : k->n - 1);
+  // What is of its kind, too: a number for a number, a value for a value.
+  for (int i = 0;
+       i < 8 && rng_chance(r, 80) && kind_of(text[k->word[from].at]) != kind_of(text[k->word[to].at]); i++)
+    from = (int)rng_below(r, k->n);
   char word[256];
   const char *with = rng_pick(r, odd);
   size_t len = strlen(with);
@@ -140,7 +148,7 @@ static void damage_line(char *text, size_t size, Rng *r) {
 static void damage_text(char *text, size_t size, Rng *r) {
   static const char nasty[] = {0, 1, 0x7f, (char)0x80, (char)0xff, '-', '9', '{', '[', '(', ' ', '\n'};
   Words *k = malloc(sizeof *k);
-  for (int64_t i = rng_range(r, 1, MAX_DAMAGE); k && i > 0; i--) {
+  for (int64_t i = rng_chance(r, 60) ? 1 : rng_range(r, 2, MAX_DAMAGE); k && i > 0; i--) {
     int64_t kind = rng_below(r, 10);
     uint64_t state = rng_next(r);
     if (kind == 0)
