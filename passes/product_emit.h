@@ -111,6 +111,10 @@ int64_t product_k_steps(const Emit *s);
 
 // ---- product_unpack.c, product_round.c ---------------------------------------------------------------------------
 
+// Does every tile of rows do work for the vector operand that could be done once for all of them?
+bool product_unpacks(const Emit *s);
+// Does it, for the columns of t and the present block of K, into scratch memory, which then is the vector operand.
+void product_unpack_panel(Emit *s, const TileAt *t);
 // Can a single row be rounded? What there is to know of the vector operand then.
 bool product_fields(const Product *p, Rounded *r);
 // Rounds it, into scratch memory: s->rounded says how, and is filled in.

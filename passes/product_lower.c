@@ -142,7 +142,9 @@ static int64_t row_blocks(const Emit *s) {
 }
 
 static void emit_rows(Emit *s, TileAt t, const Expr *block) {
-  const Product *p = s->p;
+  Product *p = s->p;
+  const Expr *b = p->b;
+  if (product_unpacks(s)) product_unpack_panel(s, &t);
   if (p->tile < 0 || s->single) {
     t.mr = 1;
     t.row0 = t.number = ex_idx(s->c, 0);
@@ -154,6 +156,7 @@ static void emit_rows(Emit *s, TileAt t, const Expr *block) {
   } else {
     all_rows(s, t, p->dim[p->tile].extent);
   }
+  p->b = b;
 }
 
 // ---- columns and the parallel loop --------------------------------------------------------------------------------

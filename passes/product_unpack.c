@@ -96,6 +96,53 @@ bool product_shares(Emit *s, const TileAt *t, int level, int64_t unroll, int64_t
   return false;
 }
 
+// ---- many rows ------------------------------------------------------------------------------------------------------
+
+// What it takes to compute an element, beside the conversion of a float, which loads do on the way: little, or more.
+typedef enum Work { NO_WORK, LITTLE_WORK, MUCH_WORK } Work;
+
+static Work work_of(const Expr *e) {
+  if (e->op == E_CAST && dtype_is_float(e->args[0]->dtype)) e = e->args[0];
+  if (e->op == E_READ || e->nargs == 0) return NO_WORK;
+  return e->op == E_CAST && e->args[0]->op == E_READ ? LITTLE_WORK : MUCH_WORK;
+}
+
+bool product_unpacks(const Emit *s) {
+  const Product *p = s->p;
+  bool plain = s->nloops == 1 && !s->loop[0].block && s->nguards == 0 && !p->depthwise;
+  if (!plain || p->tile < 0 || s->single) return false;
+  int64_t tiles = p->dim[p->tile].fixed ? ceil_div(p->dim[p->tile].extent, s->tile.mr) : INT64_MAX;
+  Work work = work_of(p->b);
+  return work == MUCH_WORK ? tiles > 1 : work == LITTLE_WORK && tiles > 2;
+}
+
+void product_unpack_panel(Emit *s, const TileAt *t) {
+  Ctx *c = s->c;
+  Product *p = s->p;
+  const Expr *k_var = ex_var(c, p->k_var[s->loop[0].k]);
+  const Expr *lane = ex_sub(c, ex_var(c, p->dim[p->lane].var), t->lane0);
+  int64_t steps = s->blocks.sums ? s->blocks.size : s->loop[0].extent, width = (int64_t)t->nv * s->tile.lanes;
+  int64_t elements = steps * width;
+  Value *panel = lower_alloc(s->l, "panel", SPACE_SCRATCH, DT_F32, 1, &elements);
+  EmitLoop loop, unroll;
+  Lane x;
+  int64_t unrolled = steps % PRODUCT_UNROLL == 0 ? PRODUCT_UNROLL : 1;
+  const Expr *k = emit_loop(s, &loop, "k", LOOP_SERIAL, ex_idx(c, steps / unrolled));
+  const Expr *u = emit_loop(s, &unroll, "ku", LOOP_UNROLL, ex_idx(c, unrolled));
+  k = ex_add(c, ex_mul(c, k, ex_idx(c, unrolled)), u);
+  const Expr *k_before = product_set_k(s, 0, k);
+  product_enter_column(s, t, &x);
+  const Expr *at = ex_add(c, ex_mul(c, k, ex_idx(c, width)), x.col);
+  lower_store(s->l, panel, &at, 1, STORE_SET, product_vector_operand(s, t, p->b, NULL));
+  product_leave_column(s, &x);
+  s->k_at[s->loop[0].k] = k_before;
+  emit_end(s, &unroll);
+  emit_end(s, &loop);
+  if (s->blocks.sums) k_var = ex_sub(c, k_var, ex_mul(c, s->blocks.at, ex_idx(c, steps)));
+  at = ex_add(c, ex_mul(c, k_var, ex_idx(c, width)), lane);
+  p->b = ex_read(c, panel, &at, 1);
+}
+
 // ---- rows in whole numbers ----------------------------------------------------------------------------------------
 
 // The number that is added to each of the group: a constant, or one that takes no more bits than theirs.
