@@ -180,9 +180,6 @@ int plan_run_symbols(const Plan *p); // how many the entry function takes
 int64_t plan_stack(const Plan *p);   // what a run needs of the calling thread's, kernels compiled
 // JSON text.
 const char *plan_metadata(Plan *p, const Plan *first);
-void plan_put_string(Str *s, const char *text); // as JSON; NULL is empty
-// plan_bytes.c: bytes that a kernel moves in a run, as a sum in JSON: each a list of a number and expressions to multiply.
-const char *plan_bytes_moved(Plan *p, const Node *n);
 
 // ---- gen*.c: loops -> LLVM IR ---------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "codegen/internal.h"
 
-void plan_put_string(Str *s, const char *text) {
+static void put_string(Str *s, const char *text) {
   str_puts(s, "\"");
   for (const unsigned char *c = (const unsigned char *)(text ? text : ""); *c; c++) {
     if (*c == '"' || *c == '\\')
@@ -16,9 +16,9 @@ void plan_put_string(Str *s, const char *text) {
 }
 
 static void put_field(Str *s, const char *key, const char *value) {
-  plan_put_string(s, key);
+  put_string(s, key);
   str_puts(s, ":");
-  plan_put_string(s, value);
+  put_string(s, value);
 }
 
 static void put_schedule(Str *s, const Schedule *k) {
@@ -26,7 +26,7 @@ static void put_schedule(Str *s, const Schedule *k) {
   put_field(s, "kind", k->kind ? k->kind : "serial");
   for (int i = 0; i < k->params.n; i++) {
     str_puts(s, ",");
-    plan_put_string(s, k->params.data[i].name);
+    put_string(s, k->params.data[i].name);
     str_printf(s, ":%lld", (long long)k->params.data[i].value);
   }
   str_puts(s, "}");
@@ -61,7 +61,7 @@ static double put_extents(Str *s, Ctx *c, const FlopScope *f) {
       times *= (double)hi;
     } else {
       str_puts(s, ",");
-      plan_put_string(s, expr_text(c, e));
+      put_string(s, expr_text(c, e));
     }
   }
   return times;
@@ -83,11 +83,29 @@ static void put_flops_at(Str *s, Plan *p, const Kernel *k) {
   if (symbolic) str_printf(s, ",\"flops_at\":[%s]", str_text(&list));
 }
 
+// The bytes that it moves, in the same form.
+static void put_bytes_at(Str *s, Plan *p, const Node *n) {
+  Str list = {.arena = p->arena};
+  double constant = 0;
+  for (const Traffic *m = node_traffic(p->c, n); m; m = m->next) {
+    double size = dtype_bytes(m->value->type.dtype);
+    int64_t elements;
+    if (expr_is_const_int(m->elements, &elements)) {
+      constant += size * (double)elements;
+    } else {
+      str_printf(&list, ",[%.17g,", size);
+      put_string(&list, expr_text(p->c, m->elements));
+      str_puts(&list, "]");
+    }
+  }
+  str_printf(s, "%s\"bytes_at\":[[%.17g]%s]", s->s[s->n - 1] == '{' ? "" : ",", constant, str_text(&list));
+}
+
 static void put_amounts(Str *s, Plan *p, const Node *n) {
   put_work(s, n);
   if (!n->kernel) return;
   put_flops_at(s, p, n->kernel);
-  str_printf(s, "%s\"bytes_at\":%s", s->s[s->n - 1] == '{' ? "" : ",", plan_bytes_moved(p, n));
+  put_bytes_at(s, p, n);
 }
 
 // By step; what the table of steps says of each (struct ingot_step_info) is not said again.
@@ -200,7 +218,7 @@ static void put_variants(Str *s, const Plan *first) {
   str_puts(s, ",\"variants\":[");
   for (const Plan *v = first; v; v = v->next) {
     if (v != first) str_puts(s, ",");
-    plan_put_string(s, v->m->target->name);
+    put_string(s, v->m->target->name);
   }
   str_puts(s, "]");
 }
@@ -211,7 +229,7 @@ static void put_specials(Str *s, Plan *p) {
   str_puts(s, ",\"specialized\":[");
   for (int i = 0; i < p->n_special; i++) {
     if (i) str_puts(s, ",");
-    plan_put_string(s, plan_special_name(p, &p->special[i]));
+    put_string(s, plan_special_name(p, &p->special[i]));
   }
   str_puts(s, "]");
 }
@@ -237,7 +255,7 @@ const char *plan_metadata(Plan *p, const Plan *first) {
   str_puts(&s, ",\"passes\":[");
   for (int i = 0; i < p->m->passes.n; i++) {
     if (i) str_puts(&s, ",");
-    plan_put_string(&s, p->m->passes.data[i]);
+    put_string(&s, p->m->passes.data[i]);
   }
   str_puts(&s, "]");
   put_kernels(&s, p);

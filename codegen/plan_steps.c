@@ -139,7 +139,7 @@ void plan_kernel(Plan *p, const Kernel *k, const Node *n, Value *const *in, int 
   s.step.cost = cost_of(k, s.step.trip.n);
   s.step.scratch = k->scratch;
   s.step.flops = k->flops;
-  s.step.bytes = k->bytes;
+  s.step.bytes = n ? (int64_t)node_bytes(p->c, n) : 0;
   plan_add_args(p, &s.step, in, nin, INGOT_ARG_READ);
   plan_add_args(p, &s.step, out, nout, INGOT_ARG_READ | INGOT_ARG_WRITE);
   if (p->options->check) add_fault(p, &s.step);
@@ -202,7 +202,7 @@ static void plan_routine(Plan *p, const Node *n, StepList *list) {
   const Node *call = k->routine_node;
   PlannedStep s = plan_step(p, n, INGOT_STEP_ROUTINE, k->name);
   s.routine = k->routine;
-  s.step.bytes = k->bytes;
+  s.step.bytes = (int64_t)node_bytes(p->c, n);
   s.step.sym = found_symbol(n);
   routine_ints(p, call, &s.step);
   routine_figures(p, k->routine, call, &s.step, (int64_t *)s.step.ints);

@@ -740,6 +740,8 @@ struct Kernel {
   int line;         // in the dump of module_print_numbered; 0: none was made
   int64_t parallel; // iterations of the outermost parallel loop (bound); 1: none
   int64_t scratch;  // bytes of per-thread scratch memory
+  // What the passes decide by, of threads too: operations of the stages as they were fused, and all that its operands
+  // and results take, whether it is read or not (node_bytes).
   int64_t flops, bytes;
 };
 
@@ -792,6 +794,18 @@ double node_flops(Ctx *c, const Node *n);
 double graph_flops(Ctx *c, const Graph *g);
 // What n is to nodes that are made from it, n being the model's own.
 Origin node_as_origin(const Node *n);
+
+// ---- bytes.c: what is read and written ------------------------------------------------------------------
+
+// A list, by value. What lies where it belongs already (a cache that is appended to) is known after the memory plan.
+typedef struct Traffic Traffic;
+struct Traffic {
+  const Value *value;
+  const Expr *elements; // that are read or written, each once: of the symbols' values in a run
+  Traffic *next;
+};
+const Traffic *node_traffic(Ctx *c, const Node *n); // of a kernel's node
+double node_bytes(Ctx *c, const Node *n);           // of all of them together, at the bounds of symbols
 
 // ---- loops ----------------------------------------------------------------------------------------------
 

@@ -82,5 +82,7 @@ bool schedule_equal(const Schedule *a, const Schedule *b);
 // Cycles that the cost model expects of a kernel's arithmetic with the schedule it has, at the bounds of symbols, on one
 // core of two vector multiply-adds a cycle. Of modules between schedule and lower.
 double schedule_cycles(Module *m, Node *n);
+// Operations that a kernel cannot do without, with the schedule it has.
+double schedule_flops(const Kernel *k);
 
 #endif

@@ -100,21 +100,21 @@ static double vector_cycles(Module *m, Node *n) {
 
 // In order of preference.
 static const ScheduleClass CLASSES[] = {
-    {"winograd", winograd_choose, winograd_lower, winograd_candidates,
-     winograd_cycles}, // 3x3 convolutions with fewer products
-    {"product", product_choose, product_lower, product_candidates,
-     product_cycles}, // sums of products in register tiles
-    {"attention", attention_choose, attention_lower, attention_candidates,
-     attention_cycles}, // softmax(q k^T) v in blocks of queries and keys
-    {"row", choose_row, lower_vector, row_candidates,
-     vector_cycles}, // reductions over the same rows and what reads them
-    {"reduce", choose_reduce, lower_vector, reduce_candidates,
-     vector_cycles},                                                  // one reduction with its epilogue
-    {"map", choose_map, lower_vector, map_candidates, vector_cycles}, // element-wise
-    {"moves", choose_moves, lower_moves, NULL, NULL},      // element-wise, to moved places: what is appended
-    {"serial", choose_serial, lower_serial, NULL, NULL},   // anything
-    {"checked", choose_serial, lower_checked, NULL, NULL}, // anything, for --check only: not proved
-    {"guarded", choose_serial, lower_guarded, NULL, NULL}, // anything, whatever can be proved of it
+    {"winograd", winograd_choose, winograd_lower, winograd_candidates, winograd_cycles,
+     winograd_flops}, // 3x3 convolutions with fewer products
+    {"product", product_choose, product_lower, product_candidates, product_cycles,
+     NULL}, // sums of products in register tiles
+    {"attention", attention_choose, attention_lower, attention_candidates, attention_cycles,
+     NULL}, // softmax(q k^T) v in blocks of queries and keys
+    {"row", choose_row, lower_vector, row_candidates, vector_cycles,
+     NULL}, // reductions over the same rows and what reads them
+    {"reduce", choose_reduce, lower_vector, reduce_candidates, vector_cycles,
+     NULL},                                                                 // one reduction with its epilogue
+    {"map", choose_map, lower_vector, map_candidates, vector_cycles, NULL}, // element-wise
+    {"moves", choose_moves, lower_moves, NULL, NULL, NULL}, // element-wise, to moved places: what is appended
+    {"serial", choose_serial, lower_serial, NULL, NULL, NULL},   // anything
+    {"checked", choose_serial, lower_checked, NULL, NULL, NULL}, // anything, for --check only: not proved
+    {"guarded", choose_serial, lower_guarded, NULL, NULL, NULL}, // anything, whatever can be proved of it
 };
 
 int schedule_class_count(void) {
@@ -145,6 +145,11 @@ double schedule_cycles(Module *m, Node *n) {
   const ScheduleClass *cls = schedule_class_find(n->kernel->schedule.kind);
   if (!cls || n->kernel->routine) return 0;
   return cls->cycles ? cls->cycles(m, n) : (double)n->kernel->flops / 2;
+}
+
+double schedule_flops(const Kernel *k) {
+  const ScheduleClass *cls = schedule_class_find(k->schedule.kind);
+  return cls && cls->flops ? cls->flops(k) : (double)k->flops;
 }
 
 // ---- candidates -------------------------------------------------------------------------------------------------

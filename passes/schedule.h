@@ -21,6 +21,8 @@ typedef struct ScheduleClass {
   void (*candidates)(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
   // The class's part of schedule_cycles. NULL: it has no cost model.
   double (*cycles)(Module *m, Node *n);
+  // The class's part of schedule_flops. NULL: those of the definition.
+  double (*flops)(const Kernel *k);
 } ScheduleClass;
 
 int schedule_class_count(void);

@@ -180,6 +180,11 @@ double winograd_cycles(Module *m, Node *n) {
   return form_cycles(m->target, &w);
 }
 
+double winograd_flops(const Kernel *k) {
+  double m = (double)schedule_get(k, "m", 4), points = (m + 2) * (m + 2);
+  return (double)k->flops * points / (9 * m * m);
+}
+
 // May the kernel be computed so at all?
 static bool allowed(Module *m, Kernel *k, const PassOptions *o, Winograd *w) {
   if (o->opt_level < 2 || o->fp_strict || (o->winograd && strcmp(o->winograd, "off") == 0)) return false;

@@ -23,6 +23,7 @@ bool winograd_choose(Module *m, Node *n, const PassOptions *o, const Schedule *w
 void winograd_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out);
 bool winograd_lower(Lower *l);
 double winograd_cycles(Module *m, Node *n);
+double winograd_flops(const Kernel *k);
 // After all choices: where transformed weights would take too much room, they are transformed as the code runs instead.
 void winograd_limit(Module *m);
 

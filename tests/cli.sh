@@ -615,6 +615,60 @@ case_dry_run() {
   done
   expect 0 compile --dry-run --target=cortex-m4 "$source/models/resnet_fashion.yaml"
   prints "on a common processor of the target"; grep -q "at least" out && fail "this machine's limits for another one"
+  # A turn of a loop moves what it reads of a sequence: here a row of 64 numbers, another one that is carried, the result
+  # of 64 and the number of the turn. Stages that read the same row count it once.
+  cat >rows.ing <<'I'
+ingot 1 graph
+graph main(%x: f32[1000,64], %h: f32[1,64]) {
+  %y: f32[1,64] = loop(_, _, %h) trips=[1000] {
+    graph body(%i: i64[], %go: bool[], %s: f32[1,64]) {
+      %at: i64[1] = reshape(%i) shape=[1]
+      %row: f32[1,64] = gather(%x, %at) axis=0
+      %t: f32[1,64] = add(%row, %s)
+      return %go, %t
+    }
+  }
+  return y=%y
+}
+I
+  cat >softmax.yaml <<'Y'
+inputs: {x: 'f32[100,64]'}
+graph:
+  - y: softmax(slice(x, starts=[1], ends=[2]))
+outputs: y
+Y
+  expect 0 compile --dry-run softmax.yaml; prints "bytes moved    512"
+  expect 0 compile --dry-run rows.ing
+  awk '/^bytes moved/ {moved = $3} /at least/ {ms = $3} END {exit !(moved < 1.1e6 && ms < 1)}' out || fail "a loop reads $(cat out)"
+  # The time that the limits allow is that of the shorter branch, and of Winograd's algorithm the products that it takes.
+  cat >branch.ing <<'I'
+ingot 1 graph
+graph main(%c: bool[], %x: f32[256,256]) {
+  %y: f32[256,256] = if(%c) {
+    graph yes() {
+      %p: f32[256,256] = matmul(%x, %x)
+      return %p
+    }
+    graph no() {
+      %q: f32[256,256] = neg(%x)
+      return %q
+    }
+  }
+  return y=%y
+}
+I
+  cat >conv.yaml <<'Y'
+inputs: {x: 'f32[1,64,56,56]'}
+weights: {init: normal(0.1), seed: 1}
+graph:
+  - y: conv@c(x, 64, kernel=3, pad=1)
+outputs: y
+Y
+  local share='/^flops/ {flops = $2} /at least/ {ms = $3; gflops = substr($10, 2)} END {print int(ms * gflops * 1e8 / flops)}'
+  expect 0 compile --dry-run branch.ing; ratio=$(awk "$share" out)
+  [ "$ratio" -lt 60 ] || fail "$ratio % of both branches' operations"
+  expect 0 compile --dry-run conv.yaml; prints winograd; ratio=$(awk "$share" out)
+  [ "$ratio" -lt 60 ] || fail "$ratio % of the operations of the definition"
   expect 0 inspect "$source/models/resnet_fashion.safetensors"; prints "conv1.weight"; prints "F32"
   expect 0 inspect "$source/models/resnet_fashion.safetensors" --json; prints '"parameters"'
 }
@@ -850,12 +904,19 @@ Y
   expect 1 bench grow.so --at=past=7; says "past"
   # Of a table the row that is read counts, of a cache the rows that are there: 4 elements of 4 bytes each.
   expect 0 compile --instrument grow.yaml -o probed.so
-  local at bytes='/"name":/ {name = $2} /"bytes":/ && !done[name]++ {print name, $2 + 0} /"ops":/ {exit}'
+  local at file bytes='/"name":/ {name = $2} /"bytes":/ && !done[name]++ {print name, $2 + 0} /"ops":/ {exit}'
   for at in 1 6; do
     expect 0 bench probed.so --seconds=0 --runs=3 --at=past=$at --json --profile
     awk -F: "$bytes" out >bytes
     grep -q "y_reduce_sum.* $(((at + 1) * 16 + 16))\$" bytes || fail "with $at rows the sum moves $(cat bytes)"
     grep -q "y_concat_concat.* 36$" bytes || fail "appending one row moves $(cat bytes)"
+  done
+  expect 0 bench grow.so --seconds=0 --runs=3 --at=past=1 --json --profile
+  awk -F: "$bytes" out | grep -q "y_concat_concat.* 36$" || fail "appending one row moves $(cat out)"
+  expect 0 compile grow.yaml --emit=loops -o grow.ing
+  for file in grow.so grow.ing; do
+    expect 0 inspect $file --json
+    awk '/"y_concat_concat"/ {at = 1} at && /"bytes":/ {exit $2 + 0 != 36}' out || fail "$file says that appending one row moves more"
   done
   expect 1 bench grow.so --at=past=8; says "'past' lies between 0 and 7; 8 does not"
   expect 1 bench grow.so --at=6; says "--at wants NAME=EXTENT"

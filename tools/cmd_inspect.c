@@ -151,7 +151,7 @@ static cJSON *kernel_json(const Node *n) {
   if (k->schedule.kind) cJSON_AddItemToObject(o, "schedule", schedule_json(&k->schedule));
   if (k->schedule.tuned) cJSON_AddBoolToObject(o, "tuned", true);
   cJSON_AddNumberToObject(o, "flops", (double)k->flops);
-  cJSON_AddNumberToObject(o, "bytes", (double)k->bytes);
+  cJSON_AddNumberToObject(o, "bytes", node_bytes(n->graph->ctx, n));
   Str from = {.arena = n->graph->ctx->arena};
   for (int i = 0; i < n->origins.n; i++) str_printf(&from, "%s%s", i ? ", " : "", n->origins.data[i].name);
   if (from.n) cJSON_AddStringToObject(o, "from", str_text(&from));

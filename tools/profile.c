@@ -295,11 +295,11 @@ static void describe(Measure *m, const cJSON *meta) {
     r->source = text_of(k, "from");
     r->schedule = text_of(cJSON_GetObjectItemCaseSensitive(k, "schedule"), "kind");
     Ctx *c = m->s->tool->ctx;
-    double filled = extents_filled(&m->extents, m->s->ctx, r->step);
+    double most = number_of(k, "bytes"), taken = extents_taken(&m->extents, m->s->ctx, r->step);
     r->flops =
         extents_sum(c, &m->extents, cJSON_GetObjectItemCaseSensitive(k, "flops_at"), number_of(k, "flops"));
     r->bytes = extents_sum(c, &m->extents, cJSON_GetObjectItemCaseSensitive(k, "bytes_at"),
-                           number_of(k, "bytes") * filled);
+                           taken < most ? taken : most);
     r->work = cJSON_GetObjectItemCaseSensitive(k, "work");
     if (!r->work) r->work = main_op(m->s->tool, r->source, ingot_step_name(m->s->model, r->step));
   }

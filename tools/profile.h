@@ -85,9 +85,9 @@ typedef struct RunExtents {
 void extents_note(RunExtents *x, const ingot_ctx *ctx, bool before);
 // A sum from the metadata ("flops_at", "bytes_at") with the extents in it; `otherwise` if there is none.
 double extents_sum(Ctx *c, const RunExtents *x, const cJSON *terms, double otherwise);
-// Of all arguments of a step together, as a share of what they take at the bounds: for artefacts that do not say what
-// their steps read.
-double extents_filled(const RunExtents *x, const ingot_ctx *ctx, int step);
+// Bytes that all arguments of a step take together, INFINITY if no extent of theirs is a symbol: an artefact that does
+// not say what its steps read in a run says how much it is at the bounds.
+double extents_taken(const RunExtents *x, const ingot_ctx *ctx, int step);
 // profile_ops.c: divides the steps' times among the ops that they came from.
 void profile_ops(Arena *a, Profile *p);
 // profile_arena.c: how full working memory was, from the plan in the metadata and the last run's spans.

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/profile.h"
 
+#include <math.h>
+
 static bool is_kept(int32_t kind) {
   return kind == INGOT_SYM_CALLER || kind == INGOT_SYM_STATE;
 }
@@ -48,16 +50,18 @@ double extents_sum(Ctx *c, const RunExtents *x, const cJSON *terms, double other
   return sum;
 }
 
-double extents_filled(const RunExtents *x, const ingot_ctx *ctx, int step) {
+double extents_taken(const RunExtents *x, const ingot_ctx *ctx, int step) {
   const struct ingot_tensor_info *t;
-  double most = 0, now = 0;
+  double sum = 0;
+  bool symbolic = false;
   for (int k = 0; ingot_step_arg(ctx, step, k, &t); k++) {
     double bytes = t ? (double)t->bytes : 0;
-    most += bytes;
-    for (int d = 0; t && d < t->rank; d++)
-      if (t->dims[d].sym >= 0 && t->dims[d].n > 0)
-        bytes *= (double)x->value[t->dims[d].sym] / (double)t->dims[d].n;
-    now += bytes;
+    for (int d = 0; t && d < t->rank; d++) {
+      if (t->dims[d].sym < 0 || t->dims[d].n <= 0) continue;
+      bytes *= (double)x->value[t->dims[d].sym] / (double)t->dims[d].n;
+      symbolic = true;
+    }
+    sum += bytes;
   }
-  return most > 0 ? now / most : 1;
+  return symbolic ? sum : INFINITY;
 }
