@@ -908,8 +908,9 @@ void module_print(Str *out, const Module *m, BlobFile *blobs);
 void module_print_numbered(Str *out, Module *m, BlobFile *blobs);
 // Without header, locations and origins: for tests and people.
 void module_print_plain(Str *out, const Module *m);
-// Gives values the unique names that printing would give them. The pass manager calls it after every pass, so
-// that names (which reach the artefact) do not depend on whether a dump was read back in between.
+// Gives values, and variables of kernels with loops, from which passes take statements away, the unique names that
+// printing would give them. The pass manager calls it after every pass, so that names (which reach the artefact) do not
+// depend on whether a dump was read back in between.
 void module_unique_names(Module *m);
 void graph_print(Str *out, const Graph *g);
 void node_print_op(Str *out, const Node *n); // op and attributes, without operands

@@ -73,6 +73,13 @@ static void name_graph(Naming *g, const Graph *graph) {
   }
 }
 
+static void name_vars(Printer *p, const Module *m, const Graph *graph) {
+  for (const Node *n = graph->first; n; n = n->next) {
+    if (n->kernel && n->kernel->body) name_kernel_vars(p, m, n);
+    for (int i = 0; i < n->nregions; i++) name_vars(p, m, n->region[i]);
+  }
+}
+
 static void name_kernels(Naming *g, const Graph *graph) {
   for (const Node *n = graph->first; n; n = n->next) {
     if (n->kernel) name_kernel(g, n->kernel);
@@ -88,7 +95,10 @@ static void name_everything(Naming *g, const Module *m) {
 }
 
 void module_unique_names(Module *m) {
+  Printer p;
   name_everything(&(Naming){.ctx = m->ctx, .rename = true}, m);
+  printer_start(&p, m->ctx, NULL);
+  if (m->main) name_vars(&p, m, m->main);
 }
 
 // ---- printing -----------------------------------------------------------------------------------------------

@@ -220,6 +220,8 @@ void print_indent(Printer *p, int indent);
 // ---- text_kernel.c ----------------------------------------------------------------------------------------
 
 void print_kernel_block(Printer *p, const Module *m, const Node *n);
+// The variables of the node's kernel get the names that printing it gives them.
+void name_kernel_vars(Printer *p, const Module *m, const Node *n);
 bool parse_kernel_block(Parser *p);
 bool parse_schedule(Parser *p, Schedule *s);
 

@@ -106,14 +106,19 @@ static void print_order(Printer *p) {
   str_puts(p->out, "\n");
 }
 
-// The content is about to follow `out`: its lines count from there.
-static void move_lines(Printer *p, int first) {
-  int before = count_lines(&p->in_body, p->out);
-  for (int i = first; i < p->lines.n; i++) *p->lines.data[i] += before;
+// Variables get the names that they were printed with.
+static void keep_names(const Printer *p) {
   for (int i = 0; i < p->appeared.n; i++) {
     const Var *v = p->appeared.data[i];
     ((Var *)v)->name = p->vars[v->id].name;
   }
+}
+
+// The content is about to follow `out`: its lines count from there.
+static void move_lines(Printer *p, int first) {
+  int before = count_lines(&p->in_body, p->out);
+  for (int i = first; i < p->lines.n; i++) *p->lines.data[i] += before;
+  keep_names(p);
 }
 
 void print_kernel_block(Printer *p, const Module *m, const Node *n) {
@@ -138,6 +143,14 @@ void print_kernel_block(Printer *p, const Module *m, const Node *n) {
   if (p->numbers) vec_push(p->ctx->arena, &p->lines, &((Kernel *)k)->line);
   str_put(out, str_text(&content), content.n);
   str_puts(out, "}\n");
+}
+
+void name_kernel_vars(Printer *p, const Module *m, const Node *n) {
+  Str content = {.arena = p->ctx->arena};
+  printer_new_kernel(p, m);
+  p->out = &content;
+  print_content(p, n);
+  keep_names(p);
 }
 
 void kernel_print(Str *out, const Kernel *k) {

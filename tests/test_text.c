@@ -316,6 +316,26 @@ Test(text, names_are_made_unique) {
   bench_free(b);
 }
 
+// What is left when the first of two variables of one name goes away goes on under the name that a dump gave it.
+Test(text, variables_of_loops_keep_their_names) {
+  Bench *b = bench_new();
+  const char *text =
+      "ingot 1 loops\ngraph main(%a: f32[16]) {\n  %y: f32[16] = kernel k(%a)\n  return out=%y\n}\n\n"
+      "kernel k parallel=1 {\n  %y[q<16] = %a[q]\n  body {\n"
+      "    for i<8 {\n      %y[i] = %a[i]\n    }\n"
+      "    for j<8 {\n      %y[j + 8] = %a[j + 8]\n    }\n  }\n}\n";
+  Module *m = module_parse(b->ctx, source_from_text(b->arena, "m.ing", text));
+  cr_assert(m);
+  Stmt *first = m->main->first->kernel->body, *second = first->next;
+  ((Var *)second->loop.var)->name = first->loop.var->name;
+  module_unique_names(m);
+  cr_expect_str_eq(first->loop.var->name, "i");
+  cr_expect_str_eq(second->loop.var->name, "i1");
+  m->main->first->kernel->body = second;
+  cr_expect(strstr(print(b, m), "for i1<8"));
+  bench_free(b);
+}
+
 // ---- large constants ----
 
 Test(text, large_constants_go_to_files) {
