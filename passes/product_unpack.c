@@ -22,6 +22,18 @@ static bool is_shared(Emit *s, int level, const Expr *first, int64_t steps, cons
   return true;
 }
 
+// What b is a multiple of, and the factor, if the steps share that; else b, and NULL.
+static const Expr *split_factor(Emit *s, int level, const Expr *first, int64_t steps, const Expr *b,
+                                const Expr **factor) {
+  *factor = NULL;
+  for (int i = 0; b->op == E_MUL && i < 2; i++) {
+    if (!is_shared(s, level, first, steps, b->args[i])) continue;
+    *factor = b->args[i];
+    return b->args[1 - i];
+  }
+  return b;
+}
+
 // The bits of a number taken out of a word, word >> shift & mask; 0: it is none, or of too many bits.
 static int field_bits(const Expr *e) {
   int64_t mask;
@@ -72,12 +84,7 @@ static void split_offset(Emit *s, int level, const Expr *first, const Expr *of, 
 
 static Shared shared_by(Emit *s, int level, int64_t steps, const Expr *first) {
   Shared h = {.steps = steps};
-  const Expr *b = s->p->b, *rest = b;
-  for (int i = 0; b->op == E_MUL && i < 2 && !h.factor; i++) {
-    if (!is_shared(s, level, first, steps, b->args[i])) continue;
-    h.factor = b->args[i];
-    rest = b->args[1 - i];
-  }
+  const Expr *rest = split_factor(s, level, first, steps, s->p->b, &h.factor);
   split_offset(s, level, first, rest, &h);
   return h;
 }
@@ -171,13 +178,8 @@ static bool fills_words(Emit *s, const Var *word, const Expr *field, int bits) {
 // b = f32(number + offset) * factor
 static bool split_fields(Emit *s, const Expr *b, const Expr *first, Rounded *r) {
   Ctx *c = s->c;
-  const Expr *rest = b;
-  r->factor = r->offset = NULL;
-  for (int i = 0; b->op == E_MUL && i < 2 && !r->factor; i++) {
-    if (!is_shared(s, 0, first, r->steps, b->args[i])) continue;
-    r->factor = b->args[i];
-    rest = b->args[1 - i];
-  }
+  const Expr *rest = split_factor(s, 0, first, r->steps, b, &r->factor);
+  r->offset = NULL;
   const Expr *number = rest->op == E_CAST ? rest->args[0] : rest;
   if ((number->op == E_ADD || number->op == E_SUB) && number->dtype == DT_I32) {
     r->offset = number->op == E_SUB ? ex_unary(c, E_NEG, number->args[1]) : number->args[1];
