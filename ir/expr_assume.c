@@ -20,12 +20,14 @@ struct Assume {
   Memo *done;              // expression -> its simplification, under this assumption
   int range_depth, depth;  // of recursion
   int digit_depth;         // the same for digits taken apart
+  int sum_depth;           // the same for sums whose ranges ask for those of others
   int *budget;             // expressions that may still be simplified
 };
 
 enum {
   RANGE_DEPTH = 200,     // beyond it the range without assumptions has to do
   DIGIT_DEPTH = 2,       // beyond it numbers are not taken apart
+  SUM_DEPTH = 4,         // beyond it no facts are used
   SIMPLIFY_DEPTH = 2000, // beyond it expressions are left as they are
   // Nested choices meet shared parts once per combination of conditions; this ends it.
   SIMPLIFY_BUDGET = 200000,
@@ -391,17 +393,26 @@ static Range narrow_by_digits(Ctx *c, const Linear *l, const Linear *of, Range r
 
 // x*84 + x%2*28 is x//2*168 + x%2*112: the digits of x apart, as facts about x%2 want it. So is x*84 + k*84 if
 // there is a fact about k + x%2.
-Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
+static Range narrow_apart(Ctx *c, const Linear *l, Range r) {
   Assume *now = c->exprs->assume;
   Linear form;
-  r = narrow_linear(c, l, r, FACTS_IN_SUM);
-  if (!any_facts(now) || now->digit_depth >= DIGIT_DEPTH) return r;
+  if (now->digit_depth >= DIGIT_DEPTH) return r;
   now->digit_depth++;
   r = narrow_by_digits(c, l, l, r);
   for (const Assume *a = now; a; a = a->outer)
     for (int i = 0; i < a->facts.n; i++)
       if (linear_of(a->facts.data[i].form, &form)) r = narrow_by_digits(c, l, &form, r);
   now->digit_depth--;
+  return r;
+}
+
+// Narrowing a sum asks for the ranges of its parts and of sums that it is made of, which may ask for this one again.
+Range assume_narrow_linear(Ctx *c, const Linear *l, Range r) {
+  Assume *now = c->exprs->assume;
+  if (!any_facts(now) || now->sum_depth >= SUM_DEPTH) return r;
+  now->sum_depth++;
+  r = narrow_apart(c, l, narrow_linear(c, l, r, FACTS_IN_SUM));
+  now->sum_depth--;
   return r;
 }
 

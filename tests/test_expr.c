@@ -296,6 +296,17 @@ Test(expr, bounds) {
   cr_expect(expr_bounds(x, i, NULL, &lo, &hi) && lo == 0 && hi == 7, "assumptions leave no trace");
 }
 
+// What is known of a sum asks for other sums, which must not ask for it without end.
+Test(expr, assumptions_that_ask_for_each_other) {
+  Ctx *x = new_ctx();
+  int64_t lo, hi;
+  const Expr *i = LOOP("i", I(1024)), *j = LOOP("j", I(1024)), *k = LOOP("k", I(129));
+  const Expr *sum = ADD(i, j), *whole = MUL(QUO(ADD(sum, I(1)), I(8)), I(8));
+  const Expr *e = SUB(whole, ADD(MUL(k, I(8)), I(1039)));
+  cr_expect(expr_bounds(x, e, LE(whole, sum), &lo, &hi) && lo == -2063 && hi == 1001, "%lld %lld",
+            (long long)lo, (long long)hi);
+}
+
 Test(expr, assumptions) {
   Ctx *x = new_ctx();
   const Expr *i = LOOP("i", I(8)), *j = LOOP("j", I(8));
