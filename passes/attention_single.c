@@ -171,9 +171,13 @@ static const Expr *key_number(const Emit *s, const Expr *round, const Expr *stre
   return ex_add(s->c, round, ex_mul(s->c, s->part, stream));
 }
 
-// The number of the first score, and key, that is left over.
+// The number of the first score, and key, that is left over, and how many are.
 static const Expr *left_over(const Emit *s) {
   return ex_mul(s->c, s->part, idx(s, s->streams));
+}
+
+static const Expr *number_left(const Emit *s) {
+  return ex_binary(s->c, E_MOD, s->count, idx(s, s->streams));
 }
 
 // The scores of a vector of keys for each head, from number `at` on: those of this round in the streams from `stream`
@@ -214,8 +218,7 @@ static void scores(Emit *s) {
   for (int stream = 0; stream < s->streams; stream += s->width)
     score_vector(s, ex_add(c, ex_mul(c, b, idx(s, s->streams)), idx(s, stream)), b, stream);
   lower_end(s->l, &mark);
-  const Expr *vectors =
-      ex_binary(c, E_FDIV, ex_add(c, ex_sub(c, s->count, rest), idx(s, s->width - 1)), width);
+  const Expr *vectors = ex_binary(c, E_FDIV, ex_add(c, number_left(s), idx(s, s->width - 1)), width);
   b = begin(s, &mark, "rest", LOOP_SERIAL, vectors);
   score_vector(s, ex_add(c, rest, ex_mul(c, b, width)), NULL, 0);
   lower_end(s->l, &mark);
@@ -316,7 +319,7 @@ static void all_keys(Emit *s, Value *acc) {
     add_keys(s, acc, ex_add(c, j, idx(s, stream)), key, s->keys);
   }
   lower_end(s->l, &loop);
-  const Expr *r = begin(s, &loop, "rest", LOOP_SERIAL, ex_sub(c, n, from));
+  const Expr *r = begin(s, &loop, "rest", LOOP_SERIAL, number_left(s));
   // What the minimum says is plain, but not to the prover.
   r = lower_let(s->l, "key", ex_binary(c, E_MIN, ex_add(c, from, r), ex_sub(c, n, idx(s, 1))));
   add_keys(s, acc, r, &r, 1);

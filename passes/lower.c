@@ -60,6 +60,8 @@ static bool lower_kernel(LowerAll *all, Node *n) {
       if (careful || !all->why) continue;
       all->m->unproved++;
       all->m->unproved_why = all->why;
+      remark(all->m, "lower", n->out[0], "loops of class %s are thrown away, as they cannot be proved: %s",
+             schedule_class_at(i)->name, all->why);
     }
   if (diag_errors(d) == errors)
     diag_error(d, n->loc, "internal error: kernel '%s' cannot be lowered: %s", n->kernel->name,
