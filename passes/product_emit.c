@@ -362,6 +362,7 @@ static void innermost(Emit *s, const TileAt *t, int level, const Expr *step, uns
   const Expr *ko = ex_add(c, group, emit_loop(s, &loop, "k", LOOP_SERIAL, ex_idx(c, in_group)));
   step = ex_add(c, ex_mul(c, step, ex_idx(c, count)), ko);
   product_prefetch(s, t, step);
+  product_prefetch_streams(s, t, level, ex_mul(c, ko, unroll), u.unroll);
   unrolled_steps(s, &part, level, ex_mul(c, ko, unroll), u.unroll, step, done, border);
   emit_end(s, &loop);
   if (shares) {

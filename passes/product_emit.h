@@ -126,6 +126,9 @@ void product_rounded_steps(Emit *s, const TileAt *t);
 
 // A part of the next panel, in step number `step` of those that product_k_steps counts.
 void product_prefetch(Emit *s, const TileAt *t, const Expr *step);
+// A single row: what each of its streams reads `distance` cache lines after the `steps` steps of the loop at `level` from
+// `first` on.
+void product_prefetch_streams(Emit *s, const TileAt *t, int level, const Expr *first, int64_t steps);
 // This tile's part of what the schedule around the product reads next.
 void product_prefetch_next(Emit *s, const TileAt *t, const NextRead *next);
 

@@ -10,7 +10,8 @@ enum {
   PRODUCT_UNROLL = 8, // steps of K in one iteration of the innermost loop, at most
   MAX_TILE_ROWS = 16,
   MAX_TILE_VECTORS = 12,
-  MAX_AHEAD = 16, // cache lines prefetched in an iteration
+  MAX_AHEAD = 16,    // cache lines prefetched in an iteration
+  MAX_DISTANCE = 64, // cache lines between what a stream reads and prefetches
 };
 
 // What an output variable is to the product: see product.h.
@@ -72,6 +73,7 @@ typedef struct Tile {
   bool wide;    // a single row goes through all of these at once: memory gives most to several streams
   int kc;       // iterations of the outermost loop over K in one block; 0: all
   int ahead;    // cache lines of the next panel to prefetch in each iteration of the innermost loop
+  int distance; // a wide row: how many cache lines ahead of its reads each stream is prefetched; 0: it is not
 } Tile;
 
 // Cycles that one of k steps takes in an mr x nv tile, from the throughput of FMAs, loads and the second-level cache.

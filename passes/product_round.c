@@ -157,7 +157,9 @@ void product_rounded_steps(Emit *s, const TileAt *t) {
 
   const Expr *w = emit_loop(s, &words, "w", LOOP_SERIAL, ex_idx(c, in_group));
   const Expr *number = ex_add(c, ex_mul(c, g, ex_idx(c, in_group)), w);
-  product_set_k(s, 0, ex_mul(c, number, ex_idx(c, per_word(r))));
+  const Expr *first = ex_mul(c, number, ex_idx(c, per_word(r)));
+  product_prefetch_streams(s, t, 0, first, per_word(r));
+  product_set_k(s, 0, first);
   product_enter_column(s, t, &x);
   const Expr *at[] = {zero, x.col}, *word = product_vector_operand(s, t, r->word, NULL);
   lower_store(s->l, part, at, 2, STORE_SET, add_word(s, ex_read(c, part, at, 2), word, number));
