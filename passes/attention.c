@@ -125,7 +125,7 @@ static bool range_varies(const Attention *a) {
 
 // The keys of neighbouring heads lie side by side: together they are whole cache lines and long runs. But each thread
 // needs its share, and the scores of all must stay in the second-level cache.
-static int choose_group(const Attention *a, const Target *t, int threads) {
+int attention_group(const Attention *a, const Target *t, int threads) {
   int64_t heads = attention_heads(a), fit = t->l2 / 4 / mul_sat(4, var_bound(a->c, a->key));
   if (range_varies(a)) return 1;
   if (threads == 0) threads = 2;
@@ -181,13 +181,13 @@ bool attention_choose(Module *m, Node *n, const PassOptions *o, const Schedule *
   if (!view(m, n->kernel, o, &a, &blocks)) return false;
   if (!blocks) {
     schedule_add(m->ctx, s, "queries", 1);
-    schedule_add(m->ctx, s, "heads", choose_group(&a, m->target, o->threads));
+    schedule_add(m->ctx, s, "heads", attention_group(&a, m->target, o->threads));
     return !wanted;
   }
   AttentionTile t = choose_tile(m->target, &a);
   if (wanted && !take(m->ctx, s, wanted, &t)) return false;
   if (!wanted) save(m->ctx, s, &t);
-  if (t.few) schedule_add(m->ctx, s, "heads", choose_group(&a, m->target, o->threads));
+  if (t.few) schedule_add(m->ctx, s, "heads", attention_group(&a, m->target, o->threads));
   return true;
 }
 

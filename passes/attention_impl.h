@@ -66,7 +66,9 @@ bool attention_is_short(const Attention *a); // are its queries and values short
 void attention_emit_single(Lower *l, const Attention *a, const Expr *row, const Expr *head, int heads);
 // Product of the trailing constant extents of those dims.
 int64_t attention_heads(const Attention *a);
-// From the kernel's schedule; a divisor of that.
+// Heads that a task does together: a divisor of that. Two threads where it is not known how many there will be.
+int attention_group(const Attention *a, const Target *t, int threads);
+// The same from the kernel's schedule.
 int attention_group_load(const Lower *l, const Attention *a);
 
 #endif

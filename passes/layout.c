@@ -4,6 +4,7 @@
 // reads head by head lies head by head.
 // SPDX-License-Identifier: Apache-2.0
 #include "passes/attention_impl.h"
+#include "passes/layout.h"
 #include "passes/product_impl.h"
 
 static int64_t lanes_of(const Module *m) {
@@ -418,12 +419,12 @@ static bool finish_graph(Graph *g, void *data) {
 }
 
 bool pass_layout(Module *m, const PassOptions *o) {
-  (void)o;
   LayoutPass l = {.m = m};
   each_graph(m->main, start_graph, &l);
   each_graph(m->main, check_graph, &l);
   each_graph(m->main, spread_graph, &l); // one walk is enough: nodes come after what they read
   each_graph(m->main, finish_graph, &l);
+  layout_states(m, o);
   layout_gather(m);
   return true;
 }

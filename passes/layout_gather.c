@@ -4,6 +4,7 @@
 // A 1x1 convolution reads each element of its input once for every panel of its weights. Where channels lie a plane apart
 // (a plain image) or a stride leaves most pixels out, each of these reads fetches a cache line for one or a few elements.
 // A copy in blocks of channels, made once, is read front to back instead.
+#include "passes/layout.h"
 #include "passes/product_impl.h"
 
 enum {

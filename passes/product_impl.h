@@ -122,8 +122,6 @@ RowSplit row_split(int64_t extent, int max_rows);
 // Joins the M dims into one where every operand and result is affine in the joint row number, so that tiles
 // may straddle image rows. Needs the values' layouts.
 void product_collapse(Product *p);
-// After the layout pass: rows of products that lie scattered are copied first (layout_gather.c).
-void layout_gather(Module *m);
 // The element offset of a logical index in v's buffer.
 const Expr *flat_offset(Ctx *c, const Value *v, const Expr *const *logical);
 

@@ -8,6 +8,7 @@
 #include "tests/folder.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdlib.h>
 
 static jmp_buf oom; // never set: running out of memory crashes the test
@@ -257,6 +258,61 @@ Test(state, updates_are_in_place) {
   cr_expect_eq(copies(text, "@state in %h ="), 1, "h");
   cr_expect_eq(copies(text, "= %c["), 1, "its stage says it; no loop moves the old rows");
   close_fixture(&f);
+}
+
+// ---- caches that attention reads ------------------------------------------------------------------------------------
+
+static const char ATTEND[] =
+    "model: m\n"
+    "symbols: {past: 0..40, T: 4, past + T: 40}\n"
+    "inputs: {x: 'f32[1,T,64]'}\n"
+    "weights: {init: normal(0.2), seed: 1}\n"
+    "graph:\n"
+    "  - q: linear@q(x, 64)\n"
+    "  - keys: cache@keys(linear@k(x, %d), 1)\n"
+    "  - values: cache@values(linear@v(x, %d), 1)\n"
+    "  - y: attention(q, keys, values, heads=8, kv_heads=%d, causal=true, offset=[past])\n"
+    "outputs: {y: y%s}\n";
+
+// Heads that a task does together have rows of their own in the cache; the results stay what they are.
+static void check_rows(int kv_heads, int threads, const char *others, const char *layout) {
+  static const int rows[] = {3, 1, 4, 1};
+  Fixture f;
+  open_fixture(&f);
+  const char *text = arena_printf(f.c->arena, ATTEND, 8 * kv_heads, 8 * kv_heads, kv_heads, others);
+  Module *m = load(&f, text), *graph = load(&f, text);
+  cr_assert(m && graph, "%s", said(&f));
+  PassOptions o = {.opt_level = 2, .threads = threads};
+  m->target = target_find(m->ctx, "x86-64-v3");
+  cr_assert(passes_run(m, &o, NULL, NULL, &(PassHooks){.verify_each = true}), "%s", said(&f));
+  cr_expect_eq(m->unproved, 0, "%s", m->unproved_why);
+  const char *after = text_of(&f, m);
+  cr_expect_eq(copies(after, layout ? layout : "1^40,2%"), layout ? 4 : 0, "%d heads%s", kv_heads,
+               others);
+  Jit *j = jit_compile(m, &(CodegenOptions){.opt_level = 2, .jobs = 1});
+  const Tensor *in[8];
+  Tensor *want[8], *got[8];
+  for (int i = 1; i < 3; i++) in[i] = numbers(f.c, 3, (int64_t[]){1, 0, 8 * kv_heads}, 0);
+  for (int i = 0; i < ARRAY_LEN(rows); i++) {
+    if (i) next_inputs(&f, graph, in, want, 1, 0);
+    Tensor *x = numbers(f.c, 3, (int64_t[]){1, rows[i], 64}, -30 * i);
+    for (int64_t k = 0; k < type_elements(&x->type); k++) tensor_set(x, k, tensor_get(x, k) / 100);
+    in[0] = x;
+    cr_assert(eval_module(graph, in, want) && jit_run(j, in, got, threads ? 1 : 2), "%s", said(&f));
+    for (int n = 0; n < graph->main->outputs.n; n++)
+      for (int64_t k = 0; k < type_elements(&want[n]->type); k++)
+        cr_assert_float_eq(tensor_get(got[n], k), tensor_get(want[n], k),
+                           1e-4 * (1 + fabs(tensor_get(want[n], k))), "run %d, output %d", i, n);
+  }
+  close_fixture(&f);
+}
+
+Test(state, heads_that_go_together_have_rows_of_their_own) {
+  check_rows(8, 0, "", "layout<0,2/32,1^40,2%32>");
+  check_rows(4, 0, "", "layout<0,2/16,1^40,2%16>"); // two heads share keys
+  check_rows(2, 0, "", "layout<0,2/8,1^40,2%8>");
+  check_rows(8, 1, "", NULL);                     // one task does all
+  check_rows(8, 0, ", k: keys, v: values", NULL); // something else reads it, too
 }
 
 static const char TWO[] = "ingot 1 graph\n"
