@@ -177,10 +177,28 @@ static LLVMValueRef one_plus_node(Gen *g, const Expr *e) {
   return math_erf_plus_1(g, gen_expr(g, f->args[0]));
 }
 
+// x >> n & m of u32 where m leaves of both halves what a shift of the halves by themselves leaves: numbers in the highest
+// bits need no mask then. NULL: something else.
+static LLVMValueRef halves_node(Gen *g, const Expr *e) {
+  int64_t n, mask;
+  const Expr *shifted = e->args[0];
+  if (e->op != E_AND || e->dtype != DT_U32 || shifted->op != E_SHR || !expr_is_const_int(e->args[1], &mask))
+    return NULL;
+  if (!expr_is_const_int(shifted->args[1], &n) || n < 1 || n > 15 || mask != (0xffff >> n) * INT64_C(0x10001))
+    return NULL;
+  LLVMValueRef x = gen_expr(g, shifted->args[0]);
+  if (LLVMGetTypeKind(LLVMTypeOf(x)) != LLVMVectorTypeKind) return NULL;
+  LLVMTypeRef half = LLVMInt16TypeInContext(g->llvm), halves = LLVMVectorType(half, 2 * gen_lanes(x));
+  LLVMValueRef by = gen_splat(g, LLVMConstInt(half, (unsigned long long)n, false), 2 * gen_lanes(x));
+  LLVMValueRef v = LLVMBuildLShr(g->b, LLVMBuildBitCast(g->b, x, halves, ""), by, "");
+  return LLVMBuildBitCast(g->b, v, LLVMTypeOf(x), "");
+}
+
 static LLVMValueRef binary_node(Gen *g, const Expr *e) {
   LLVMValueRef special = g->lane ? lane_compare(g, e) : NULL;
   if (!special) special = logistic_node(g, e);
   if (!special) special = one_plus_node(g, e);
+  if (!special) special = halves_node(g, e);
   if (special) return special;
   LLVMValueRef a = gen_expr(g, e->args[0]), b = gen_expr(g, e->args[1]);
   LLVMValueRef v = gen_binary(g, e->op, e->args[0]->dtype, a, b);

@@ -351,7 +351,7 @@ static int64_t const_bytes(Fuse *f, const Value *v, int depth) {
 // Constants that are kept small become numbers only in the registers of what reads them.
 static bool is_unpacked(Fuse *f, const Value *v) {
   int64_t bytes = const_bytes(f, v, MAX_UNPACK_DEPTH);
-  return bytes > 0 && bytes < type_bytes(&v->type);
+  return bytes > 0 && bytes <= type_bytes(&v->type);
 }
 
 static Fate say(Fuse *f, Fate fate, const char *why) {

@@ -6,7 +6,13 @@
 
 #include "passes/rewrite.h"
 
-enum { MIN_ELEMENTS = 2048, DEFAULT_GROUP = 32, PACKED = 8 }; // smaller constants stay; numbers of one u32
+enum {
+  MIN_ELEMENTS = 2048, // smaller constants stay
+  DEFAULT_GROUP = 32,
+  PACKED = 8, // numbers of four bits in one u32
+  BYTES = 4,  // and of eight
+  MOST_INT8 = 127,
+};
 
 // What became of a constant.
 typedef struct Small {
@@ -102,26 +108,54 @@ static Value *narrow(Builder *b, const Value *w, Small *s, DType t) {
 
 // ---- int8: a scale for each channel ----------------------------------------------------------------------------
 
-static Value *per_channel(Builder *b, const Value *v, Small *s, const Matrix *w) {
+static int to_int8(float x, float scale) {
+  return scale > 0 ? (int)rintf(fmaxf(-MOST_INT8, fminf(x / scale, MOST_INT8))) : 0;
+}
+
+static float channel_scale(const Matrix *w, int64_t n) {
+  float most = 0;
+  for (int64_t k = 0; k < w->k; k++) most = fmaxf(most, fabsf(weight(w, k, n)));
+  return most / MOST_INT8;
+}
+
+static void bytes_of_channel(Small *s, const Matrix *w, int64_t n, float scale, int8_t *to) {
+  for (int64_t k = 0; k < w->k; k++) {
+    int i = to_int8(weight(w, k, n), scale);
+    to[place_of(w, w->k, k, n)] = (int8_t)i;
+    note_error(s, weight(w, k, n), (float)i * scale);
+  }
+}
+
+// The same plus 128, four numbers in a word.
+static void words_of_channel(Small *s, const Matrix *w, int64_t n, float scale, uint32_t *to) {
+  for (int64_t k = 0; k < w->k; k += BYTES) {
+    uint32_t word = 0;
+    for (int j = 0; j < BYTES; j++) {
+      int i = to_int8(weight(w, k + j, n), scale);
+      word |= (uint32_t)(i + MOST_INT8 + 1) << (8 * j);
+      note_error(s, weight(w, k + j, n), (float)i * scale);
+    }
+    to[place_of(w, w->k / BYTES, k / BYTES, n)] = word;
+  }
+}
+
+static Value *per_channel(Builder *b, const Value *v, Small *s, const Matrix *w, bool words) {
   Ctx *c = b->ctx;
-  Tensor *q = divided(c, w, DT_I8, 1);
+  Tensor *q = words ? divided(c, w, DT_U32, BYTES) : divided(c, w, DT_I8, 1);
   Type type = type_make(DT_F32, 1, &w->n);
   Tensor *scales = tensor_new(c, &type);
-  int8_t *to = tensor_data(q);
   for (int64_t n = 0; n < w->n; n++) {
-    float most = 0;
-    for (int64_t k = 0; k < w->k; k++) most = fmaxf(most, fabsf(weight(w, k, n)));
-    float scale = most / 127;
+    float scale = channel_scale(w, n);
     tensor_set(scales, n, scale);
-    for (int64_t k = 0; k < w->k; k++) {
-      float x = weight(w, k, n);
-      int8_t i = (int8_t)(scale > 0 ? rintf(fmaxf(-127, fminf(x / scale, 127))) : 0);
-      to[place_of(w, w->k, k, n)] = i;
-      note_error(s, x, (float)i * scale);
-    }
+    if (words)
+      words_of_channel(s, w, n, scale, tensor_data(q));
+    else
+      bytes_of_channel(s, w, n, scale, tensor_data(q));
   }
-  Value *in[] = {add_const(b, v, "int8", q), add_const(b, v, "scale", scales), NULL};
-  return build(b, "dequantize_linear", in, 2, ATTRS(A_INT("axis", 1 - w->axis)));
+  Value *x = add_const(b, v, "int8", q), *scale = add_const(b, v, "scale", scales);
+  if (words) x = build(b, "unpack_bits", IN(x), ATTRS(A_INT("axis", w->axis), A_INT("bits", 8)));
+  Value *in[] = {x, scale, words ? add_const(b, v, "zero", tensor_scalar(c, DT_U8, MOST_INT8 + 1)) : NULL};
+  return build(b, "dequantize_linear", in, words ? 3 : 2, ATTRS(A_INT("axis", 1 - w->axis)));
 }
 
 // ---- int4: a scale, perhaps a zero point, for each group along K -----------------------------------------------------
@@ -260,6 +294,12 @@ static WeightKind kind_for(const WeightFormat *f, const Matrix *w) {
   return w->k % f->group == 0 && suits_f16(most / 15) && suits_f16(most / 7) ? WEIGHTS_INT4 : WEIGHTS_INT8;
 }
 
+// Where single rows are multiplied as whole numbers (product_round.c), bytes lie in words, as those need them.
+static bool multiplies_words(const Quantize *q, const Matrix *w) {
+  enum { LEAST_STEPS = 32 };
+  return q->m->target->dot16 && !q->o->fp_strict && w->k % LEAST_STEPS == 0;
+}
+
 static Value *make_small(Quantize *q, Value *v, int axis, Node *before) {
   Small *s = ptr_get(&q->done, v);
   if (s) return s->value;
@@ -274,7 +314,7 @@ static Value *make_small(Quantize *q, Value *v, int axis, Node *before) {
   switch (s->kind) {
   case WEIGHTS_F16: s->value = narrow(&b, v, s, DT_F16); break;
   case WEIGHTS_BF16: s->value = narrow(&b, v, s, DT_BF16); break;
-  case WEIGHTS_INT8: s->value = per_channel(&b, v, s, &w); break;
+  case WEIGHTS_INT8: s->value = per_channel(&b, v, s, &w, multiplies_words(q, &w)); break;
   default: s->value = per_group(&b, v, s, &w, f); break;
   }
   if (!s->value) return NULL;
