@@ -1,211 +1,17 @@
 // expr_assume.c: bounds and simplification under a condition known to hold; the affine form in a variable.
 // SPDX-License-Identifier: Apache-2.0
 //
-// The conjuncts of the condition are kept as ranges of linear forms: 2*i + k <= 226 says of the form
-// 2*i + k that it is at most 226. While an assumption is active (ctx->exprs->assume), expr_range consults
-// it, so that every constructor simplifies under it. Nothing of that is stored in the expressions.
+// While an assumption is active (ctx->exprs->assume), expr_range consults its facts (expr_facts.c), so that every
+// constructor simplifies under it. Nothing of that is stored in the expressions.
 #include "ir/expr_impl.h"
-
-typedef struct Fact {
-  const Expr *form; // a linear form: no constant, content 1, its first term positive
-  Range range;
-} Fact;
-
-struct Assume {
-  Assume *outer;
-  Vec(Fact) facts;
-  Vec(const Expr *) holds; // conjuncts as they are
-  Vec(const Expr *) fails; // bool expressions known to be false
-  Memo *ranges;            // expression -> Range *, under this assumption
-  Memo *done;              // expression -> its simplification, under this assumption
-  int range_depth, depth;  // of recursion
-  int digit_depth;         // the same for digits taken apart
-  int sum_depth;           // the same for sums whose ranges ask for those of others
-  int *budget;             // expressions that may still be simplified
-};
 
 enum {
   RANGE_DEPTH = 200,     // beyond it the range without assumptions has to do
-  DIGIT_DEPTH = 2,       // beyond it numbers are not taken apart
   SUM_DEPTH = 4,         // beyond it no facts are used
   SIMPLIFY_DEPTH = 2000, // beyond it expressions are left as they are
   // Nested choices meet shared parts once per combination of conditions; this ends it.
   SIMPLIFY_BUDGET = 200000,
 };
-
-// ---- facts ----------------------------------------------------------------------------------------------
-
-// l = k * form + constant, with the form as facts have it; false if l is constant.
-static bool linear_key(Ctx *c, Linear l, const Expr **form, int64_t *k, int64_t *constant) {
-  *constant = l.constant;
-  *k = linear_content(&l);
-  if (l.n == 0 || *k <= 0) return false;
-  l.constant = 0;
-  for (int i = 0; i < l.n; i++) l.term[i].coeff /= *k;
-  *form = linear_expr(c, &l); // sorts
-  if (l.term[0].coeff > 0) return true;
-  for (int i = 0; i < l.n; i++) l.term[i].coeff = -l.term[i].coeff;
-  *k = -*k;
-  *form = linear_expr(c, &l);
-  return true;
-}
-
-static void add_fact(Ctx *c, Assume *a, const Expr *form, Range r);
-
-// x, a sum, is in r, of which an end may be open.
-static void add_sum_fact(Ctx *c, Assume *a, const Expr *x, Range r) {
-  const Expr *form;
-  Linear l;
-  int64_t k, constant, v;
-  if (!linear_of(x, &l) || !linear_key(c, l, &form, &k, &constant) || k < 1) return;
-  Range f = {INT64_MIN, INT64_MAX};
-  if (r.lo != INT64_MIN && !__builtin_sub_overflow(r.lo, constant, &v)) f.lo = ceil_div(v, k);
-  if (r.hi != INT64_MAX && !__builtin_sub_overflow(r.hi, constant, &v)) f.hi = floor_div(v, k);
-  add_fact(c, a, form, f);
-}
-
-// lo <= x // d <= hi says lo*d <= x <= hi*d + d-1.
-static void add_dividend_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
-  int64_t d, v;
-  if (form->op != E_FDIV || !expr_is_const_int(form->args[1], &d) || d < 1) return;
-  Range x = {INT64_MIN, INT64_MAX};
-  if (r.lo != INT64_MIN && mul_ok(r.lo, d, &v)) x.lo = v;
-  if (r.hi != INT64_MAX && mul_ok(r.hi, d, &v) && add_ok(v, d - 1, &v)) x.hi = v;
-  add_sum_fact(c, a, form->args[0], x);
-}
-
-// lo <= x % d <= hi moves the ends of x to the next number with such a remainder.
-static void add_remainder_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
-  int64_t d;
-  if (form->op != E_MOD || !expr_is_const_int(form->args[1], &d) || d < 1) return;
-  Range x = expr_range(c, form->args[0]);
-  if (!range_known(x) || r.lo > r.hi || r.lo >= d || r.hi < 0) return;
-  int64_t low = floor_mod(x.lo, d), high = floor_mod(x.hi, d);
-  if (low < r.lo) x.lo += r.lo - low;
-  if (high > r.hi) x.hi -= high - r.hi;
-  add_sum_fact(c, a, form->args[0], x);
-}
-
-static void add_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
-  add_dividend_fact(c, a, form, r);
-  add_remainder_fact(c, a, form, r);
-  for (int i = 0; i < a->facts.n; i++) {
-    Fact *f = &a->facts.data[i];
-    if (f->form != form) continue;
-    if (r.lo > f->range.lo) f->range.lo = r.lo;
-    if (r.hi < f->range.hi) f->range.hi = r.hi;
-    return;
-  }
-  vec_push(c->arena, &a->facts, ((Fact){form, r}));
-}
-
-// What `form` in r says of its single terms: k * atom = form - others.
-static void add_term_facts(Ctx *c, Assume *a, const Expr *form, Range r) {
-  Linear l;
-  if (!linear_of(form, &l) || l.n < 2) return;
-  for (int i = 0; i < l.n; i++) {
-    Linear others = l;
-    others.term[i] = others.term[--others.n];
-    Range o = linear_range(c, &others), t = {INT64_MIN, INT64_MAX};
-    int64_t k = l.term[i].coeff, v;
-    if (!range_known(o)) continue;
-    if (r.hi != INT64_MAX && !__builtin_sub_overflow(r.hi, o.lo, &v)) // k * atom <= v
-      *(k > 0 ? &t.hi : &t.lo) = k > 0 ? floor_div(v, k) : ceil_div(-v, -k);
-    if (r.lo != INT64_MIN && !__builtin_sub_overflow(r.lo, o.hi, &v)) // k * atom >= v
-      *(k > 0 ? &t.lo : &t.hi) = k > 0 ? ceil_div(v, k) : floor_div(-v, -k);
-    add_fact(c, a, l.term[i].atom, t);
-  }
-}
-
-// What is known of the form here and outside.
-static Range fact_range(const Assume *a, const Expr *form) {
-  Range r = {INT64_MIN, INT64_MAX};
-  for (; a; a = a->outer)
-    for (int i = 0; i < a->facts.n; i++) {
-      Range f = a->facts.data[i].range;
-      if (a->facts.data[i].form != form) continue;
-      if (f.lo > r.lo) r.lo = f.lo;
-      if (f.hi < r.hi) r.hi = f.hi;
-    }
-  return r;
-}
-
-// x is in `r`, where nothing is known of its range, as of an index that comes from memory: x + 1 may wrap around, and
-// is a fact by itself until both its ends are known.
-static bool add_unknown_fact(Ctx *c, Assume *a, const Expr *x, Range r) {
-  Linear l;
-  if (range_known(expr_range(c, x)) || !linear_of(x, &l) || l.n != 1 || l.term[0].coeff != 1) return false;
-  add_fact(c, a, x, r);
-  r = fact_range(a, x);
-  bool known = !__builtin_sub_overflow(r.lo, l.constant, &r.lo) &&
-               !__builtin_sub_overflow(r.hi, l.constant, &r.hi) && r.lo <= r.hi;
-  if (l.constant && known) add_fact(c, a, l.term[0].atom, r);
-  return true;
-}
-
-// The same for x beside a constant: no difference is taken, which might wrap around.
-static bool add_plain_fact(Ctx *c, Assume *a, const Expr *x, const Expr *y, Range r) {
-  int64_t k, v;
-  Range f = {INT64_MIN, INT64_MAX};
-  if (expr_is_const_int(y, &k)) {
-    if (r.lo != INT64_MIN && add_ok(r.lo, k, &v)) f.lo = v;
-    if (r.hi != INT64_MAX && add_ok(r.hi, k, &v)) f.hi = v;
-    return add_unknown_fact(c, a, x, f);
-  }
-  if (!expr_is_const_int(x, &k)) return false;
-  if (r.hi != INT64_MAX && !__builtin_sub_overflow(k, r.hi, &v)) f.lo = v;
-  if (r.lo != INT64_MIN && !__builtin_sub_overflow(k, r.lo, &v)) f.hi = v;
-  return add_unknown_fact(c, a, y, f);
-}
-
-// x - y is in `r` (which may be open at one end). The difference cannot wrap if both ranges are known.
-static void add_difference(Ctx *c, Assume *a, const Expr *x, const Expr *y, Range r) {
-  const Expr *form;
-  int64_t k, constant, v;
-  if (add_plain_fact(c, a, x, y, r) || !range_known(expr_range(c, x)) || !range_known(expr_range(c, y)))
-    return;
-  Linear l;
-  if (!linear_of(ex_sub(c, x, y), &l) || !linear_key(c, l, &form, &k, &constant)) return;
-  Range f = {INT64_MIN, INT64_MAX};
-  if (r.hi != INT64_MAX && !__builtin_sub_overflow(r.hi, constant, &v)) // k * form <= v
-    *(k > 0 ? &f.hi : &f.lo) = k > 0 ? floor_div(v, k) : ceil_div(-v, -k);
-  if (r.lo != INT64_MIN && !__builtin_sub_overflow(r.lo, constant, &v))
-    *(k > 0 ? &f.lo : &f.hi) = k > 0 ? ceil_div(v, k) : floor_div(-v, -k);
-  add_fact(c, a, form, f);
-  add_term_facts(c, a, form, f);
-}
-
-// x < max(y, z) says x < y where x cannot be below z: the extent of a loop that may not run at all.
-static const Expr *arm_above(Ctx *c, const Expr *x, const Expr *max) {
-  if (max->op != E_MAX) return max;
-  int64_t least = expr_range(c, x).lo;
-  for (int i = 0; i < 2; i++)
-    if (expr_range(c, max->args[i]).hi <= least) return max->args[1 - i];
-  return max;
-}
-
-static void add_condition(Ctx *c, Assume *a, const Expr *p, bool truth) {
-  if (p->op == E_CONST) return;
-  if (p->op == (truth ? E_AND : E_OR)) {
-    add_condition(c, a, p->args[0], truth);
-    add_condition(c, a, p->args[1], truth);
-    return;
-  }
-  if (p->op == E_NOT) {
-    add_condition(c, a, p->args[0], !truth);
-    return;
-  }
-  if (truth)
-    vec_push(c->arena, &a->holds, p);
-  else
-    vec_push(c->arena, &a->fails, p);
-  if (p->nargs != 2 || p->args[0]->dtype != DT_I64) return;
-  const Expr *x = p->args[0], *y = p->args[1];
-  if (p->op == E_LT && truth) y = arm_above(c, x, y);
-  if (p->op == E_LT) add_difference(c, a, x, y, truth ? (Range){INT64_MIN, -1} : (Range){0, INT64_MAX});
-  if (p->op == E_LE) add_difference(c, a, x, y, truth ? (Range){INT64_MIN, 0} : (Range){1, INT64_MAX});
-  if (p->op == (truth ? E_EQ : E_NE)) add_difference(c, a, x, y, (Range){0, 0});
-}
 
 // ---- ranges under an assumption ---------------------------------------------------------------------------
 
@@ -327,15 +133,11 @@ static Range narrow_by_division(Ctx *c, const Linear *l, Range r, int depth) {
   return r;
 }
 
-static bool is_plain(const Linear *l) {
-  return l->n == 1 && l->term[0].coeff == 1 && l->constant == 0;
-}
-
 static Range narrow_linear(Ctx *c, const Linear *l, Range r, int depth) {
   const Expr *form;
   int64_t k, constant;
   const Assume *a = c->exprs->assume;
-  bool known = range_known(r) || is_plain(l); // else the sum might wrap
+  bool known = range_known(r) || linear_is_plain(l); // else the sum might wrap
   if (!any_facts(a) || !known || !linear_key(c, *l, &form, &k, &constant)) return r;
   for (; a; a = a->outer)
     for (int i = 0; i < a->facts.n; i++) {
@@ -451,27 +253,10 @@ Range assume_narrow(Ctx *c, const Expr *e, Range r) {
   return now;
 }
 
-// What all facts together say of an end of x moves it on to a number whose remainder is known.
-static void settle_remainders(Ctx *c, Assume *a) {
-  int before = a->facts.n;
-  bool any = false;
-  a->digit_depth = DIGIT_DEPTH; // they have no part in it
-  for (int i = 0; i < before; i++) {
-    Fact f = a->facts.data[i];
-    if (f.form->op != E_MOD) continue;
-    add_remainder_fact(c, a, f.form, f.range);
-    any = true;
-  }
-  a->digit_depth = 0;
-  if (!any) return;
-  memo_give(c, a->ranges);
-  a->ranges = memo_take(c);
-}
-
 static Assume *assume_push(Ctx *c, const Expr *p, bool truth) {
   Assume *a = NEW(c->arena, Assume);
   a->outer = c->exprs->assume;
-  add_condition(c, a, p, truth); // still under the outer assumption
+  facts_add(c, a, p, truth); // still under the outer assumption
   a->ranges = memo_take(c);
   a->done = memo_take(c);
   if (a->outer) {
@@ -479,7 +264,7 @@ static Assume *assume_push(Ctx *c, const Expr *p, bool truth) {
     a->budget = a->outer->budget;
   }
   c->exprs->assume = a;
-  settle_remainders(c, a);
+  facts_settle(c, a);
   return a;
 }
 

@@ -102,6 +102,9 @@ bool linear_add(Linear *l, const Linear *m, int64_t scale);
 const Expr *linear_expr(Ctx *c, Linear *l);
 Range linear_range(Ctx *c, const Linear *l);
 int64_t linear_content(const Linear *l); // gcd of the coefficients, 0 if there are none
+static inline bool linear_is_plain(const Linear *l) {
+  return l->n == 1 && l->term[0].coeff == 1 && l->constant == 0;
+}
 // A total order that does not depend on addresses.
 int expr_order(const Expr *a, const Expr *b);
 
@@ -114,6 +117,36 @@ const Expr *simplify_compare(Ctx *c, ExprOp op, const Expr *a, const Expr *b);  
 
 const Expr *simplify_bool(Ctx *c, ExprOp op, const Expr *a, const Expr *b); // AND OR XOR EQ NE of bools
 const Expr *simplify_not(Ctx *c, const Expr *a);
+
+// ---- expr_facts.c -----------------------------------------------------------------------------------------
+
+enum { DIGIT_DEPTH = 2 }; // numbers are not taken apart into digits beyond it
+
+typedef struct Fact {
+  const Expr *form; // a linear form: no constant, content 1, its first term positive
+  Range range;
+} Fact;
+
+struct Assume {
+  Assume *outer;
+  Vec(Fact) facts;
+  Vec(const Expr *) holds; // conjuncts as they are
+  Vec(const Expr *) fails; // bool expressions known to be false
+  Memo *ranges;            // expression -> Range *, under this assumption
+  Memo *done;              // expression -> its simplification, under this assumption
+  int range_depth, depth;  // of recursion
+  int digit_depth;         // the same for digits taken apart
+  int sum_depth;           // the same for sums whose ranges ask for those of others
+  bool choices;            // there are facts about a maximum or minimum
+  int *budget;             // expressions that may still be simplified
+};
+
+// l = k * form + constant, with the form as facts have it; false if l is constant.
+bool linear_key(Ctx *c, Linear l, const Expr **form, int64_t *k, int64_t *constant);
+// Adds what it says that p holds (or does not), as the ranges known now have it.
+void facts_add(Ctx *c, Assume *a, const Expr *p, bool truth);
+// Adds what the facts of `a`, the current assumption, say together.
+void facts_settle(Ctx *c, Assume *a);
 
 // ---- expr_assume.c ----------------------------------------------------------------------------------------
 

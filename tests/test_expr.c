@@ -349,9 +349,34 @@ Test(expr, assumptions_on_the_unknown) {
   cr_expect(expr_bounds(x, next, AND(LE(I(0), r), LT(r, I(5))), &lo, &hi) && lo == 1 && hi == 5);
   expr_bounds(x, r, LT(next, I(5)), &lo, &hi);
   cr_expect_eq(hi, INT64_MAX, "the greatest number, too, has a successor below 5");
+  expr_bounds(x, r, LT(QUO(next, I(2)), I(5)), &lo, &hi);
+  cr_expect_eq(hi, INT64_MAX, "the same, halved");
   expr_bounds(x, r, LT(r, I(5)), &lo, &hi);
   cr_expect(lo == INT64_MIN && hi == 4);
   SAME(expr_assume(x, LT(r, I(7)), AND(LE(I(0), r), LT(r, I(5)))), ex_bool(x, true));
+}
+
+// A choice is known as itself, and as the arm that it has to be: an index that was simplified names only that.
+Test(expr, assumptions_on_choices) {
+  Ctx *x = new_ctx();
+  const Expr *r = ex_read(x, value_new(x, "r", (Type){.dtype = DT_I64}, NO_LOC), NULL, 0);
+  const Expr *i = LOOP("i", I(20)), *v = LOOP("v", I(2));
+  const Expr *low = ex_binary(x, E_MIN, r, I(17)), *at = ex_binary(x, E_MAX, low, I(0));
+  int64_t lo, hi;
+  const Expr *one = AND(LT(ADD(v, I(15)), at), LT(at, ADD(v, I(17))));
+  cr_expect(expr_bounds(x, SUB(v, at), one, &lo, &hi) && lo == -16 && hi == -16);
+  cr_expect(expr_bounds(x, SUB(v, low), one, &lo, &hi) && lo == -16 && hi == -16);
+  const Expr *inside = AND(AND(LE(at, i), LT(i, ADD(at, I(3)))), LE(I(3), i));
+  cr_expect(expr_bounds(x, SUB(i, at), inside, &lo, &hi) && lo == 0 && hi == 2);
+  cr_expect(expr_bounds(x, SUB(i, low), inside, &lo, &hi) && lo == 0 && hi == 2, "1 <= at, from 3 <= i");
+  cr_expect(expr_bounds(x, SUB(i, r), AND(inside, LT(i, I(17))), &lo, &hi) && lo == 0 && hi == 2, "at < 17");
+  SAME(expr_assume(x, SUB(i, at), inside), SUB(i, low));
+  cr_expect(expr_bounds(x, r, AND(LT(low, I(9)), LE(I(7), at)), &lo, &hi) && lo == 7 && hi == 8,
+            "both, of r");
+  const Expr *n = symbol(x, "n", 1, 100), *runs = LT(i, ex_binary(x, E_MAX, SUB(n, I(3)), I(0)));
+  cr_expect(expr_bounds(x, SUB(n, i), runs, &lo, &hi) && lo == 4, "a loop that may not run at all");
+  expr_bounds(x, SUB(i, low), LE(at, i), &lo, &hi);
+  cr_expect_eq(hi, INT64_MAX, "of what is below 0 nothing is known");
 }
 
 Test(expr, affine) {
@@ -369,8 +394,8 @@ Test(expr, affine) {
 typedef struct Random {
   Ctx *x;
   uint64_t state;
-  const Var *var[3];
-  int64_t value[3];
+  const Var *var[4]; // the last one of any value, for indices only
+  int64_t value[4];
 } Random;
 
 static uint32_t next_random(Random *r) {
@@ -433,7 +458,7 @@ Test(expr, simplification_keeps_values) {
 }
 
 // A random sum, or its quotient or remainder, as an index is made of.
-static const Expr *random_index(Random *r) {
+static const Expr *random_sum(Random *r) {
   static const int64_t factors[] = {1, 1, 2, 3, 4, 5, 8, 16, 21, 28, 32, -1, -3};
   Ctx *x = r->x;
   const Expr *e = I((int64_t)(next_random(r) % 9) - 4);
@@ -448,12 +473,33 @@ static const Expr *random_index(Random *r) {
   return e;
 }
 
+// The same, or a place from memory beside it, clamped, or one of two.
+static const Expr *random_index(Random *r) {
+  Ctx *x = r->x;
+  const Expr *e = random_sum(r), *least = I(next_random(r) % 3), *any = ex_var(x, r->var[3]);
+  if (next_random(r) % 3 == 0) any = ADD(any, I((int64_t)(next_random(r) % 7) - 3));
+  switch (next_random(r) % 8) {
+  case 0: any = ex_binary(x, E_MIN, any, random_sum(r)); // fall through
+  case 1: return ADD(e, MUL(ex_binary(x, E_MAX, any, least), I((int64_t)(next_random(r) % 3) - 1)));
+  case 2: return ex_binary(x, next_random(r) % 2 ? E_MIN : E_MAX, e, random_sum(r));
+  case 3: return QUO(any, I(2));
+  case 4: return SUB(e, ex_binary(x, E_MAX, ex_binary(x, E_MIN, any, I(9)), least));
+  default: return e;
+  }
+}
+
 static int64_t value_at(const Random *r, const Expr *e) {
-  const Expr *with[3];
+  const Expr *with[4];
   int64_t v = 0;
-  for (int k = 0; k < 3; k++) with[k] = ex_idx(r->x, r->value[k]);
-  cr_assert(expr_is_const_int(expr_subst(r->x, e, r->var, with, 3), &v));
+  for (int k = 0; k < 4; k++) with[k] = ex_idx(r->x, r->value[k]);
+  cr_assert(expr_is_const_int(expr_subst(r->x, e, r->var, with, 4), &v));
   return v;
+}
+
+// value + by, or the value itself at the end of the numbers.
+static const Expr *beside(Ctx *x, int64_t value, int64_t by) {
+  int64_t v;
+  return I(add_ok(value, by, &v) ? v : value);
 }
 
 // Whatever conditions hold somewhere: what they say of other sums is true there.
@@ -461,14 +507,19 @@ Test(expr, assumptions_are_true) {
   Random r = {.x = new_ctx(), .state = 7};
   Ctx *x = r.x;
   const int64_t extent[3] = {4, 7, 32};
+  const int64_t anything[] = {0, 1, 2, 5, 8, 9, 20, -1, INT64_MAX, INT64_MAX - 2, INT64_MIN, INT64_MIN + 1};
   for (int k = 0; k < 3; k++) r.var[k] = var_new(x, "v", I(extent[k]));
+  r.var[3] = var_new(x, "any", NULL);
   for (int round = 0; round < 5000; round++) {
     const Expr *all = ex_bool(x, true);
     for (int k = 0; k < 3; k++) r.value[k] = next_random(&r) % extent[k];
+    r.value[3] = anything[next_random(&r) % ARRAY_LEN(anything)];
     for (int n = 1 + next_random(&r) % 4; n > 0; n--) {
-      const Expr *e = random_index(&r),
-                 *slack = I(value_at(&r, e) + (next_random(&r) % 3 ? 0 : next_random(&r) % 5));
-      all = AND(all, next_random(&r) % 2 ? LE(e, slack) : LE(I(value_at(&r, e) - next_random(&r) % 2), e));
+      const Expr *e = random_index(&r);
+      int64_t here = value_at(&r, e);
+      all =
+          AND(all, next_random(&r) % 2 ? LE(e, beside(x, here, next_random(&r) % 3 ? 0 : next_random(&r) % 5))
+                                       : LE(beside(x, here, -(int64_t)(next_random(&r) % 2)), e));
     }
     const Expr *e = random_index(&r);
     int64_t want = value_at(&r, e), lo, hi;
@@ -477,7 +528,7 @@ Test(expr, assumptions_are_true) {
                 (long)want, (long)lo, (long)hi, expr_text(x, all));
     cr_assert_eq(value_at(&r, expr_assume(x, e, all)), want, "%s where %s", expr_text(x, e),
                  expr_text(x, all));
-    cr_assert(!expr_never_holds(x, all), "%s holds at %ld %ld %ld", expr_text(x, all), (long)r.value[0],
-              (long)r.value[1], (long)r.value[2]);
+    cr_assert(!expr_never_holds(x, all), "%s holds at %ld %ld %ld %ld", expr_text(x, all), (long)r.value[0],
+              (long)r.value[1], (long)r.value[2], (long)r.value[3]);
   }
 }
