@@ -401,6 +401,15 @@ case_compile_bad_input() {
   only bad.yaml empty.yaml noise.onnx
 }
 
+# Only IR text goes to standard output.
+case_to_stdout() {
+  expect 0 compile "$model" --emit=loops -o -; grep -q '^ingot 1 loops' out || fail "no loops"
+  local kind; for kind in so asm llvm; do
+    expect 2 compile "$model" --emit=$kind -o -; says "'-o -' goes with IR text"
+  done
+  [ -z "$(find . -name '-*')" ] || fail "a file named -"
+}
+
 case_unwritable() {
   expect 1 compile "$model" -o no/such/folder/x.so; says "no/such/folder/x.so"; only
   mkdir folder; expect 1 compile "$model" -o folder; says "folder"; [ -z "$(ls -A folder)" ] || fail "not empty"

@@ -160,6 +160,12 @@ int cmd_compile(Tool *t, int argc, char **argv) {
   if (!tool_parse(t, &argp, argc, argv, &a, &code)) return code;
   if (a.dry_run) return dry_run(&a.build, a.file) ? EXIT_FINE : EXIT_INPUT;
   if (a.build.stop_at_level) return emit_text(t, &a) ? EXIT_FINE : EXIT_INPUT;
+  if (a.out && strcmp(a.out, "-") == 0) {
+    diag_error(t->diag, NO_LOC,
+               "'-o -' goes with IR text (--emit=graph, kernels or loops): artefacts have files beside them, "
+               "which need a name; '-o ./-' names a file '-'");
+    return EXIT_USAGE;
+  }
   if (!a.out)
     a.out = default_output(t, &a);
   else if (!a.emit_given)
