@@ -287,8 +287,7 @@ static void check_rows(int kv_heads, int threads, const char *others, const char
   cr_assert(passes_run(m, &o, NULL, NULL, &(PassHooks){.verify_each = true}), "%s", said(&f));
   cr_expect_eq(m->unproved, 0, "%s", m->unproved_why);
   const char *after = text_of(&f, m);
-  cr_expect_eq(copies(after, layout ? layout : "1^40,2%"), layout ? 4 : 0, "%d heads%s", kv_heads,
-               others);
+  cr_expect_eq(copies(after, layout ? layout : "1^40,2%"), layout ? 4 : 0, "%d heads%s", kv_heads, others);
   Jit *j = jit_compile(m, &(CodegenOptions){.opt_level = 2, .jobs = 1});
   const Tensor *in[8];
   Tensor *want[8], *got[8];
