@@ -169,32 +169,52 @@ static bool divides_terms(int64_t d, const Linear *l, const Linear *x) {
   return true;
 }
 
-// l with x as x//d*d + x%d, x%d being `digit`; false if x is not in l, but for multiples of d.
-static bool take_digit_apart(Ctx *c, const Linear *l, const Expr *digit, Linear *apart) {
+// l with x as x//d*d + x%d, `of` being one of the two; false if x is not in l, but for multiples of d.
+static bool take_digit_apart(Ctx *c, const Linear *l, const Expr *of, Linear *apart) {
   int64_t d, whole;
   Linear x;
-  if (digit->op != E_MOD || !expr_is_const_int(digit->args[1], &d) || d < 2) return false;
-  if (!linear_of(digit->args[0], &x)) return false;
+  if (!expr_is_const_int(of->args[1], &d) || d < 2 || !linear_of(of->args[0], &x)) return false;
   int64_t k = times_in(l, &x);
   if (k == 0 || !mul_ok(k, d, &whole)) return false;
   *apart = *l;
   if (!linear_add(apart, &x, -k) || !divides_terms(whole, apart, &x)) return false;
-  const Expr *rest = ex_binary(c, E_FDIV, digit->args[0], digit->args[1]);
-  Linear digits = {.n = 2, .term = {{rest, whole}, {digit, k}}};
+  Linear digits = {.n = 2,
+                   .term = {{ex_binary(c, E_FDIV, of->args[0], of->args[1]), whole},
+                            {ex_binary(c, E_MOD, of->args[0], of->args[1]), k}}};
   return linear_add(apart, &digits, 1);
 }
 
-// The range of l by way of the digits among the terms of `of`.
+// Would l be a multiple of the fact's form, plus something, if x in it stood apart, x//d being the form's term i? Then the
+// other terms are there as often.
+static bool wants_quotient(const Linear *l, const Linear *form, int i) {
+  const Expr *e = form->term[i].atom;
+  int64_t d, whole;
+  Linear x;
+  if (e->op != E_FDIV || !expr_is_const_int(e->args[1], &d) || !linear_of(e->args[0], &x)) return false;
+  if (!mul_ok(times_in(l, &x), d, &whole) || whole == 0 || whole == INT64_MIN) return false;
+  if (whole % form->term[i].coeff) return false;
+  int others = 0;
+  for (int j = 0; j < form->n; j++)
+    for (int k = 0; k < l->n && j != i; k++)
+      others += l->term[k].atom == form->term[j].atom && l->term[k].coeff != INT64_MIN &&
+                l->term[k].coeff % form->term[j].coeff == 0 &&
+                l->term[k].coeff / form->term[j].coeff == whole / form->term[i].coeff;
+  return others == form->n - 1 && others > 0;
+}
+
+// The range of l by way of the digits among the terms of `of`, a fact's form or l, and of those that a fact's quotients leave.
 static Range narrow_by_digits(Ctx *c, const Linear *l, const Linear *of, Range r) {
   Linear apart;
-  for (int i = 0; i < of->n; i++)
-    if (take_digit_apart(c, l, of->term[i].atom, &apart))
+  for (int i = 0; i < of->n; i++) {
+    const Expr *e = of->term[i].atom;
+    if ((e->op == E_MOD || (of != l && wants_quotient(l, of, i))) && take_digit_apart(c, l, e, &apart))
       r = intersect(r, narrow_linear(c, &apart, linear_range(c, &apart), FACTS_IN_SUM));
+  }
   return r;
 }
 
 // x*84 + x%2*28 is x//2*168 + x%2*112: the digits of x apart, as facts about x%2 want it. So is x*84 + k*84 if
-// there is a fact about k + x%2.
+// there is a fact about k + x%2, or about k + x//2.
 static Range narrow_apart(Ctx *c, const Linear *l, Range r) {
   Assume *now = c->exprs->assume;
   Linear form;

@@ -296,6 +296,16 @@ Test(expr, bounds) {
   cr_expect(expr_bounds(x, i, NULL, &lo, &hi) && lo == 0 && hi == 7, "assumptions leave no trace");
 }
 
+// A fact about k + x//2 says something of 2*k + x.
+Test(expr, assumptions_on_quotients) {
+  Ctx *x = new_ctx();
+  int64_t lo, hi;
+  const Expr *i = LOOP("i", I(2)), *j = LOOP("j", I(6)), *v = LOOP("v", I(16));
+  const Expr *e = SUB(ADD(ADD(MUL(i, I(96)), MUL(j, I(16))), v), I(128));
+  cr_expect(expr_bounds(x, e, LE(I(4), ADD(MUL(i, I(3)), QUO(j, I(2)))), &lo, &hi) && lo == 0 && hi == 63,
+            "%lld %lld", (long long)lo, (long long)hi);
+}
+
 // What is known of a sum asks for other sums, which must not ask for it without end.
 Test(expr, assumptions_that_ask_for_each_other) {
   Ctx *x = new_ctx();
