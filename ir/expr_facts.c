@@ -213,15 +213,18 @@ static void forget_ranges(Ctx *c, Assume *a) {
   a->ranges = memo_take(c);
 }
 
-// What a fact says of its terms, now that the others are there too: i <= x and 1 <= i of x.
+// What a fact says of its terms, now that the others are there too: i <= x and 1 <= i of x. Where none is about a choice only
+// of quotients, whose dividends nothing else is known of: that takes time.
 static bool settle_terms(Ctx *c, Assume *a) {
   int before = a->facts.n;
   bool any = false;
   for (int i = 0; i < before; i++) {
     Fact f = a->facts.data[i];
     Linear l;
-    if (!linear_of(f.form, &l) || l.n < 2) continue;
+    bool sum = f.form->op == E_ADD || f.form->op == E_SUB;
+    if (!sum || !linear_of(f.form, &l) || l.n < 2) continue;
     for (int t = 0; t < l.n; t++) {
+      if (!a->choices && l.term[t].atom->op != E_FDIV) continue;
       Range r = range_of_term(c, &l, t, f.range), now = expr_range(c, l.term[t].atom);
       if (r.lo <= now.lo && r.hi >= now.hi) continue;
       add_fact(c, a, l.term[t].atom, r);
@@ -292,7 +295,7 @@ static bool settle_remainders(Ctx *c, Assume *a) {
 }
 
 void facts_settle(Ctx *c, Assume *a) {
-  if (a->choices && settle_terms(c, a)) forget_ranges(c, a);
+  if (settle_terms(c, a)) forget_ranges(c, a);
   for (int i = 0; a->choices && i < SETTLE_ROUNDS && settle_choices(c, a); i++) continue;
   if (settle_remainders(c, a)) forget_ranges(c, a);
 }

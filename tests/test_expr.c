@@ -304,6 +304,13 @@ Test(expr, assumptions_on_quotients) {
   const Expr *e = SUB(ADD(ADD(MUL(i, I(96)), MUL(j, I(16))), v), I(128));
   cr_expect(expr_bounds(x, e, LE(I(4), ADD(MUL(i, I(3)), QUO(j, I(2)))), &lo, &hi) && lo == 0 && hi == 63,
             "%lld %lld", (long long)lo, (long long)hi);
+  // i < 1 and 2 <= 3*i + (j*4 + v) // 8, in either order
+  const Expr *quotient = QUO(ADD(MUL(j, I(4)), v), I(8));
+  const Expr *first = LT(i, I(1)), *sum = LE(I(2), ADD(MUL(i, I(3)), quotient));
+  for (int k = 0; k < 2; k++)
+    cr_expect(expr_bounds(x, ADD(MUL(j, I(4)), v), k ? AND(sum, first) : AND(first, sum), &lo, &hi) &&
+                  lo == 16,
+              "%lld", (long long)lo);
 }
 
 // What is known of a sum asks for other sums, which must not ask for it without end.

@@ -167,6 +167,14 @@ static bool tame(const Tensor *t) {
   return bad * 5 <= n;
 }
 
+// Does the node tell which NaN another has made? That is not defined.
+static bool shows_nan(const Node *n, const Tensor *x) {
+  if (!op_is(n, "bitcast") || !dtype_is_float(x->type.dtype)) return false;
+  for (int64_t i = 0; i < type_elements(&x->type); i++)
+    if (isnan(tensor_get(x, i))) return true;
+  return false;
+}
+
 // What the node gives; false if it should go. Unknown operands: no verdict.
 static bool evaluate(Gen *g, Node *n) {
   const Tensor **in = NEW_ARRAY(g->c->arena, const Tensor *, n->nin + 1);
@@ -179,6 +187,7 @@ static bool evaluate(Gen *g, Node *n) {
   for (int k = 0; k < n->nout; k++)
     if (!gen_static(n->out[k])) return true;
   if (n->nregions) return true;
+  if (n->nin > 0 && n->in[0] && shows_nan(n, in[0])) return false;
   if (!eval_node(g->c, n, in, out)) return false;
   for (int k = 0; k < n->nout; k++) {
     if (!g->wild && !tame(out[k])) return false;
