@@ -184,6 +184,25 @@ static bool take_digit_apart(Ctx *c, const Linear *l, const Expr *of, Linear *ap
   return linear_add(apart, &digits, 1);
 }
 
+// l with x % (d*b) as x//d % b * d + x % d, `of` being x//d % b; false if it is not in l.
+static bool take_remainder_apart(Ctx *c, const Linear *l, const Expr *of, Linear *apart) {
+  const Expr *q = of->args[0];
+  int64_t d, b, db, m, kd;
+  if (of->op != E_MOD || q->op != E_FDIV || !expr_is_const_int(of->args[1], &b)) return false;
+  if (!expr_is_const_int(q->args[1], &d) || d < 2 || !mul_ok(d, b, &db)) return false;
+  for (int i = 0; i < l->n; i++) {
+    const Expr *e = l->term[i].atom;
+    int64_t k = l->term[i].coeff;
+    if (e->op != E_MOD || e->args[0] != q->args[0] || !expr_is_const_int(e->args[1], &m) || m != db) continue;
+    Linear high = {.n = 1, .term = {{of, 1}}}, low;
+    *apart = *l;
+    apart->term[i] = apart->term[--apart->n];
+    return mul_ok(k, d, &kd) && linear_of(ex_binary(c, E_MOD, q->args[0], q->args[1]), &low) &&
+           linear_add(apart, &high, kd) && linear_add(apart, &low, k);
+  }
+  return false;
+}
+
 // Would l be a multiple of the fact's form, plus something, if x in it stood apart, x//d being the form's term i? Then the
 // other terms are there as often.
 static bool wants_quotient(const Linear *l, const Linear *form, int i) {
@@ -207,7 +226,8 @@ static Range narrow_by_digits(Ctx *c, const Linear *l, const Linear *of, Range r
   Linear apart;
   for (int i = 0; i < of->n; i++) {
     const Expr *e = of->term[i].atom;
-    if ((e->op == E_MOD || (of != l && wants_quotient(l, of, i))) && take_digit_apart(c, l, e, &apart))
+    bool digit = e->op == E_MOD || (of != l && wants_quotient(l, of, i));
+    if (digit && (take_digit_apart(c, l, e, &apart) || take_remainder_apart(c, l, e, &apart)))
       r = intersect(r, narrow_linear(c, &apart, linear_range(c, &apart), FACTS_IN_SUM));
   }
   return r;

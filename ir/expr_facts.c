@@ -6,7 +6,7 @@
 #include "ir/expr_impl.h"
 
 enum {
-  CHOICE_DEPTH = 3,  // choices in choices that are settled
+  SETTLE_DEPTH = 3,  // choices, quotients and remainders in each other that are settled
   SETTLE_ROUNDS = 4, // an arm may be a choice, of which something was known before
 };
 
@@ -89,15 +89,31 @@ static bool is_choice(const Expr *e) {
   return e->op == E_MAX || e->op == E_MIN;
 }
 
-// Is a term of the form a maximum or minimum?
-static bool has_choice(const Expr *form) {
+static bool is_digit(const Expr *e) {
+  int64_t d;
+  return (e->op == E_FDIV || e->op == E_MOD) && expr_is_const_int(e->args[1], &d);
+}
+
+typedef bool TermTest(const Expr *term);
+
+// Is it so of a term of the sum?
+static bool any_term(const Expr *sum, TermTest *is) {
   for (;;) {
-    bool sum = form->op == E_ADD || form->op == E_SUB;
-    const Expr *term = sum ? form->args[1] : form;
+    bool more = sum->op == E_ADD || sum->op == E_SUB;
+    const Expr *term = more ? sum->args[1] : sum;
     if (term->op == E_MUL) term = term->args[0];
-    if (is_choice(term) || !sum) return is_choice(term);
-    form = form->args[0];
+    if (is(term) || !more) return is(term);
+    sum = sum->args[0];
   }
+}
+
+static bool is_choice_or_digit(const Expr *e) {
+  return is_choice(e) || is_digit(e);
+}
+
+// A quotient or remainder of something that other facts may make simpler?
+static bool is_nested(const Expr *e) {
+  return is_digit(e) && any_term(e->args[0], is_choice_or_digit);
 }
 
 // false if nothing is new about it.
@@ -113,7 +129,8 @@ static bool add_fact(Ctx *c, Assume *a, const Expr *form, Range r) {
     if (r.hi < known->hi) known->hi = r.hi;
     return more;
   }
-  a->choices |= has_choice(form);
+  a->choices |= any_term(form, is_choice);
+  a->nested |= c->exprs->thorough && any_term(form, is_nested);
   vec_push(c->arena, &a->facts, ((Fact){form, r}));
   return true;
 }
@@ -234,9 +251,10 @@ static bool settle_terms(Ctx *c, Assume *a) {
   return any;
 }
 
+static const Expr *settled(Ctx *c, const Expr *e, int depth);
+
 // What a choice is, where all facts hold.
-static const Expr *settled(Ctx *c, const Expr *e, int depth) {
-  if (!is_choice(e) || depth == 0) return e;
+static const Expr *settled_choice(Ctx *c, const Expr *e, int depth) {
   Range r = expr_range(c, e);
   const Expr *arm[2];
   for (int i = 0; i < 2; i++) {
@@ -247,12 +265,20 @@ static const Expr *settled(Ctx *c, const Expr *e, int depth) {
   return ex_binary(c, e->op, arm[0], arm[1]);
 }
 
-// l with its choices settled; false if there are none.
+static const Expr *settled(Ctx *c, const Expr *e, int depth) {
+  if (depth == 0) return e;
+  if (is_choice(e)) return settled_choice(c, e, depth);
+  if (is_digit(e)) return ex_binary(c, e->op, settled(c, e->args[0], depth - 1), e->args[1]);
+  if (e->op != E_ADD && e->op != E_SUB && e->op != E_MUL) return e;
+  return ex_binary(c, e->op, settled(c, e->args[0], depth), settled(c, e->args[1], depth));
+}
+
+// l with its choices settled, and what is made of them; false if nothing changes.
 static bool settle_sum(Ctx *c, Assume *a, const Linear *l, Linear *out, bool *more) {
   bool any = false;
   *out = (Linear){0};
   for (int i = 0; i < l->n; i++) {
-    const Expr *atom = l->term[i].atom, *e = settled(c, atom, CHOICE_DEPTH);
+    const Expr *atom = l->term[i].atom, *e = settled(c, atom, SETTLE_DEPTH);
     Linear m = {.n = 1, .term = {{atom, 1}}};
     if (e != atom) {
       if (!linear_of(e, &m) || !is_exact(c, e, &m)) return false;
@@ -265,12 +291,14 @@ static bool settle_sum(Ctx *c, Assume *a, const Linear *l, Linear *out, bool *mo
 }
 
 // What is said of a choice is said of the arm that it has to be, as y in x < max(y, 0) where x is not negative: an index
-// that was simplified under the condition names the arm alone. false if nothing is new.
-static bool settle_choices(Ctx *c, Assume *a) {
+// that was simplified under the condition names the arm alone. Likewise what is said of (x % 5 + 3) % 4, where x < 5, is said
+// of (x + 3) % 4. false if nothing is new.
+static bool settle_forms(Ctx *c, Assume *a) {
   bool more = false;
   for (int i = 0; i < a->facts.n; i++) { // also of those that are added
     Fact f = a->facts.data[i];
     Linear l, now;
+    if (!any_term(f.form, is_choice) && !(a->nested && any_term(f.form, is_nested))) continue;
     if (!linear_of(f.form, &l) || l.constant || !settle_sum(c, a, &l, &now, &more))
       continue; // constant: it may wrap
     more |= add_linear_fact(c, a, &now, f.range);
@@ -296,6 +324,6 @@ static bool settle_remainders(Ctx *c, Assume *a) {
 
 void facts_settle(Ctx *c, Assume *a) {
   if (settle_terms(c, a)) forget_ranges(c, a);
-  for (int i = 0; a->choices && i < SETTLE_ROUNDS && settle_choices(c, a); i++) continue;
+  for (int i = 0; (a->choices || a->nested) && i < SETTLE_ROUNDS && settle_forms(c, a); i++) continue;
   if (settle_remainders(c, a)) forget_ranges(c, a);
 }

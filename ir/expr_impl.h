@@ -53,6 +53,8 @@ typedef struct ExprTable {
   uint32_t cap, n;
   Memo *memos;    // pool
   Assume *assume; // facts that hold for the simplification going on, or NULL
+  bool
+      thorough; // facts are brought together in ways that take ten times as long, for what is not proved otherwise
 } ExprTable;
 
 ExprTable *expr_table_new(Arena *a);
@@ -138,6 +140,7 @@ struct Assume {
   int digit_depth;         // the same for digits taken apart
   int sum_depth;           // the same for sums whose ranges ask for those of others
   bool choices;            // there are facts about a maximum or minimum
+  bool nested;             // and about quotients and remainders of such, or of others
   int *budget;             // expressions that may still be simplified
 };
 

@@ -270,6 +270,13 @@ static bool proves_range(Verify *v, const Expr *index, Dim extent) {
   return (known && hi < extent.n) || proves_less(v, index, n);
 }
 
+static bool proves_thoroughly(Verify *v, const Expr *index, Dim extent) {
+  v->ctx->exprs->thorough = true;
+  bool ok = proves_range(v, index, extent);
+  v->ctx->exprs->thorough = false;
+  return ok;
+}
+
 bool verify_proves_range(Verify *v, const Expr *index, Dim extent) {
   const Expr *old = v->assume;
   assume_loops_run(v);
@@ -277,6 +284,7 @@ bool verify_proves_range(Verify *v, const Expr *index, Dim extent) {
   bool ok = proves_range(v, index, extent);
   const Expr *joined = ok ? index : verify_join_digits(v->ctx, index);
   if (joined != index) ok = proves_range(v, joined, extent);
+  ok = ok || (v->assume && proves_thoroughly(v, index, extent));
   v->assume = old;
   return ok;
 }

@@ -313,6 +313,33 @@ Test(expr, assumptions_on_quotients) {
               "%lld", (long long)lo);
 }
 
+// What facts say of digits in digits is looked for only where nothing else is left.
+Test(expr, assumptions_taken_thoroughly) {
+  Ctx *x = new_ctx();
+  int64_t lo[2], hi[2];
+  const Expr *i = LOOP("i", I(20)), *clamped = ex_binary(x, E_MAX, SUB(i, I(2)), I(0));
+  const Expr *joined = AND(LT(QUO(i, I(5)), I(1)), LE(I(2), MOD(ADD(MOD(i, I(5)), I(3)), I(4))));
+  for (int t = 0; t < 2; t++) {
+    x->exprs->thorough = t;
+    expr_bounds(x, MOD(ADD(i, I(3)), I(4)), joined, &lo[0], &hi[0]);
+    expr_bounds(x, MOD(SUB(i, I(2)), I(4)), LE(I(2), MOD(clamped, I(4))), &lo[1], &hi[1]);
+    for (int k = 0; k < 2; k++)
+      cr_expect(lo[k] == 2 * t && hi[k] == 3, "%lld %lld", (long long)lo[k], (long long)hi[k]);
+  }
+}
+
+// All in all it is (16*n + 8*k + 4*u + task % 12) // 80, n being task // 12; the condition is about a digit of the remainder.
+Test(expr, assumptions_in_quotients_of_quotients) {
+  Ctx *x = new_ctx();
+  int64_t lo, hi;
+  const Expr *task = LOOP("task", I(60)), *n = QUO(task, I(12)), *k = LOOP("k", I(2)), *u = LOOP("u", I(2));
+  const Expr *inner = ADD(ADD(MUL(u, I(4)), MUL(k, I(3))), ADD(n, MOD(task, I(12))));
+  const Expr *index = QUO(ADD(n, QUO(ADD(ADD(k, n), QUO(inner, I(5))), I(2))), I(4));
+  cr_expect(expr_bounds(x, index, NULL, &lo, &hi) && lo == 0 && hi == 2);
+  cr_expect(expr_bounds(x, index, LT(ADD(u, MOD(QUO(task, I(4)), I(3))), I(2)), &lo, &hi) && lo == 0 &&
+            hi == 1);
+}
+
 // What is known of a sum asks for other sums, which must not ask for it without end.
 Test(expr, assumptions_that_ask_for_each_other) {
   Ctx *x = new_ctx();

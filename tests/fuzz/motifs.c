@@ -152,6 +152,31 @@ static bool make_siblings(Gen *g) {
   return first != NULL;
 }
 
+// ---- constants behind constants ---------------------------------------------------------------------------------------
+
+// A product with constant weights and bias, scaled or shifted by a constant per channel: fold_affine makes one of them.
+static bool make_scaled(Gen *g) {
+  static const char *const products[] = {"linear", "conv", "conv", "conv_transpose"};
+  static const char *const after[] = {"mul", "mul", "div", "add", "sub"};
+  const Op *op = op_find(g->c, rng_pick(&g->rng, products));
+  Node *first = op ? gen_node(g, op) : NULL;
+  if (!first || !gen_static(first->in[1])) return first != NULL;
+  const Type *y = &first->out[0]->type;
+  int channel = op_is(first, "linear") ? y->rank - 1 : 1;
+  Type bias = {.dtype = y->dtype, .rank = 1, .dim = {y->dim[channel]}},
+       k = {.dtype = y->dtype, .rank = y->rank};
+  if (y->dim[channel].sym) return true;
+  for (int d = 0; d < y->rank; d++) k.dim[d] = d == channel ? y->dim[d] : dim_const(1);
+  if (rng_chance(&g->rng, 20)) k.rank = 0;
+  Value *w = gen_constant(g, "n", &first->in[1]->type),
+        *b = rng_chance(&g->rng, 70) ? gen_constant(g, "n", &bias) : NULL;
+  Node *n = gen_build(g, op, IN(first->in[0], w, b), first->attr, op->nattr);
+  for (int64_t more = rng_range(&g->rng, 1, 2); n && more > 0; more--)
+    n = gen_build(g, op_find(g->c, rng_pick(&g->rng, after)), IN(n->out[0], gen_constant(g, "n", &k)),
+                  NO_ATTRS);
+  return true;
+}
+
 // ---- many columns -----------------------------------------------------------------------------------------------------
 
 // A product of many steps and columns whose rows lie scattered: transposed, a plane apart, or with others between. The layout
@@ -265,8 +290,9 @@ static bool make_with_constant(Gen *g) {
 }
 
 bool make_motif(Gen *g) {
-  int64_t kind = rng_below(&g->rng, 12);
+  int64_t kind = rng_below(&g->rng, 13);
   if (rng_chance(&g->rng, 4)) return make_wide(g);
-  if (kind < 2) return rng_chance(&g->rng, 60) ? make_moved(g) : make_siblings(g);
-  return kind < 8 ? make_pair(g) : kind < 10 ? make_twin(g) : make_with_constant(g);
+  if (kind < 1) return make_scaled(g);
+  if (kind < 3) return rng_chance(&g->rng, 60) ? make_moved(g) : make_siblings(g);
+  return kind < 9 ? make_pair(g) : kind < 11 ? make_twin(g) : make_with_constant(g);
 }
