@@ -11,6 +11,8 @@
 #include <elf.h>
 #include <errno.h>
 
+#define HUGE_PAGE ((uint64_t)2 << 20) // of most processors
+
 static uint64_t field(const ElfImage *m, const unsigned char *header, size_t at) {
   return elf_get(header + at, m->k->word);
 }
@@ -44,6 +46,13 @@ static bool is_last(const ElfImage *m, unsigned load, unsigned next) {
   return true;
 }
 
+// What the segment is aligned to in memory and, by the same remainder, in the file: from some size on whole huge pages, as
+// which the kernel maps what it has so in its cache. But not where the file would have to grow much for that.
+static uint64_t segment_align(const ElfImage *m, uint64_t begin, uint64_t bytes, uint64_t page) {
+  uint64_t hole = (begin - m->size) % HUGE_PAGE;
+  return bytes >= 2 * HUGE_PAGE && hole <= bytes / 64 && page < HUGE_PAGE ? HUGE_PAGE : page;
+}
+
 static uint64_t page_size(const ElfImage *m) {
   for (unsigned i = 0; i < m->segments; i++)
     if (segment_type(m, i) == PT_LOAD) return field(m, elf_segment(m, i), m->k->p_align);
@@ -64,7 +73,8 @@ static bool make_segment(const ElfImage *m, unsigned section, uint64_t *at) {
   if (own == m->segments || !is_last(m, load, own)) return false;
   if (before + bytes != field(m, l, k->p_memsz) || before < field(m, l, k->p_filesz)) return false;
   if (align == 0 || (align & (align - 1)) || begin % align) return false;
-  *at = (m->size + align - 1) & ~(align - 1);
+  align = segment_align(m, begin, bytes, align);
+  *at = m->size + (begin - m->size) % align;
   set_field(m, l, k->p_memsz, before);
   unsigned char *s = elf_segment(m, own);
   elf_set(s, PT_LOAD, 4);

@@ -78,7 +78,8 @@ static void place_all(ingot_ctx *c, Layout *l, const struct ingot_model *m) {
   if (c->options.flags & INGOT_OWN_OUTPUTS) place_outputs(c, l, m);
   c->arena = c->options.arena ? c->options.arena : place(l, (uint64_t)m->arena_bytes, 1);
   c->working_bytes = l->at;
-  // Last and on small pages: of a state that has room to grow a run touches a few rows here and there.
+  // Last, and on small pages unless all is brought in now: of a state that has room to grow a run touches a few rows here
+  // and there, and huge pages for them would take as long as many a run.
   c->state = place(l, (uint64_t)m->state_bytes, 1);
 }
 
@@ -187,6 +188,10 @@ static void touch(const ingot_ctx *c) {
   for (int64_t at = 0; at < c->model->weights.bytes; at += PAGE) (void)weights[at];
 }
 
+static bool is_warm(const ingot_ctx *c) {
+  return c->model->flags & INGOT_MODEL_REAL_TIME || c->options.flags & INGOT_WARM;
+}
+
 static int build(ingot_ctx *c, const ingot_ctx *draft) {
   const struct ingot_model *m = c->model = draft->model;
   c->api = &ingot_runtime_api;
@@ -202,7 +207,7 @@ static int build(ingot_ctx *c, const ingot_ctx *draft) {
   ingot_bind_own_outputs(c);
   ingot_symbols_init(c);
   ingot_state_init(c);
-  if (m->flags & INGOT_MODEL_REAL_TIME || c->options.flags & INGOT_WARM) touch(c);
+  if (is_warm(c)) touch(c);
   if (c->options.parallel_for) return INGOT_OK;
   code = ingot_pool_create(&c->pool, c->threads, &c->options);
   return code ? refuse(&c->options, code, "%d threads: %s", c->threads, ingot_api_error_text(code))
@@ -216,8 +221,10 @@ static void *take_memory(const ingot_ctx *draft) {
   const struct ingot_model *m = draft->model;
   void *block = o->memory ? o->memory : m->room;
   uint64_t bytes = o->memory ? o->memory_bytes : m->room_bytes;
-  if (!block)
-    return ingot_memory_alloc(draft->block_bytes, o->flags & INGOT_NO_HUGE_PAGES ? 0 : draft->working_bytes);
+  if (!block) {
+    uint64_t huge = is_warm(draft) ? draft->block_bytes : draft->working_bytes;
+    return ingot_memory_alloc(draft->block_bytes, o->flags & INGOT_NO_HUGE_PAGES ? 0 : huge);
+  }
   bool taken = block == m->room && ((ingot_ctx *)block)->api;
   if (bytes < draft->block_bytes || taken) return NULL;
   return memset(block, 0, (size_t)draft->block_bytes);

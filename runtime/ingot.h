@@ -140,7 +140,7 @@ enum ingot_option_flags {
   INGOT_NO_SPIN = 4,        // idle workers sleep at once (for shared machines and batteries)
   INGOT_VERIFY_WEIGHTS = 8, // hash the whole weights file, not only its header
   INGOT_NO_HUGE_PAGES = 16,
-  INGOT_WARM = 32 // bring in memory and weights at creation: the first run need not wait for pages
+  INGOT_WARM = 32 // bring in memory, the state by huge pages, and weights at creation: no run waits for pages
 };
 
 // All zero is a good default. Set `size` to sizeof(struct ingot_options).

@@ -56,7 +56,10 @@ void ingot_fpenv_leave(uint64_t saved);
 
 // ---- memory.c ----------------------------------------------------------------------------------------
 
-// Zeroed memory aligned to 128 bytes; of large blocks the first huge_bytes on huge pages. NULL if there is none.
+enum { HUGE_PAGE = 2 << 20 };
+
+// Zeroed memory aligned to 128 bytes. Blocks of a huge page and more are mapped, begin at a multiple of it, and are given
+// back to the system; their first huge_bytes are on huge pages. NULL if there is none.
 void *ingot_memory_alloc(uint64_t bytes, uint64_t huge_bytes);
 void ingot_memory_free(void *p, uint64_t bytes); // the same bytes; NULL is fine
 

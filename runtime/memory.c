@@ -6,8 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-// From here on blocks are mapped, begin at a multiple of the huge page and are given back to the system.
-enum { HUGE_PAGE = 2 << 20, BLOCK_ALIGN = 128 };
+enum { BLOCK_ALIGN = 128 };
 
 static uint64_t round_up(uint64_t bytes, uint64_t unit) {
   return (bytes + unit - 1) & ~(unit - 1);

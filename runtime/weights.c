@@ -74,11 +74,26 @@ static int open_file(Weights *w, const struct ingot_model *m, const struct ingot
   return code;
 }
 
+// Where file systems have large pages (Linux 6.16), what is not in memory yet comes in by huge ones. Only a hint.
+static void ask_for_huge_pages(const void *data, uint64_t bytes) {
+#ifdef MADV_HUGEPAGE
+  uint64_t skip = (uint64_t)(-(uintptr_t)data) & (HUGE_PAGE - 1),
+           whole = bytes < skip ? 0 : (bytes - skip) & ~(HUGE_PAGE - 1);
+  if (whole) madvise((char *)data + skip, (size_t)whole, MADV_HUGEPAGE);
+#else
+  (void)data, (void)bytes;
+#endif
+}
+
 int ingot_weights_open(Weights *w, const struct ingot_model *m, const struct ingot_options *o, char *err,
                        size_t size) {
   *w = (Weights){.data = m->weights.data};
-  if (w->data || m->weights.bytes == 0) return INGOT_OK;
-  if (!o->weights) return open_file(w, m, o, err, size);
+  if (m->weights.bytes == 0) return INGOT_OK;
+  if (w->data || !o->weights) {
+    int code = w->data ? INGOT_OK : open_file(w, m, o, err, size);
+    if (!code && !(o->flags & INGOT_NO_HUGE_PAGES)) ask_for_huge_pages(w->data, (uint64_t)m->weights.bytes);
+    return code;
+  }
   w->data = o->weights;
   if ((uintptr_t)o->weights % INGOT_ALIGN == 0) return INGOT_OK;
   snprintf(err, size, "weights: the address %p is not a multiple of %d", o->weights, INGOT_ALIGN);

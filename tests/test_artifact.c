@@ -348,6 +348,49 @@ Test(artifact, every_linker_that_is_here_works) {
   }
 }
 
+// The segment that has that many bytes.
+static ElfW(Phdr) find_segment(const char *path, uint64_t bytes) {
+  FILE *f = fopen(path, "r");
+  ElfW(Ehdr) head;
+  ElfW(Phdr) s = {0};
+  cr_assert(f && fread(&head, sizeof head, 1, f) == 1);
+  cr_assert_eq(fseek(f, (long)head.e_phoff, SEEK_SET), 0);
+  for (int i = 0; i < head.e_phnum && (s.p_type != PT_LOAD || s.p_filesz != bytes); i++)
+    cr_assert_eq(fread(&s, sizeof s, 1, f), 1);
+  fclose(f);
+  return s;
+}
+
+// From 4 MiB on constants lie in the file as they do in memory, seen from the beginnings of huge pages.
+Test(artifact, large_constants_may_be_mapped_by_huge_pages) {
+  enum { N = 1100 };
+  Fix f;
+  fix_make(&f);
+  char *path = in_dir(&f, "large.so"), err[200];
+  Ctx *c = ctx_new(f.c->arena, f.c->diag);
+  Module *m = module_new(c, "large");
+  Builder b = builder_at(m->main, NULL, NO_LOC);
+  Value *x = graph_input(m->main, "x", type_make(DT_F32, 2, (int64_t[]){1, N}), NO_LOC);
+  graph_output(m->main, "y", build(&b, "add", IN(x, weight(c, m->main, "w", N, N, 1)), NO_ATTRS));
+  CodegenOptions o = {.emit = EMIT_SHARED, .opt_level = 2};
+  cr_assert(lower(m, 2) && codegen_write(m, &o, path), "%s", said(&f));
+  ingot_library *lib;
+  cr_assert_eq(ingot_library_open(path, &lib, err, sizeof err), INGOT_OK, "%s", err);
+  const ingot_model *model = ingot_library_model(lib, "large");
+  ElfW(Phdr) s = find_segment(path, (uint64_t)model->weights.bytes);
+  cr_expect_eq(s.p_align, (uint64_t)2 << 20);
+  cr_expect_eq(s.p_vaddr % s.p_align, s.p_offset % s.p_align);
+  float *in = calloc(N, sizeof *in), *y = malloc(sizeof *y * N * N);
+  int (*run)(const float *, float *) =
+      (int (*)(const float *, float *))(uintptr_t)dlsym(dlopen(path, RTLD_NOW), "large_run");
+  cr_assert(run && run(in, y) == 0);
+  for (int i = 0; i < N * N; i++) cr_assert_eq(y[i], (float)(i * 7 % 23 - 11));
+  free(in);
+  free(y);
+  ingot_library_close(lib);
+  fix_free(&f);
+}
+
 // One that calls the section otherwise, so that there is no room to fill: the constants are linked as a whole.
 Test(artifact, a_linker_that_lays_files_out_otherwise_works) {
   if (!have("ld") || !have("objcopy")) cr_skip("no binutils");
