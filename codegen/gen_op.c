@@ -231,6 +231,50 @@ static LLVMValueRef dot16(Gen *g, LLVMValueRef a, LLVMValueRef b) {
   return LLVMBuildAdd(g->b, low, high, "");
 }
 
+// The same for E_DOT8.
+static const char *dot8_name(const Target *t, unsigned lanes) {
+  if (!t->dot8 || (int)lanes * 4 > t->vector_bytes) return NULL;
+  return lanes == 4    ? "llvm.x86.ssse3.pmadd.ub.sw.128"
+         : lanes == 8  ? "llvm.x86.avx2.pmadd.ub.sw"
+         : lanes == 16 ? "llvm.x86.avx512.pmaddubs.w.512"
+                       : NULL;
+}
+
+// Byte i of i32s, with its sign or without, as i32.
+static LLVMValueRef byte_of(Gen *g, LLVMValueRef x, int i, bool sign) {
+  LLVMValueRef up = LLVMBuildShl(g->b, x, gen_int(x, 24 - 8 * i), ""), by = gen_int(x, 24);
+  return sign ? LLVMBuildAShr(g->b, up, by, "") : LLVMBuildLShr(g->b, up, by, "");
+}
+
+static LLVMValueRef half_dot8(Gen *g, LLVMValueRef a, LLVMValueRef b, int i) {
+  LLVMValueRef sum = NULL;
+  for (int k = 2 * i; k < 2 * i + 2; k++) {
+    LLVMValueRef p = LLVMBuildMul(g->b, byte_of(g, a, k, false), byte_of(g, b, k, true), "");
+    sum = sum ? LLVMBuildAdd(g->b, sum, p, "") : p;
+  }
+  sum = minmax(g, true, DT_I32, sum, gen_int(sum, INT16_MIN));
+  return minmax(g, false, DT_I32, sum, gen_int(sum, INT16_MAX));
+}
+
+static LLVMValueRef dot8(Gen *g, LLVMValueRef a, LLVMValueRef b) {
+  unsigned lanes = is_vector(a) ? gen_lanes(a) : 1;
+  const char *name = dot8_name(g->target, lanes);
+  if (name) {
+    LLVMTypeRef bytes = LLVMVectorType(LLVMInt8TypeInContext(g->llvm), 4 * lanes);
+    LLVMValueRef args[] = {LLVMBuildBitCast(g->b, a, bytes, ""), LLVMBuildBitCast(g->b, b, bytes, "")};
+    return LLVMBuildBitCast(g->b, gen_intrinsic2(g, name, NULL, 0, args, 2), LLVMTypeOf(a), "");
+  }
+  LLVMValueRef high = LLVMBuildShl(g->b, half_dot8(g, a, b, 1), gen_int(a, 16), "");
+  return LLVMBuildOr(g->b, high, LLVMBuildAnd(g->b, half_dot8(g, a, b, 0), gen_int(a, 0xffff), ""), "");
+}
+
+static LLVMValueRef add16(Gen *g, LLVMValueRef a, LLVMValueRef b) {
+  LLVMTypeRef halves = LLVMVectorType(LLVMInt16TypeInContext(g->llvm), 2 * (is_vector(a) ? gen_lanes(a) : 1));
+  LLVMValueRef sum =
+      LLVMBuildAdd(g->b, LLVMBuildBitCast(g->b, a, halves, ""), LLVMBuildBitCast(g->b, b, halves, ""), "");
+  return LLVMBuildBitCast(g->b, sum, LLVMTypeOf(a), "");
+}
+
 static LLVMValueRef int_binary(Gen *g, ExprOp op, DType t, LLVMValueRef a, LLVMValueRef b) {
   switch (op) {
   case E_ADD: return t == DT_BOOL ? LLVMBuildOr(g->b, a, b, "") : LLVMBuildAdd(g->b, a, b, "");
@@ -246,6 +290,8 @@ static LLVMValueRef int_binary(Gen *g, ExprOp op, DType t, LLVMValueRef a, LLVMV
   case E_SHL:
   case E_SHR: return shift(g, op, t, a, b);
   case E_DOT16: return dot16(g, a, b);
+  case E_DOT8: return dot8(g, a, b);
+  case E_ADD16: return add16(g, a, b);
   case E_POW: return int_pow(g, t, a, b);
   default: return NULL;
   }

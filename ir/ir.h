@@ -148,6 +148,8 @@ float bf16_to_f32(uint16_t h);
   X(SHL, "<<", 2, 'i')                                                                                       \
   X(SHR, ">>", 2, 'i')      /* arithmetic for signed types */                                                \
   X(DOT16, "dot16", 2, 'f') /* of pairs of i16 in i32s: low * low + high * high, which may wrap */           \
+  X(DOT8, "dot8", 2, 'f') /* of four u8 and four i8 in i32s: sums of two products, as halves, kept in i16 */ \
+  X(ADD16, "add16", 2, 'f') /* of the halves of i32s, each of which may wrap */                              \
   X(EQ, "==", 2, 'i')       /* comparisons give bool; with NaN all but != are false */                       \
   X(NE, "!=", 2, 'i')                                                                                        \
   X(LT, "<", 2, 'i')                                                                                         \
@@ -888,7 +890,7 @@ struct Target {
   // Of a common processor of the row, for estimates where the one that will run the model is not at hand: its clock, and
   // multiply-adds of vectors a cycle (pairs of a multiplication and an addition without fma).
   double ghz, fmas;
-  bool dot16; // E_DOT16 of vectors is one instruction, x86's
+  bool dot16, dot8; // E_DOT16 and E_DOT8 of vectors are one instruction, x86's
 };
 
 const Target *target_find(Ctx *c, const char *name); // by name; NULL if unknown

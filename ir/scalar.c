@@ -155,6 +155,21 @@ static int64_t int_popcount(DType t, int64_t a) {
   return __builtin_popcountll((uint64_t)a & mask);
 }
 
+static int64_t byte_of(int64_t x, int i) {
+  return x >> 8 * i & 255;
+}
+
+static int64_t halves(int64_t high, int64_t low) {
+  return (int32_t)((uint32_t)high << 16 | (uint16_t)low);
+}
+
+// Half `i` of E_DOT8.
+static int64_t half_dot8(int64_t a, int64_t b, int i) {
+  int64_t sum =
+      byte_of(a, 2 * i) * (int8_t)byte_of(b, 2 * i) + byte_of(a, 2 * i + 1) * (int8_t)byte_of(b, 2 * i + 1);
+  return sum < INT16_MIN ? INT16_MIN : sum > INT16_MAX ? INT16_MAX : sum;
+}
+
 static bool int_op(ExprOp op, DType t, const Scalar *arg, int64_t *out) {
   int64_t a = arg[0].i, b = arg[1].i;
   switch (op) {
@@ -182,6 +197,8 @@ static bool int_op(ExprOp op, DType t, const Scalar *arg, int64_t *out) {
   case E_SHL:
   case E_SHR: return *out = int_shift(op, t, a, b), true;
   case E_DOT16: return *out = (int64_t)(int16_t)a * (int16_t)b + (a >> 16) * (b >> 16), t == DT_I32;
+  case E_DOT8: return *out = halves(half_dot8(a, b, 1), half_dot8(a, b, 0)), t == DT_I32;
+  case E_ADD16: return *out = halves((a >> 16) + (b >> 16), a + b), t == DT_I32;
   case E_FMA: return *out = (int64_t)((uint64_t)a * (uint64_t)b + (uint64_t)arg[2].i), true;
   default: return false;
   }

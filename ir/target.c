@@ -38,12 +38,14 @@
 #define LEVEL1                                                                                               \
   X86, .costs = COSTS, .cpu = "x86-64", .features = "", .needs = "", .vector_bytes = 16, .vector_regs = 16
 #define LEVEL2                                                                                               \
-  X86, .costs = COSTS, .cpu = "x86-64-v2", .features = "", .needs = V2, .vector_bytes = 16, .vector_regs = 16
+  X86, .costs = COSTS, .cpu = "x86-64-v2", .features = "", .needs = V2, .dot8 = true, .vector_bytes = 16,    \
+       .vector_regs = 16
 #define LEVEL3                                                                                               \
-  X86, .costs = COSTS_AVX2, .cpu = "x86-64-v3", .needs = V3, .vector_bytes = 32, .vector_regs = 16,          \
-       .fma = true, .masked = true
+  X86, .costs = COSTS_AVX2, .cpu = "x86-64-v3", .needs = V3, .dot8 = true, .vector_bytes = 32,               \
+       .vector_regs = 16, .fma = true, .masked = true
 #define LEVEL4                                                                                               \
-  X86, .costs = COSTS, .cpu = "x86-64-v4", .vector_bytes = 64, .vector_regs = 32, .fma = true, .masked = true
+  X86, .costs = COSTS, .cpu = "x86-64-v4", .dot8 = true, .vector_bytes = 64, .vector_regs = 32, .fma = true, \
+       .masked = true
 #define NEON ARM64, .vector_bytes = 16, .vector_regs = 32, .fma = true
 #define SVE(bits, scale)                                                                                     \
   ARM64, .features = "+neon,+dotprod,+sve", .needs = "dotprod,sve,sve" #bits, .vector_bytes = (bits) / 8,    \

@@ -130,7 +130,7 @@ static void list_orders(const Product *p, const Schedule *near, ScheduleList *ou
 
 void schedule_shape(Module *m, Node *n, Str *out) {
   Product p;
-  if (!n->kernel || !product_view(m, n->kernel, false, &p)) return;
+  if (!n->kernel || !product_view(m, n->kernel, NULL, &p)) return;
   int64_t size[3] = {1, 1, 1}, k = 1; // by role
   for (int i = 0; i < p.ndims; i++) size[p.dim[i].role] = mul_sat(size[p.dim[i].role], p.dim[i].extent);
   for (int i = 0; i < p.nk; i++) k = mul_sat(k, p.k_extent[i]);
@@ -143,7 +143,7 @@ void schedule_shape(Module *m, Node *n, Str *out) {
 double product_cycles(Module *m, Node *n) {
   Product p;
   Tile t;
-  if (!product_view(m, n->kernel, false, &p) || !tile_wanted(&p, &n->kernel->schedule, &t)) return 0;
+  if (!product_view(m, n->kernel, NULL, &p) || !tile_wanted(&p, &n->kernel->schedule, &t)) return 0;
   double cycles = tile_cost(&p, t.mr, t.nv);
   for (int i = 0; i < p.nk; i++) cycles *= (double)p.k_extent[i];
   for (int i = 0; i < p.ndims; i++) // the tile's cost is for all lanes and rows
@@ -153,7 +153,7 @@ double product_cycles(Module *m, Node *n) {
 
 void product_candidates(Module *m, Node *n, const PassOptions *o, const Schedule *near, ScheduleList *out) {
   Product p;
-  if (!product_view(m, n->kernel, o->fp_strict, &p)) return;
+  if (!product_view(m, n->kernel, o, &p)) return;
   if (near)
     list_orders(&p, near, out);
   else

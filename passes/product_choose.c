@@ -56,9 +56,10 @@ static void explain(Module *m, const Node *n, const Product *p, const Tile *t) {
   if (!m->wants_remarks) return;
   Str text = {.arena = m->ctx->arena};
   tile_candidates(p, t, &text);
-  if (t->round)
-    str_printf(&text, "; a single row is rounded to 16 bits, %lld elements with one scale",
-               (long long)product_rounds(p));
+  int64_t steps;
+  if (t->round && product_rounds(p, &steps))
+    str_printf(&text, "; a single row is rounded to %d bits, %lld elements with one scale", t->round,
+               (long long)steps);
   remark(m, "schedule", n->out[0], "%s", str_text(&text));
 }
 
@@ -68,11 +69,12 @@ static int64_t const_bytes(const Graph *g) {
   return bytes;
 }
 
-bool product_view(Module *m, Kernel *k, bool in_order, Product *p) {
+bool product_view(Module *m, Kernel *k, const PassOptions *o, Product *p) {
   KLoop loops[MAX_RANK + 4];
   if (!product_match(m, k, p) || (p->depthwise && p->tile < 0)) return false;
   p->model = const_bytes(m->main);
-  p->in_order = in_order;
+  p->in_order = o && o->fp_strict;
+  p->row_bits = o && o->weights.kind == WEIGHTS_INT4 ? 8 : 16;
   product_collapse(p);
   return product_k_loops(p, loops) > 0;
 }
@@ -80,8 +82,7 @@ bool product_view(Module *m, Kernel *k, bool in_order, Product *p) {
 bool product_choose(Module *m, Node *n, const PassOptions *o, const Schedule *wanted) {
   Product p;
   Tile t;
-  if (o->opt_level < 2 || !product_view(m, n->kernel, o->fp_strict, &p) || !tile_wanted(&p, wanted, &t))
-    return false;
+  if (o->opt_level < 2 || !product_view(m, n->kernel, o, &p) || !tile_wanted(&p, wanted, &t)) return false;
   const Layout *layout;
   const Expr **reads;
   int nreads = expr_read_list(m->ctx, p.b, &reads);

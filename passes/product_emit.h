@@ -36,8 +36,9 @@ typedef struct Shared {
 typedef struct Rounded {
   int64_t steps;                      // 0: it is not rounded
   int bits;                           // of a number: word >> bits * (k % numbers of a word)
+  bool bytes;                         // the row's elements are rounded to 8 bits, not to 16
   const Expr *word, *offset, *factor; // u32, i32 and f32; NULL: none
-  Value *pairs;       // elements of the row, two in an i32, as the numbers that they meet: [K / 2]
+  Value *pairs;       // elements of the row, two or four in an i32, as the numbers that they meet
   Value *scale, *sum; // by group
 } Rounded;
 
@@ -116,7 +117,7 @@ bool product_unpacks(const Emit *s);
 // Does it, for the columns of t and the present block of K, into scratch memory, which then is the vector operand.
 void product_unpack_panel(Emit *s, const TileAt *t);
 // Can a single row be rounded? What there is to know of the vector operand then.
-bool product_fields(const Product *p, Rounded *r);
+bool product_fields(const Product *p, int row_bits, Rounded *r);
 // Rounds it, into scratch memory: s->rounded says how, and is filled in.
 void product_round_row(Emit *s);
 // All steps of K of a tile.

@@ -46,14 +46,15 @@ typedef struct Product {
   int tile;       // dim of the tile's rows: an M dim; -1: none
   bool depthwise; // no N dim
   bool in_order;  // sums add their terms in the order in which the kernel says them (--fp=strict)
+  int row_bits;   // that a single row may be rounded to where it meets weights of four bits
   bool joint;     // product_collapse joined the M dims: addresses are flat
   int64_t model;  // bytes of all constants of the model; 0: not known
 } Product;
 
 // Recognises the kernel; false: it is no product these schedules handle.
 bool product_match(Module *m, Kernel *k, Product *p);
-// The same, with rows joined, if the class takes it. in_order: see there.
-bool product_view(Module *m, Kernel *k, bool in_order, Product *p);
+// The same, with rows joined, if the class takes it, for these options (NULL: the default ones).
+bool product_view(Module *m, Kernel *k, const PassOptions *o, Product *p);
 // The one READ in an operand if the operand is nothing but that (perhaps cast), else NULL.
 const Expr *product_plain_read(const Expr *operand);
 // The same, or, of an operand that is made of constants only (weights in few bits, their scales), the READ of the
@@ -69,7 +70,7 @@ typedef struct Tile {
   int rows;     // tiles of rows in one parallel iteration; 0: all of the tile dim
   int cols;     // columns of tiles in one parallel iteration
   int span;     // of these in one parallel iteration, for what all of them share
-  bool round;   // a single row is rounded to 16 bits (product_round.c)
+  int round;    // bits that a single row is rounded to: 8 or 16 (product_round.c); 0: it is not
   bool wide;    // a single row goes through all of these at once: memory gives most to several streams
   int kc;       // iterations of the outermost loop over K in one block; 0: all
   int ahead;    // cache lines of the next panel to prefetch in each iteration of the innermost loop
@@ -95,8 +96,8 @@ Tile tile_with(const Product *p, int mr, int nv); // everything else is chosen
 // The tile of a schedule; where that has no tile, or nothing but its size, the rest is chosen. false: it does not fit
 // the product.
 bool tile_wanted(const Product *p, const Schedule *s, Tile *t);
-// Steps of K that a single row's elements are rounded together in; 0: they cannot be.
-int64_t product_rounds(const Product *p);
+// Bits that a single row's elements may be rounded to, and the steps of K that are rounded together; 0: they cannot be.
+int product_rounds(const Product *p, int64_t *steps);
 // How many cache lines of the next panel each unrolled iteration over K must prefetch: all of it while `tiles` tiles
 // are computed from this one. 0 where so few use a panel that there is no time for it.
 int tile_ahead(const Product *p, const Tile *t, int64_t tiles);

@@ -217,7 +217,7 @@ static bool emit_wide(Emit *s, const Expr *group, const Expr *block, LowerMark *
   s->tile.mr = 1;
   s->ahead.lines = 0;
   s->single = true;
-  if (s->tile.round && product_fields(s->p, &s->rounded)) product_round_row(s);
+  if (s->tile.round && product_fields(s->p, s->tile.round, &s->rounded)) product_round_row(s);
   int64_t all = ceil_div(column_count(s), s->tile.cols), span = s->tile.span;
   const Expr *i = emit_loop(s, &loop, "group", LOOP_SERIAL, ex_idx(c, span));
   const Expr *at = ex_add(c, ex_mul(c, group, ex_idx(c, span)), i);

@@ -396,7 +396,7 @@ static void choose_streams(const Product *p, Tile *t) {
   enum { STREAMS = 4, PANEL = 2 };
   bool one = tile_cost_rows(p) == 1, open = p->tile >= 0 && !p->dim[p->tile].fixed;
   const Expr *b = product_read(p->b);
-  int64_t lo = 1, hi;
+  int64_t lo = 1, hi, steps;
   if (open && !expr_bounds(p->c, p->dim[p->tile].var->extent, NULL, &lo, &hi)) lo = 0;
   if ((!one && !open) || p->guard || p->depthwise || !b || !const_of(b->value)) return;
   if (p->model <= p->target->l2) return;
@@ -408,7 +408,7 @@ static void choose_streams(const Product *p, Tile *t) {
   t->cols = cols;
   t->wide = true;
   t->distance = stream_distance(b);
-  t->round = product_rounds(p) > 0;
+  t->round = product_rounds(p, &steps);
   if (t->round) t->span = span_of(ceil_div(columns, cols));
 }
 
@@ -436,7 +436,7 @@ void tile_save(Ctx *c, Schedule *s, const Tile *t) {
   schedule_add(c, s, "n_outer", t->n_outer);
   if (t->cols != 1) schedule_add(c, s, "cols", t->cols);
   if (t->wide) schedule_add(c, s, "wide", 1);
-  if (t->round) schedule_add(c, s, "round", 1);
+  if (t->round) schedule_add(c, s, "round", t->round);
   if (t->span != 1) schedule_add(c, s, "span", t->span);
   if (t->kc) schedule_add(c, s, "kc", t->kc);
   if (t->ahead) schedule_add(c, s, "ahead", t->ahead);
@@ -459,7 +459,7 @@ Tile tile_load(const Schedule *s) {
                 .ahead = clamp_param(s, "ahead", 0, MAX_AHEAD),
                 .distance = clamp_param(s, "distance", 0, MAX_DISTANCE),
                 .span = clamp_param(s, "span", 1, 1 << 20),
-                .round = clamp_param(s, "round", 0, 1),
+                .round = clamp_param(s, "round", 0, 16),
                 .wide = clamp_param(s, "wide", 0, 1),
                 .n_outer = clamp_param(s, "n_outer", 0, 1)};
 }

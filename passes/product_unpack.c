@@ -197,7 +197,7 @@ static bool split_fields(Emit *s, const Expr *b, const Expr *first, Rounded *r) 
                      r->bits);
 }
 
-bool product_fields(const Product *p, Rounded *r) {
+bool product_fields(const Product *p, int row_bits, Rounded *r) {
   Product copy = *p;
   Emit s = {.c = p->c, .p = &copy, .nloops = 0};
   s.nloops = product_k_loops(p, s.loop);
@@ -209,13 +209,18 @@ bool product_fields(const Product *p, Rounded *r) {
     if (count % steps != 0) continue;
     const Var *group = var_new(p->c, "group", ex_idx(p->c, count / steps));
     *r = (Rounded){.steps = steps};
-    if (split_fields(&s, p->b, ex_mul(p->c, ex_var(p->c, group), ex_idx(p->c, steps)), r)) return true;
+    if (!split_fields(&s, p->b, ex_mul(p->c, ex_var(p->c, group), ex_idx(p->c, steps)), r)) continue;
+    r->bytes = row_bits == 8 && r->bits == 4 && p->target->dot8;
+    if (r->bytes) r->steps = WORD_BITS; // whose sums have room in 16 bits
+    return true;
   }
   *r = (Rounded){0};
   return false;
 }
 
-int64_t product_rounds(const Product *p) {
+int product_rounds(const Product *p, int64_t *steps) {
   Rounded r;
-  return product_fields(p, &r) ? r.steps : 0;
+  if (!product_fields(p, p->row_bits, &r)) return 0;
+  *steps = r.steps;
+  return r.bytes ? 8 : 16;
 }

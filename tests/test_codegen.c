@@ -460,7 +460,9 @@ Test(codegen, integer_operations) {
                                       "x | y",   "x ^ y",     "x << y",         "x >> y",      "-x",
                                       "!x",      "abs(x)",    "popcount(x)",    "x / 7",       "x % 8",
                                       "x // 16", "x << 3",    "pow(x, y & 15)", "fma(x, y, x)"};
-  static const char *const pairs[] = {"dot16(x, y)", "dot16(x, x)", "dot16(x * 65537, y) + x"};
+  static const char *const pairs[] = {"dot16(x, y)", "dot16(x, x)",        "dot16(x * 65537, y) + x",
+                                      "dot8(x, y)",  "dot8(x, x)",         "dot8(x * 65793, y * 257)",
+                                      "add16(x, y)", "add16(x * 65537, y)"};
   static const char *const halves[] = {"x >> 8 & 16711935", "x >> 12 & 983055", "x >> 4 & 983055",
                                        "x >> 15 & 65537",   "x >> 16 & 0",      "x >> 8 & 16711680"};
   for (int t = 1; t < 9; t++) check_typed(type_names[t], type_names[t], exprs, ARRAY_LEN(exprs));
