@@ -1,7 +1,7 @@
 // main.c: feeds the fuzz target with models, damaged copies and blown-up ones: fuzz_onnx COPIES DIR...
 // SPDX-License-Identifier: Apache-2.0
 //
-// Takes every DIR/*/model.onnx and DIR/*.onnx of up to 16 KiB. Copies are made the same way in every run; of one model in
+// Takes every DIR/*/model.onnx, DIR/*.onnx and DIR/<SHA-1> of up to 16 KiB. Copies are made the same way in every run; of one model in
 // GROWN, one is a graph of a megabyte, which may take two seconds of processor time and 512 MiB. For a search that follows
 // coverage see run.sh.
 #include "ir/base.h"
@@ -16,6 +16,9 @@
 enum { LARGEST = 16 << 10, GROWN = 8, GRAPH_FIELD = 7 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define HEX2  "[0-9a-f][0-9a-f]"
+#define HEX10 HEX2 HEX2 HEX2 HEX2 HEX2
 
 static const char NASTY[] = {0, 1, 0x7f, (char)0x80, (char)0xff, 0x0a, 0x12, 0x08};
 
@@ -141,6 +144,7 @@ int main(int argc, char **argv) {
   for (int i = 2; i < argc; i++) {
     files += all_files(argv[i], "*/model.onnx", atoi(argv[1]), &state, &ok);
     files += all_files(argv[i], "*.onnx", atoi(argv[1]), &state, &ok);
+    files += all_files(argv[i], HEX10 HEX10 HEX10 HEX10, atoi(argv[1]), &state, &ok);
   }
   printf("%zu models and %s damaged copies of each\n", files, argv[1]);
   return !ok ? 1 : files ? 0 : 77;

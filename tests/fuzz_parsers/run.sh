@@ -78,7 +78,10 @@ afl() {
   AFL_SKIP_CPUFREQ=1 AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES=1 AFL_NO_UI=1 AFL_NO_AFFINITY=1 AFL_TESTCACHE_SIZE=50 AFL_CMPLOG_ONLY_NEW=1 \
     afl-fuzz -V "$1" -m none -t 10000+ -G 16384 -i "$out/corpus" -o "$out/afl" -- "$out/fuzz_afl" >>"$out/afl.log" 2>&1
   grep -E '^(execs_done|corpus_count|saved_crashes|saved_hangs)' "$out/afl/default/fuzzer_stats"
-  for file in "$out"/afl/default/queue/id*; do [ -f "$file" ] && cp "$file" "$out/corpus/$(sha1sum <"$file" | cut -c1-40)"; done
+  for file in "$out"/afl/default/queue/id*; do # those of the corpus it began with are links to it
+    to=$out/corpus/$(sha1sum <"$file" | cut -c1-40)
+    if [ ! -e "$to" ]; then cp "$file" "$to"; fi
+  done
   found=0
   for file in "$out"/afl/default/crashes/id* "$out"/afl/default/hangs/id*; do
     if [ -f "$file" ]; then cp "$file" "$out/found/afl-$(sha1sum <"$file" | cut -c1-12)" && found=1; fi
