@@ -235,7 +235,8 @@ static bool fuse_graph(Fuse *f, Graph *g);
 static bool fuse_regions(Fuse *f, Node *n) {
   for (int i = 0; i < n->nregions; i++) {
     must_have_region(f, n->region[i]);
-    Fuse inner = {f->c, f->m, n->region[i], f->opt, f->strict, f->names, {0}, NULL};
+    Fuse inner = {
+        .c = f->c, .m = f->m, .g = n->region[i], .opt = f->opt, .strict = f->strict, .names = f->names};
     if (!fuse_graph(&inner, n->region[i])) return false;
   }
   for (int i = 0; i < n->nin; i++) must_have(f, n->in[i]);
@@ -329,7 +330,12 @@ static bool fuse_graph(Fuse *f, Graph *g) {
 }
 
 bool pass_fuse(Module *m, const PassOptions *o) {
-  Fuse f = {m->ctx, m, m->main, o->opt_level, o->fp_strict, map_new(m->ctx->arena), {0}, NULL};
+  Fuse f = {.c = m->ctx,
+            .m = m,
+            .g = m->main,
+            .opt = o->opt_level,
+            .strict = o->fp_strict,
+            .names = map_new(m->ctx->arena)};
   clear_info(m->main);
   if (!fuse_graph(&f, m->main)) return false;
   fuse_own_vars(m->main);

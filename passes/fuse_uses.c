@@ -57,7 +57,6 @@ typedef struct Walk {
   UseList *out;
   Group *group;
   int stage;
-  PtrMap seen; // Expr -> double *: the largest part it was visited with
 } Walk;
 
 // Iterations of the loops down to the innermost one that the read depends on.
@@ -97,12 +96,15 @@ static double guard_part(Ctx *c, const Scope *s, const Expr *cond) {
   return part;
 }
 
+// Was it visited with as large a part?
 static bool seen_before(Walk *w, const Expr *e, const Scope *s) {
+  Fuse *f = w->f;
   double key = s->part * (s->guarded ? 1 : 2) + s->n; // any wider scope counts as new
-  double *old = ptr_get(&w->seen, e);
-  if (old && *old >= key) return true;
-  if (!old) ptr_put(w->f->c->arena, &w->seen, e, old = NEW(w->f->c->arena, double));
-  *old = key;
+  uintptr_t number = (uintptr_t)ptr_get(&f->seen, e);
+  if (number && f->parts.data[number - 1] >= key) return true;
+  if (number) return f->parts.data[number - 1] = key, false;
+  vec_push(f->c->arena, &f->parts, key);
+  ptr_put(f->c->arena, &f->seen, e, (void *)(uintptr_t)f->parts.n);
   return false;
 }
 
@@ -143,6 +145,8 @@ static void stage_uses(Fuse *f, const Value *v, Group *g, int stage, UseList *ou
   const Stage *st = &g->stages.data[stage];
   Walk w = {.f = f, .v = v, .out = out, .group = g, .stage = stage};
   Scope s = {.part = 1};
+  ptr_clear(&f->seen);
+  f->parts.n = 0;
   for (int i = 0; i < st->ndims && s.n < MAX_LOOPS; i++) s.loop[s.n++] = st->dims[i];
   walk(&w, st->value, &s);
   if (!st->index) return;

@@ -38,6 +38,7 @@ typedef struct PtrMap {
 } PtrMap;
 void *ptr_get(const PtrMap *m, const void *key); // NULL if absent
 void ptr_put(Arena *a, PtrMap *m, const void *key, void *value);
+void ptr_clear(PtrMap *m); // keeps its room
 
 // Calls fn on every graph of the module, regions before the graph that holds them. Stops when fn is false.
 bool each_graph(Graph *g, bool (*fn)(Graph *g, void *data), void *data);

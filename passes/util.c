@@ -38,6 +38,11 @@ void ptr_put(Arena *a, PtrMap *m, const void *key, void *value) {
   m->values[i] = value;
 }
 
+void ptr_clear(PtrMap *m) {
+  if (m->n) memset(m->keys, 0, (size_t)m->cap * sizeof *m->keys);
+  m->n = 0;
+}
+
 // ---- graphs -------------------------------------------------------------------------------------------------
 
 bool each_graph(Graph *g, bool (*fn)(Graph *g, void *data), void *data) {
