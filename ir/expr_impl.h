@@ -53,8 +53,7 @@ typedef struct ExprTable {
   uint32_t cap, n;
   Memo *memos;    // pool
   Assume *assume; // facts that hold for the simplification going on, or NULL
-  bool
-      thorough; // facts are brought together in ways that take ten times as long, for what is not proved otherwise
+  bool thorough;  // facts are brought together at length: for what is not proved otherwise
 } ExprTable;
 
 ExprTable *expr_table_new(Arena *a);

@@ -40,8 +40,7 @@ typedef struct Fuse {
   Map *names;          // of kernels
   Vec(Group *) groups; // of the graph at hand, last first
   const char *why;     // what fuse_decide found, for remarks
-  PtrMap
-      seen; // of one walk at a time (fuse_uses), which leave no garbage so: Expr -> its number in parts, from 1
+  PtrMap seen;         // of the walk at hand (fuse_uses): Expr -> its number in parts, from 1
   Vec(double) parts;
 } Fuse;
 
