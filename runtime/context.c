@@ -77,6 +77,7 @@ static void place_all(ingot_ctx *c, Layout *l, const struct ingot_model *m) {
   c->scratch = place(l, (uint64_t)c->threads, c->scratch_stride);
   if (c->options.flags & INGOT_OWN_OUTPUTS) place_outputs(c, l, m);
   c->arena = c->options.arena ? c->options.arena : place(l, (uint64_t)m->arena_bytes, 1);
+  if (c->options.flags & INGOT_OWN_WEIGHTS) c->own_weights = place(l, (uint64_t)m->weights.bytes, 1);
   c->working_bytes = l->at;
   // Last, and on small pages unless all is brought in now: of a state that has room to grow a run touches a few rows here
   // and there, and huge pages for them would take as long as many a run.
@@ -192,6 +193,13 @@ static bool is_warm(const ingot_ctx *c) {
   return c->model->flags & INGOT_MODEL_REAL_TIME || c->options.flags & INGOT_WARM;
 }
 
+// Copies the weights to the context's own room, and lets go of where they were.
+static void own_weights(ingot_ctx *c) {
+  memcpy(c->own_weights, c->weights.data, (size_t)c->model->weights.bytes);
+  ingot_weights_close(&c->weights);
+  c->weights = (Weights){.data = c->own_weights};
+}
+
 static int build(ingot_ctx *c, const ingot_ctx *draft) {
   const struct ingot_model *m = c->model = draft->model;
   c->api = &ingot_runtime_api;
@@ -203,6 +211,7 @@ static int build(ingot_ctx *c, const ingot_ctx *draft) {
   place_all(c, &l, m);
   int code = ingot_weights_open(&c->weights, m, &c->options, c->error, sizeof c->error);
   if (code) return refuse(&c->options, code, "%s", c->error);
+  if (c->own_weights) own_weights(c);
   for (int32_t a = 0; a < m->n_args; a++) c->buf[a] = fixed_address(c, &m->args[a]);
   ingot_bind_own_outputs(c);
   ingot_symbols_init(c);

@@ -140,7 +140,10 @@ enum ingot_option_flags {
   INGOT_NO_SPIN = 4,        // idle workers sleep at once (for shared machines and batteries)
   INGOT_VERIFY_WEIGHTS = 8, // hash the whole weights file, not only its header
   INGOT_NO_HUGE_PAGES = 16,
-  INGOT_WARM = 32 // bring in memory, the state by huge pages, and weights at creation: no run waits for pages
+  INGOT_WARM = 32, // bring in memory, the state by huge pages, and weights at creation
+  // A copy of the weights in the context's memory, by huge pages: faster to read, if they are larger than the caches, but
+  // this context's alone. What the copy is made from is shared as ever, and need not be there after creation.
+  INGOT_OWN_WEIGHTS = 64
 };
 
 // All zero is a good default. Set `size` to sizeof(struct ingot_options).
@@ -300,7 +303,8 @@ INGOT_API uint64_t ingot_arena_bytes(const ingot_model *m, const struct ingot_op
   uint64_t arena = 0, total = 0;
   return INGOT_M(m)->ctx_bytes(m, o, &arena, &total) == INGOT_OK ? arena : 0;
 }
-// Bytes of memory a context takes in all, arena included; threads' stacks and weights are not counted.
+// Bytes of memory a context takes in all, arena included; threads' stacks and weights are not counted, but for a copy
+// that is its own.
 INGOT_API uint64_t ingot_ctx_bytes(const ingot_model *m, const struct ingot_options *o) {
   uint64_t arena = 0, total = 0;
   return INGOT_M(m)->ctx_bytes(m, o, &arena, &total) == INGOT_OK ? total : 0;

@@ -27,7 +27,7 @@
 #define INGOT_WEIGHTS_MAGIC 0x57474e49u // "INGW"
 enum {
   INGOT_ABI_MAJOR = 1,
-  INGOT_ABI_MINOR = 2,
+  INGOT_ABI_MINOR = 3,
   INGOT_ALIGN = 64,             // of the arena, of arena offsets and of scratch memory
   INGOT_WEIGHTS_HEADER = 65536, // data of a weights file begins here: a multiple of every page size
   INGOT_MAX_LOOP_DEPTH = 16,    // nesting of IF and LOOP steps

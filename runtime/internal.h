@@ -108,8 +108,8 @@ struct ingot_ctx {
   Binding *in, *out;
   char *scratch; // threads * scratch_stride
   uint64_t scratch_stride;
-  char *arena, *state;
-  Pool *pool; // NULL: one thread, or the caller's parallel_for
+  char *arena, *own_weights, *state; // own_weights: NULL without INGOT_OWN_WEIGHTS
+  Pool *pool;                        // NULL: one thread, or the caller's parallel_for
   int32_t threads;
   Weights weights;
   struct ingot_options options;

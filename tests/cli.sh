@@ -832,6 +832,7 @@ case_generate() {
   expect 0 generate lib.so $options --seed=3 --batch=2 --prompt='One day, Tom'; same first out
   expect 0 generate lib.so $options --seed=4 --prompt='One day, Tom'
   expect 0 generate lib.so --tokenizer=tok512.bin --steps=2 --tokens; prints '1 403'
+  expect 0 generate lib.so $options --seed=3 --batch=2 --prompt='One day, Tom' --own-weights; same first out
   expect 1 generate lib.so; says 'which tokenizer?'
   expect 1 generate lib.so --tokenizer=stories260k.yaml; says 'neither a tokenizer.json nor'
   expect 1 generate lib.so --tokenizer=tok512.bin --prompt="$(printf 'word %.0s' {1..600})"

@@ -544,6 +544,39 @@ Test(runtime, weights_in_a_file) {
   cr_assert_eq(make_aside(NULL, 0, good + 1, err, &c), INGOT_E_ALIGN);
 }
 
+Test(runtime, weights_of_its_own) {
+  static const _Alignas(64) float good[4] = {1, 2, 3, 4}, other[4] = {5, 6, 7, 8};
+  static _Alignas(64) float given[4] = {1, 2, 3, 4};
+  const char *dir = test_folder();
+  char path[256], err[256];
+  ingot_ctx *c, *d;
+  const ingot_model *m = ingot_library_model(open_fake(), "aside");
+  struct ingot_options o = {.size = sizeof o, .threads = 1};
+  uint64_t without = ingot_ctx_bytes(m, &o);
+  o.flags = INGOT_OWN_WEIGHTS;
+  cr_assert_eq(ingot_ctx_bytes(m, &o), without + INGOT_ALIGN);
+  snprintf(path, sizeof path, "%s/fake.weights", dir);
+  write_weights(path, 16, ingot_hash(good, 16), good, 4);
+  cr_assert_eq(make_aside(dir, INGOT_OWN_WEIGHTS, NULL, err, &c), INGOT_OK, "%s", err);
+  cr_assert_eq(make_aside(NULL, INGOT_OWN_WEIGHTS, given, err, &d), INGOT_OK, "%s", err);
+  write_weights(path, 16, ingot_hash(good, 16), other, 4); // in place: what is mapped would change
+  memcpy(given, other, sizeof given);
+  cr_assert_eq(ingot_run(c), INGOT_OK);
+  cr_assert_eq(ingot_run(d), INGOT_OK);
+  cr_assert_eq(memcmp(ingot_output_data(c, 0), good, sizeof good), 0);
+  cr_assert_eq(memcmp(ingot_output_data(d, 0), good, sizeof good), 0);
+  ingot_ctx_destroy(c), ingot_ctx_destroy(d);
+  // Embedded ones, and a state that begins with them.
+  float sum;
+  c = make("memory", 1, INGOT_OWN_WEIGHTS);
+  cr_assert_eq(feed(c, 2, 3, &sum), INGOT_OK);
+  cr_assert_eq(sum, 106);
+  cr_assert_eq(ingot_state_reset(c), INGOT_OK);
+  cr_assert_eq(feed(c, 1, 3, &sum), INGOT_OK);
+  cr_assert_eq(sum, 103);
+  ingot_ctx_destroy(c);
+}
+
 // ---- the loader --------------------------------------------------------------------------------------
 
 static int open_error(const char *path, char *err, size_t size) {

@@ -6,13 +6,14 @@
 
 #include "tools/profile.h"
 
-enum { OPT_JSON = 512, OPT_RUNS, OPT_SECONDS, OPT_INPUT, OPT_PROFILE, OPT_TRACE, OPT_AT };
+enum { OPT_JSON = 512, OPT_RUNS, OPT_SECONDS, OPT_INPUT, OPT_PROFILE, OPT_TRACE, OPT_AT, OPT_OWN_WEIGHTS };
 
 typedef struct BenchArgs {
   BuildArgs build;
   const char *file;
   Vec(const char *) inputs, at;
   bool json, profile;
+  uint32_t flags; // of the context
   const char *trace;
   int runs;
   double seconds;
@@ -25,6 +26,8 @@ static const struct argp_option options[] = {
     {"json", OPT_JSON, NULL, 0, "print one JSON object", 0},
     {"runs", OPT_RUNS, "N", 0, "at least so many timed runs (default 10)", 0},
     {"seconds", OPT_SECONDS, "S", 0, "measure for at least so long (default 2)", 0},
+    {"own-weights", OPT_OWN_WEIGHTS, NULL, 0, "with a copy of the weights on huge pages (INGOT_OWN_WEIGHTS)",
+     0},
     {"profile", OPT_PROFILE, NULL, 0, "also tell how long each step takes, against the machine's limits", 0},
     {"trace", OPT_TRACE, "FILE", 0, "write the last profiled run as a trace for Perfetto or chrome://tracing",
      0},
@@ -38,6 +41,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case 'i': vec_push(a->build.tool->arena, &a->inputs, (const char *)arg); return 0;
   case OPT_AT: vec_push(a->build.tool->arena, &a->at, (const char *)arg); return 0;
   case OPT_JSON: a->json = true; return 0;
+  case OPT_OWN_WEIGHTS: a->flags |= INGOT_OWN_WEIGHTS; return 0;
   case OPT_PROFILE: a->profile = true; return 0;
   case OPT_TRACE:
     a->trace = arg;
@@ -135,7 +139,7 @@ static bool bench(BenchArgs *a) {
   Session s;
   Profile p;
   ProfileHook hook = {.on = false};
-  SessionOptions options = {.hook = a->profile ? profile_hook : NULL, .hook_user = &hook};
+  SessionOptions options = {.hook = a->profile ? profile_hook : NULL, .hook_user = &hook, .flags = a->flags};
   a->build.codegen.instrument |= a->profile; // where it compiles first
   if (!session_open(&a->build, a->file, &options, &s)) return false;
   for (int i = 0; i < a->inputs.n; i++)

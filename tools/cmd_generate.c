@@ -22,7 +22,8 @@ enum {
   OPT_SEED,
   OPT_STEPS,
   OPT_BATCH,
-  OPT_TOKENS
+  OPT_TOKENS,
+  OPT_OWN_WEIGHTS
 };
 
 typedef struct GenerateArgs {
@@ -30,7 +31,8 @@ typedef struct GenerateArgs {
   const char *file, *prompt, *tokenizer;
   struct ingot_sampler sampler;
   int steps, batch;
-  bool numbers; // print tokens, not their text
+  bool numbers;   // print tokens, not their text
+  uint32_t flags; // of the context
 } GenerateArgs;
 
 static const struct argp_option options[] = {
@@ -46,6 +48,8 @@ static const struct argp_option options[] = {
     {"seed", OPT_SEED, "N", 0, "of the draws (default 1)", 0},
     {"batch", OPT_BATCH, "N", 0, "so many continuations, each with its own draws", 0},
     {"tokens", OPT_TOKENS, NULL, 0, "print the tokens' numbers", 0},
+    {"own-weights", OPT_OWN_WEIGHTS, NULL, 0,
+     "copy the weights to huge pages first, which makes steps faster", 0},
     {0},
 };
 
@@ -67,6 +71,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
   case OPT_SEED: a->sampler.seed = (uint64_t)number_option(arg, 0, 9e15, state, "--seed"); return 0;
   case OPT_BATCH: a->batch = (int)number_option(arg, 1, 4096, state, "--batch"); return 0;
   case OPT_TOKENS: a->numbers = true; return 0;
+  case OPT_OWN_WEIGHTS: a->flags |= INGOT_OWN_WEIGHTS; return 0;
   default: return file_option(key, arg, state, &a->file, "library");
   }
 }
@@ -144,8 +149,8 @@ static bool open_tokenizer(Writer *w) {
 
 static bool open_writer(Writer *w) {
   Arena *a = w->tool->arena;
-  SessionOptions none = {0};
-  if (!session_open(&w->args->build, w->args->file, &none, &w->session)) return false;
+  SessionOptions options = {.flags = w->args->flags};
+  if (!session_open(&w->args->build, w->args->file, &options, &w->session)) return false;
   if (!find_tokens(w) || !find_logits(w) || !open_tokenizer(w)) return false;
   if (w->rows > 1 && w->args->batch == 1) w->args->batch = w->rows;
   int n = w->args->batch;

@@ -24,6 +24,7 @@ bool session_open(BuildArgs *a, const char *path, const SessionOptions *o, Sessi
   char why[512] = "";
   struct ingot_options options = {.size = sizeof options,
                                   .threads = s->threads,
+                                  .flags = o->flags,
                                   .hook = o->hook,
                                   .hook_user = o->hook_user,
                                   .error = why,

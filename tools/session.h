@@ -10,6 +10,7 @@ typedef struct SessionOptions {
   const char *prep;     // image preprocessing; NULL: the model's own
   ingot_step_hook hook; // NULL: none
   void *hook_user;
+  uint32_t flags; // enum ingot_option_flags
 } SessionOptions;
 
 typedef struct Session {

@@ -139,14 +139,16 @@ class Model:
 class Context:
     """threads: 0 for one per processor; cpus: numbers of the processors that threads stay on; isa: form to run.
 
-    spin: whether idle threads spin before they sleep, or for how many microseconds; warm: bring in all memory now.
+    spin: whether idle threads spin before they sleep, or for how many microseconds; warm: bring in all memory now;
+    own_weights: a copy of the weights on huge pages, faster to read but not shared.
     """
 
-    def __init__(self, model, threads=0, pin=False, spin=True, cpus=(), isa=None, verify_weights=False, warm=False):
+    def __init__(self, model, threads=0, pin=False, spin=True, cpus=(), isa=None, verify_weights=False, warm=False,
+                 own_weights=False):
         self.model, self._ctx, self._library = model, ctypes.c_void_p(), None
         text = ctypes.create_string_buffer(512)
         flags = ((pin * _abi.PIN_THREADS) | ((not spin) * _abi.NO_SPIN) | (verify_weights * _abi.VERIFY_WEIGHTS) |
-                 (warm * _abi.WARM))
+                 (warm * _abi.WARM) | (own_weights * _abi.OWN_WEIGHTS))
         options = _abi.Options(size=ctypes.sizeof(_abi.Options), threads=threads, flags=flags,
                                error=ctypes.cast(text, ctypes.c_char_p), error_size=len(text), n_cpus=len(cpus),
                                cpus=(ctypes.c_int32 * len(cpus))(*cpus) if cpus else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 # Element types by number, as numpy names them; bf16 has no numpy type and comes as its bits.
 DTYPES = [None, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "uint16",
           "float32", "float64"]
-OWN_OUTPUTS, PIN_THREADS, NO_SPIN, VERIFY_WEIGHTS, WARM = 1, 2, 4, 8, 32
+OWN_OUTPUTS, PIN_THREADS, NO_SPIN, VERIFY_WEIGHTS, WARM, OWN_WEIGHTS = 1, 2, 4, 8, 32, 64
 E_BUSY = 7
 
 
