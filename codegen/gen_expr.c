@@ -207,7 +207,24 @@ static LLVMValueRef binary_node(Gen *g, const Expr *e) {
   return LLVMGetUndef(LLVMTypeOf(a));
 }
 
+// Can it not be above 0? -|x|, or x where it is not and 0 elsewhere.
+static bool is_not_positive(const Expr *e) {
+  if (e->op == E_NEG) return e->args[0]->op == E_ABS;
+  if (e->op != E_SELECT || e->args[0]->op != E_LT) return false;
+  const Expr *a = e->args[0]->args[0], *b = e->args[0]->args[1];
+  return a->op == E_CONST && a->float_value == 0 && e->args[1] == a && e->args[2] == b;
+}
+
+// exp(x) of f32 and f64 where x is known not to be positive. NULL: something else.
+static LLVMValueRef falling_node(Gen *g, const Expr *e) {
+  if (e->op != E_EXP || (e->dtype != DT_F32 && e->dtype != DT_F64) || !is_not_positive(e->args[0]))
+    return NULL;
+  return math_exp_falling(g, gen_expr(g, e->args[0]));
+}
+
 static LLVMValueRef unary_node(Gen *g, const Expr *e) {
+  LLVMValueRef special = falling_node(g, e);
+  if (special) return special;
   LLVMValueRef a = gen_expr(g, e->args[0]);
   DType from = e->args[0]->dtype;
   if (e->op == E_CAST) return gen_cast(g, a, from, e->dtype);

@@ -54,6 +54,8 @@ LLVMValueRef math_exp(Gen *g, LLVMValueRef x);
 // For sums with something like 1: what is below the normal numbers is the smallest of them instead, and the upper
 // half of the last binade infinite.
 LLVMValueRef math_exp_coarse(Gen *g, LLVMValueRef x);
+// For x that is not positive (it may be NaN): the same bits as math_exp gives, with fewer instructions.
+LLVMValueRef math_exp_falling(Gen *g, LLVMValueRef x);
 LLVMValueRef math_expm1(Gen *g, LLVMValueRef x);
 LLVMValueRef math_sinh(Gen *g, LLVMValueRef x);
 LLVMValueRef math_cosh(Gen *g, LLVMValueRef x);

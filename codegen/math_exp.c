@@ -3,25 +3,36 @@
 //
 // x = n ln 2 + r with |r| <= ln 2 / 2; ln 2 is split in two so that the product of its head with n is exact
 // (Cody and Waite). exp(r) = 1 + r + r^2 P(r).
+#include <math.h>
+
 #include "codegen/math.h"
 
 typedef struct Reduced {
   LLVMValueRef n, r; // integer, float
 } Reduced;
 
-static Reduced reduce(Gen *g, LLVMValueRef x) {
+// x - n ln 2
+static LLVMValueRef rest(Gen *g, LLVMValueRef x, LLVMValueRef n) {
   const Format *f = math_format(x);
+  return m_fma_num(g, n, -f->ln2_lo, m_fma_num(g, n, -f->ln2_hi, x));
+}
+
+static Reduced reduce(Gen *g, LLVMValueRef x) {
   Reduced d;
   LLVMValueRef n = m_nearest_of(g, x, 0x1.71547652b82fep+0, &d.n);
-  d.r = m_fma_num(g, n, -f->ln2_hi, x);
-  d.r = m_fma_num(g, n, -f->ln2_lo, d.r);
+  d.r = rest(g, x, n);
   return d;
+}
+
+// x, but at least lo; NaN stays.
+static LLVMValueRef at_least(Gen *g, LLVMValueRef x, double lo) {
+  return m_select(g, m_compare(g, LLVMRealOLT, x, lo), num(x, lo), x);
 }
 
 // x kept within [lo, hi]; NaN stays.
 static LLVMValueRef clamp(Gen *g, LLVMValueRef x, double lo, double hi) {
   x = m_select(g, m_compare(g, LLVMRealOGT, x, hi), num(x, hi), x);
-  return m_select(g, m_compare(g, LLVMRealOLT, x, lo), num(x, lo), x);
+  return at_least(g, x, lo);
 }
 
 // y 2^n in two steps, so that the result may be infinite or denormal.
@@ -43,16 +54,25 @@ LLVMValueRef math_exp(Gen *g, LLVMValueRef x) {
   return scale(g, exp_of_rest(g, d.r), d.n);
 }
 
-// exp(x) for x that gives normal numbers.
-static LLVMValueRef exp_normal(Gen *g, LLVMValueRef x) {
-  Reduced d = reduce(g, x);
-  LLVMValueRef y = exp_of_rest(g, d.r);
-  return m_mul(g, y, m_power_of_two(g, d.n, y));
+// 2^shift exp(x) where that is normal: the number that rounds x / ln 2 to an integer leaves the biased exponent, too.
+static LLVMValueRef exp_normal(Gen *g, LLVMValueRef x, int shift) {
+  const Format *f = math_format(x);
+  LLVMValueRef magic = num(x, f->round + f->bias + shift);
+  LLVMValueRef sum = m_fma_num(g, x, 0x1.71547652b82fep+0, magic), bits = m_bits(g, sum);
+  LLVMValueRef power = m_from_bits(g, LLVMBuildShl(g->b, bits, gen_int(bits, f->mantissa), ""), x);
+  return m_mul(g, exp_of_rest(g, rest(g, x, m_sub(g, sum, magic))), power);
+}
+
+// In two steps, of which only the second rounds: with half the range of exponents, no more than that is below 2^0.
+LLVMValueRef math_exp_falling(Gen *g, LLVMValueRef x) {
+  const Format *f = math_format(x);
+  int shift = f->bias / 2 + 1;
+  return m_mul(g, exp_normal(g, at_least(g, x, f->exp_lo), shift), num(x, ldexp(1, -shift)));
 }
 
 LLVMValueRef math_exp_coarse(Gen *g, LLVMValueRef x) {
   const Format *f = math_format(x);
-  return exp_normal(g, clamp(g, x, f->exp_normal_lo, f->exp_hi)); // 2^(bias + 1) has the bits of infinity
+  return exp_normal(g, clamp(g, x, f->exp_normal_lo, f->exp_hi), 0); // 2^(bias + 1) has the bits of infinity
 }
 
 // 2^n expm1(r) + (2^n - 1), with 2^n in two factors; below -40 the result is -1.
@@ -94,7 +114,7 @@ static LLVMValueRef tanh_f32_magnitude(Gen *g, LLVMValueRef x, LLVMValueRef a) {
   LLVMValueRef z = m_mul(g, x, x);
   LLVMValueRef poly = M_POLY(g, z, tanh_f32), small = m_fma(g, m_mul(g, z, a), poly, a);
   LLVMValueRef top = m_select(g, m_compare(g, LLVMRealOGT, a, 10), num(a, 10), a);
-  LLVMValueRef e = exp_normal(g, m_add(g, top, top));
+  LLVMValueRef e = exp_normal(g, m_add(g, top, top), 0);
   LLVMValueRef large = m_sub(g, num(x, 1), m_div(g, num(x, 2), m_add(g, e, num(x, 1))));
   return m_select(g, m_compare(g, LLVMRealOLT, a, 0.625), small, large);
 }
@@ -120,7 +140,7 @@ LLVMValueRef math_erf(Gen *g, LLVMValueRef x) {
   LLVMValueRef small = m_fma(g, a, p, a);
   LLVMValueRef top = m_select(g, m_compare(g, LLVMRealOGT, a, end), num(a, end), a);
   LLVMValueRef q = f64 ? M_POLY(g, top, erf_large_f64) : M_POLY(g, top, erf_large_f32);
-  LLVMValueRef large = m_sub(g, num(x, 1), exp_normal(g, q));
+  LLVMValueRef large = m_sub(g, num(x, 1), exp_normal(g, q, 0));
   return m_sign_of(g, m_select(g, m_compare(g, LLVMRealOLT, a, 1), small, large), x);
 }
 

@@ -46,6 +46,9 @@ KeyRange attention_range(const Attention *a, Queries of);
 int attention_lanes(const Target *t, int64_t n);
 // e with variable v as `by`.
 const Expr *attention_put(Ctx *c, const Expr *e, const Var *v, const Expr *by);
+// exp(x - top), also where everything so far is hidden; top is the maximum of some that x is among. The difference is said to
+// be 0 at most, which it is, for code generation to see.
+const Expr *attention_exp(Ctx *c, const Expr *x, const Expr *top);
 
 // ---- schedules ------------------------------------------------------------------------------------------------
 

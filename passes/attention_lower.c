@@ -111,11 +111,6 @@ static const Expr *multiply_add(const Emit *s, const Expr *a, const Expr *b, con
   return ex_add(s->c, ex_mul(s->c, a, b), sum);
 }
 
-// exp(x - top), also where everything so far is hidden.
-static const Expr *shifted_exp(const Emit *s, const Expr *x, const Expr *top) {
-  return ex_unary(s->c, E_EXP, ex_sub(s->c, x, top));
-}
-
 static void fill(Emit *s, Value *v, double number) {
   LowerMark mark;
   const Expr *i = begin_n(s, &mark, "v", LOOP_VECTOR, s->t.queries);
@@ -204,7 +199,7 @@ static void rescale(Emit *s, Value *old) {
   const Expr *v = begin_n(s, &mark, "v", LOOP_VECTOR, s->t.queries);
   const Expr *before = load(s, old, v, NULL), *now = load(s, s->top_reg, v, NULL);
   const Expr *same = ex_binary(s->c, E_EQ, before, now);
-  const Expr *by = ex_select(s->c, same, ex_num(s->c, DT_F32, 1), shifted_exp(s, before, now));
+  const Expr *by = ex_select(s->c, same, ex_num(s->c, DT_F32, 1), attention_exp(s->c, before, now));
   by = lower_let(s->l, "by", by);
   store(s, s->scale, v, NULL, by);
   store(s, s->sum_reg, v, NULL, ex_mul(s->c, load(s, s->sum_reg, v, NULL), by));
@@ -221,7 +216,7 @@ static void weights(Emit *s, const Expr *count) {
   lower_end(s->l, &mark);
   const Expr *j = begin(s, &loop, "j", LOOP_SERIAL, count);
   v = begin_n(s, &mark, "v", LOOP_VECTOR, n);
-  const Expr *w = lower_let(s->l, "w", shifted_exp(s, load(s, s->s, j, v), load(s, top, v, NULL)));
+  const Expr *w = lower_let(s->l, "w", attention_exp(s->c, load(s, s->s, j, v), load(s, top, v, NULL)));
   store(s, s->s, j, v, w);
   store(s, s->sum_reg, v, NULL, ex_add(s->c, load(s, s->sum_reg, v, NULL), w));
   lower_end(s->l, &mark);

@@ -8,6 +8,11 @@ const Expr *attention_put(Ctx *c, const Expr *e, const Var *v, const Expr *by) {
   return expr_subst(c, e, &v, &by, 1);
 }
 
+const Expr *attention_exp(Ctx *c, const Expr *x, const Expr *top) {
+  const Expr *d = ex_sub(c, x, top), *zero = ex_num(c, DT_F32, 0);
+  return ex_unary(c, E_EXP, ex_select(c, ex_binary(c, E_LT, zero, d), zero, d));
+}
+
 int attention_lanes(const Target *t, int64_t n) {
   int lanes = t->vector_bytes / dtype_bytes(DT_F32);
   while (lanes > 1 && n % lanes) lanes /= 2;

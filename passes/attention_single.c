@@ -245,7 +245,7 @@ static void weights(Emit *s) {
   const Expr *b = begin(s, &mark, "b", LOOP_SERIAL, whole);
   v = begin_vector(s, &vec, s->width);
   const Expr *i = ex_add(c, ex_mul(c, b, width), v);
-  const Expr *w = lower_let(s->l, "w", ex_unary(c, E_EXP, ex_sub(c, load(s, s->s, g, i), t)));
+  const Expr *w = lower_let(s->l, "w", attention_exp(c, load(s, s->s, g, i), t));
   store(s, s->s, g, i, STORE_SET, w);
   store(s, sums, zero, v, STORE_ADD, w);
   lower_end(s->l, &vec);

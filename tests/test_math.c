@@ -20,6 +20,10 @@ typedef struct Function {
   double lo, hi, ulp32, ulp64;
 } Function;
 
+static long double exp_falling(long double x) {
+  return expl(-fabsl(x));
+}
+
 static const Function functions[] = {
     {"exp", expl, -110, 95, 1.1, 1.1},    {"log", logl, 0, 1e38, 1, 1},
     {"expm1", expm1l, -30, 95, 1.3, 2},   {"log1p", log1pl, -1, 1e38, 1.5, 1.5},
@@ -29,7 +33,7 @@ static const Function functions[] = {
     {"sinh", sinhl, -95, 95, 0.6, 3},     {"cosh", coshl, -95, 95, 0.6, 3},
     {"tanh", tanhl, -12, 12, 1.3, 2.5},   {"asinh", asinhl, -1e10, 1e10, 0.6, 2},
     {"acosh", acoshl, 1, 1e10, 0.6, 2.5}, {"atanh", atanhl, -1, 1, 0.6, 2},
-    {"erf", erfl, -6, 6, 1.4, 1.5},
+    {"erf", erfl, -6, 6, 1.4, 1.5},       {"exp(-abs", exp_falling, -110, 760, 1.1, 1.1},
 };
 
 static const double special[] = {0.0,  -0.0,  INFINITY, -INFINITY, NAN,   1,      -1,    2,  -2,  0.5,
@@ -68,13 +72,15 @@ static Module *make_module(Ctx *c, const char *type) {
   for (int i = 0; i < ARRAY_LEN(functions); i++)
     str_printf(&text, "%s y%d=%%y%d", i ? "," : "  return", i, i);
   str_puts(&text, "\n}\n");
-  for (int i = 0; i < ARRAY_LEN(functions); i++)
+  for (int i = 0; i < ARRAY_LEN(functions); i++) {
+    const char *tail = strchr(functions[i].name, '(') ? ")" : "";
     str_printf(&text,
-               "kernel k%d parallel=%d {\n  %%y%d[i<%d] = %s(%%x[i])\n  body {\n    parallel i<%d {\n      "
+               "kernel k%d parallel=%d {\n  %%y%d[i<%d] = %s(%%x[i])%s\n  body {\n    parallel i<%d {\n      "
                "vector j<%d "
-               "{\n        %%y%d[i * %d + j] = %s(%%x[i * %d + j])\n      }\n    }\n  }\n}\n",
-               i, POINTS / LANES, i, POINTS, functions[i].name, POINTS / LANES, LANES, i, LANES,
-               functions[i].name, LANES);
+               "{\n        %%y%d[i * %d + j] = %s(%%x[i * %d + j])%s\n      }\n    }\n  }\n}\n",
+               i, POINTS / LANES, i, POINTS, functions[i].name, tail, POINTS / LANES, LANES, i, LANES,
+               functions[i].name, LANES, tail);
+  }
   return module_parse(c, source_from_text(c->arena, "math", str_text(&text)));
 }
 
