@@ -33,7 +33,8 @@ static int64_t thread_ns(void) {
 static void open_library(Library *l, const char *path) {
   char text[256];
   ingot_library *opened;
-  struct ingot_options options = {.size = sizeof options, .threads = 1, .flags = INGOT_WARM | INGOT_OWN_WEIGHTS};
+  struct ingot_options options = {
+      .size = sizeof options, .threads = 1, .flags = INGOT_WARM | INGOT_OWN_WEIGHTS};
   l->path = path;
   if (ingot_library_open(path, &opened, text, sizeof text)) fail(path, text);
   const ingot_model *m = ingot_library_model(opened, NULL);
