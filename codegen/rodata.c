@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // They are packed and written piece by piece, by several threads and with no more memory than a piece for each: LLVM
-// constants or an assembler would take seconds and gigabytes for what a disk writes at once.
+// constants or an assembler would take seconds and gigabytes for what a disk writes at once. What lies in one window of
+// the file is written at once, for file systems that keep what comes so as a huge page.
 #include "codegen/internal.h"
 
 #include <errno.h>
@@ -22,7 +23,10 @@ void rodata_fill(const Plan *p, void *to) {
   }
 }
 
-enum { PIECE = 4 << 20 }; // bytes that a thread packs and writes at a time, unless a slice has more
+enum {
+  PIECE = 4 << 20,  // bytes that a thread packs at a time, unless a slice has more
+  WINDOW = 2 << 20, // bytes of the file that are written at once, if constants fill it: a huge page
+};
 
 // Some slices of a constant.
 typedef struct Piece {
@@ -30,14 +34,36 @@ typedef struct Piece {
   int64_t from, to, each; // slices, and bytes of one
 } Piece;
 
+// What several pieces have of a window comes together in memory.
+typedef struct Window {
+  char *bytes;              // NULL: nothing yet, or written
+  int64_t expected, filled; // bytes that pieces have of it; that are here
+} Window;
+
 typedef struct Writing {
   const Plan *plan;
   int fd;
-  int64_t at; // where the constants begin in the file
+  int64_t at, end; // of the constants in the file
   Vec(Piece) pieces;
-  int64_t room;           // bytes of the largest piece that is packed
+  Window *windows;      // from the one that the constants begin in
+  char *spare;          // rooms of windows that are written, each of which begins with the next one's address
+  pthread_mutex_t lock; // of the windows and these
+  int64_t room;         // bytes of the largest piece that is packed
   atomic_int next, fault; // errno of the first that failed
 } Writing;
+
+// The end of the window that `at` is in.
+static int64_t window_end(int64_t at) {
+  return at - at % WINDOW + WINDOW;
+}
+
+static Window *window_at(const Writing *w, int64_t at) {
+  return &w->windows[at / WINDOW - w->at / WINDOW];
+}
+
+static int64_t place_of(const Writing *w, const Piece *p) {
+  return w->at + p->constant->offset + p->from * p->each;
+}
 
 static bool put_bytes(int fd, const char *from, int64_t n, int64_t at) {
   while (n > 0) {
@@ -48,6 +74,72 @@ static bool put_bytes(int fd, const char *from, int64_t n, int64_t at) {
     from += put, n -= put, at += put;
   }
   return true;
+}
+
+// Zeroed memory for a window, if possible some that another has left. For the lock's owner, as the next one.
+static char *take_room(Writing *w) {
+  char *room = w->spare;
+  if (!room) return calloc(1, WINDOW);
+  memcpy(&w->spare, room, sizeof w->spare);
+  return memset(room, 0, WINDOW);
+}
+
+static void give_room(Writing *w, char *room) {
+  memcpy(room, &w->spare, sizeof w->spare);
+  w->spare = room;
+}
+
+// Adds bytes to a window that others have some of, too. The last ones bring it into the file, with zeros between constants.
+static bool put_together(Writing *w, const char *from, int64_t n, int64_t at) {
+  Window *of = window_at(w, at);
+  int64_t start = at - at % WINDOW, begin = start > w->at ? start : w->at;
+  int64_t end = window_end(at) < w->end ? window_end(at) : w->end;
+  char *whole = NULL;
+  pthread_mutex_lock(&w->lock);
+  if (!of->bytes) of->bytes = take_room(w);
+  bool ok = of->bytes;
+  if (ok) {
+    memcpy(of->bytes + (at - start), from, (size_t)n);
+    of->filled += n;
+  }
+  if (ok && of->filled == of->expected) {
+    whole = of->bytes;
+    of->bytes = NULL;
+  }
+  pthread_mutex_unlock(&w->lock);
+  if (!whole) return ok;
+  ok = put_bytes(w->fd, whole + (begin - start), end - begin, begin);
+  pthread_mutex_lock(&w->lock);
+  give_room(w, whole);
+  pthread_mutex_unlock(&w->lock);
+  return ok;
+}
+
+// Those of windows that were not written, since something failed, too.
+static void free_rooms(Writing *w) {
+  for (int64_t at = w->at; at < w->end; at = window_end(at)) free(window_at(w, at)->bytes);
+  for (char *room; (room = w->spare); free(room)) memcpy(&w->spare, room, sizeof w->spare);
+}
+
+static bool put(Writing *w, const char *from, int64_t n, int64_t at) {
+  for (int64_t part; n > 0; from += part, n -= part, at += part) {
+    part = window_end(at) - at < n ? window_end(at) - at : n;
+    bool all = part == window_at(w, at)->expected;
+    if (!(all ? put_bytes(w->fd, from, part, at) : put_together(w, from, part, at))) return false;
+  }
+  return true;
+}
+
+static void expect_pieces(Writing *w) {
+  w->windows = NEW_ARRAY(w->plan->arena, Window, (w->end / WINDOW - w->at / WINDOW) + 1);
+  for (int i = 0; i < w->pieces.n; i++) {
+    const Piece *p = &w->pieces.data[i];
+    int64_t at = place_of(w, p), end = at + (p->to - p->from) * p->each;
+    for (int64_t part; at < end; at += part) {
+      part = window_end(at) < end ? window_end(at) - at : end - at;
+      window_at(w, at)->expected += part;
+    }
+  }
 }
 
 // A constant that lies as it is has slices of a byte each.
@@ -65,24 +157,23 @@ static void cut_pieces(Writing *w) {
 }
 
 // In an arena of its own, as the pieces of all threads use.
-static int write_packed(const Writing *w, const Piece *p, void *room) {
+static int write_packed(Writing *w, const Piece *p, void *room) {
   jmp_buf oom;
   Arena *volatile arena = NULL;
   volatile int fault = ENOMEM;
   if (setjmp(oom) == 0 && (arena = arena_new(&oom))) {
     Ctx *c = ctx_new(arena, diag_new(arena, stderr, false));
     layout_pack_slices(c, p->constant->layout, p->constant->tensor, p->from, p->to, room);
-    int64_t at = w->at + p->constant->offset + p->from * p->each;
-    fault = put_bytes(w->fd, room, (p->to - p->from) * p->each, at) ? 0 : errno;
+    fault = put(w, room, (p->to - p->from) * p->each, place_of(w, p)) ? 0 : errno;
   }
   arena_free(arena);
   return fault;
 }
 
-static int write_piece(const Writing *w, const Piece *p, void *room) {
+static int write_piece(Writing *w, const Piece *p, void *room) {
   if (p->constant->layout) return room ? write_packed(w, p, room) : ENOMEM;
   const char *from = (const char *)p->constant->tensor->data + p->from;
-  return put_bytes(w->fd, from, p->to - p->from, w->at + p->constant->offset + p->from) ? 0 : errno;
+  return put(w, from, p->to - p->from, place_of(w, p)) ? 0 : errno;
 }
 
 static void *write_pieces(void *data) {
@@ -105,14 +196,17 @@ static bool extend(int fd, int64_t end) {
 }
 
 bool rodata_write(const Plan *p, int fd, int64_t at) {
-  Writing w = {.plan = p, .fd = fd, .at = at};
-  if (!extend(fd, at + p->model.weights.bytes)) return false;
+  Writing w = {
+      .plan = p, .fd = fd, .at = at, .end = at + p->model.weights.bytes, .lock = PTHREAD_MUTEX_INITIALIZER};
+  if (!extend(fd, w.end)) return false;
   cut_pieces(&w);
+  expect_pieces(&w);
   pthread_t threads[JOBS_MAX];
   int n = 0, wanted = codegen_jobs(p->options, w.pieces.n);
   while (n < wanted - 1 && pthread_create(&threads[n], NULL, write_pieces, &w) == 0) n++;
   write_pieces(&w);
   for (int i = 0; i < n; i++) pthread_join(threads[i], NULL);
+  free_rooms(&w);
   errno = w.fault;
   return w.fault == 0;
 }

@@ -391,6 +391,39 @@ Test(artifact, large_constants_may_be_mapped_by_huge_pages) {
   fix_free(&f);
 }
 
+// Threads write pieces of constants that have parts of huge pages in common.
+Test(artifact, large_constants_come_together) {
+  static const int size[][2] = {{900, 901}, {5, 5}, {600, 700}, {1300, 1400}, {3, 7}};
+  float x = 0, *y[ARRAY_LEN(size)];
+  for (int i = 0; i < ARRAY_LEN(size); i++) y[i] = malloc(sizeof(float) * size[i][0] * size[i][1]);
+  for (int jobs = 1; jobs <= 3; jobs += 2) {
+    Fix f;
+    fix_make(&f);
+    char *path = in_dir(&f, "together.so"), name[8];
+    Module *m = module_new(f.c, "together");
+    Builder b = builder_at(m->main, NULL, NO_LOC);
+    Value *in = graph_input(m->main, "x", type_make(DT_F32, 2, (int64_t[]){1, 1}), NO_LOC);
+    for (int i = 0; i < ARRAY_LEN(size); i++) {
+      snprintf(name, sizeof name, "w%d", i);
+      Value *w = weight(f.c, m->main, name, size[i][0], size[i][1], i + 1);
+      name[0] = 'y';
+      graph_output(m->main, arena_strdup(f.c->arena, name), build(&b, "add", IN(in, w), NO_ATTRS));
+    }
+    CodegenOptions o = {.emit = EMIT_SHARED, .opt_level = 2, .jobs = jobs};
+    cr_assert(lower(m, 2) && codegen_write(m, &o, path), "%s", said(&f));
+    int (*run)(const float *, float *, float *, float *, float *, float *) =
+        (int (*)(const float *, float *, float *, float *, float *, float *))(uintptr_t)dlsym(
+            dlopen(path, RTLD_NOW), "together_run");
+    cr_assert(run && run(&x, y[0], y[1], y[2], y[3], y[4]) == 0);
+    for (int i = 0; i < ARRAY_LEN(size); i++)
+      for (int k = 0; k < size[i][0] * size[i][1]; k++)
+        cr_assert_eq(y[i][k], (float)((k * 7 % 23 - 11) * (i + 1)), "%d jobs, constant %d, element %d", jobs,
+                     i, k);
+    fix_free(&f);
+  }
+  for (int i = 0; i < ARRAY_LEN(size); i++) free(y[i]);
+}
+
 // One that calls the section otherwise, so that there is no room to fill: the constants are linked as a whole.
 Test(artifact, a_linker_that_lays_files_out_otherwise_works) {
   if (!have("ld") || !have("objcopy")) cr_skip("no binutils");
