@@ -11,8 +11,6 @@
 #include <elf.h>
 #include <errno.h>
 
-#define HUGE_PAGE ((uint64_t)2 << 20) // of most processors
-
 static uint64_t field(const ElfImage *m, const unsigned char *header, size_t at) {
   return elf_get(header + at, m->k->word);
 }

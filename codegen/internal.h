@@ -388,6 +388,7 @@ typedef enum ConstantsForm { CONSTANTS_WHOLE, CONSTANTS_ROOM, CONSTANTS_SEGMENT 
 bool object_write(const Plan *p, ConstantsForm form, FILE *out);
 // Section names: of room in relocatable objects, as that of the whole, and of room that is loaded.
 const char *object_section(const Plan *p, ConstantsForm form);
+enum { HUGE_PAGE = 2 << 20 };        // bytes, of most processors
 #define CONSTANTS_NOTE ".note.ingot" // its program header becomes that of the constants
 // Makes the hidden symbols of a relocatable ELF object local, in place. Reports and returns false on failure.
 bool localize_file(const Plan *p, const char *path);

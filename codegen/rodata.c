@@ -24,8 +24,8 @@ void rodata_fill(const Plan *p, void *to) {
 }
 
 enum {
-  PIECE = 4 << 20,  // bytes that a thread packs at a time, unless a slice has more
-  WINDOW = 2 << 20, // bytes of the file that are written at once, if constants fill it: a huge page
+  PIECE = 4 << 20,    // bytes that a thread packs at a time, unless a slice has more
+  WINDOW = HUGE_PAGE, // bytes of the file that are written at once, if constants fill it
 };
 
 // Some slices of a constant.
