@@ -63,10 +63,11 @@ static LLVMValueRef exp_normal(Gen *g, LLVMValueRef x, int shift) {
   return m_mul(g, exp_of_rest(g, rest(g, x, m_sub(g, sum, magic))), power);
 }
 
-// In two steps, of which only the second rounds: with half the range of exponents, no more than that is below 2^0.
+// In two steps, of which only the second rounds: half the range of exponents is enough below 2^0. Bias and shift are even
+// together, so that halves are rounded as in math_exp.
 LLVMValueRef math_exp_falling(Gen *g, LLVMValueRef x) {
   const Format *f = math_format(x);
-  int shift = f->bias / 2 + 1;
+  int shift = f->bias / 2 + 2;
   return m_mul(g, exp_normal(g, at_least(g, x, f->exp_lo), shift), num(x, ldexp(1, -shift)));
 }
 
