@@ -211,7 +211,7 @@ static int build(ingot_ctx *c, const ingot_ctx *draft) {
   place_all(c, &l, m);
   int code = ingot_weights_open(&c->weights, m, &c->options, c->error, sizeof c->error);
   if (code) return refuse(&c->options, code, "%s", c->error);
-  if (c->own_weights) own_weights(c);
+  if (c->own_weights && c->weights.data) own_weights(c);
   for (int32_t a = 0; a < m->n_args; a++) c->buf[a] = fixed_address(c, &m->args[a]);
   ingot_bind_own_outputs(c);
   ingot_symbols_init(c);

@@ -566,6 +566,10 @@ Test(runtime, weights_of_its_own) {
   cr_assert_eq(memcmp(ingot_output_data(c, 0), good, sizeof good), 0);
   cr_assert_eq(memcmp(ingot_output_data(d, 0), good, sizeof good), 0);
   ingot_ctx_destroy(c), ingot_ctx_destroy(d);
+  c = make("rows", 1, INGOT_OWN_WEIGHTS); // which has none
+  bind_rows(c, ROWS);
+  cr_assert_eq(ingot_run(c), INGOT_OK);
+  ingot_ctx_destroy(c);
   // Embedded ones, and a state that begins with them.
   float sum;
   c = make("memory", 1, INGOT_OWN_WEIGHTS);
